@@ -1,0 +1,68 @@
+# Needs Python >= 3.10 and make; everything else goes into .venv.
+#
+#   make demo    run the first example
+#   make test    ruff, mypy and the whole test suite
+#   make lint    ruff and mypy only
+#   make clean   remove .venv and everything generated
+#
+# PYTHON=python3.13   the interpreter .venv is made with (after `make clean`)
+# WORKERS=4           test processes
+# CHECKS=             what `make test` runs besides pytest; empty: nothing
+
+PYTHON  ?= python3
+WORKERS ?= 2
+CHECKS  ?= lint
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# The stamps say which extras are installed; one older than pyproject.toml is out of date.
+CREATED  := $(VENV)/.stamp-created
+EXAMPLES := $(VENV)/.stamp-examples
+TEST     := $(VENV)/.stamp-test
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint ruff mypy clean
+
+demo: $(EXAMPLES)
+	$(BIN)/python examples/quantum_well.py
+
+# The tests run even where a check failed, so that one run shows everything. One BLAS thread per
+# worker: the matrices are small, and threads of several workers would wait for each other.
+test: $(TEST)
+	@checks=ok; \
+	if [ -n "$(strip $(CHECKS))" ]; then \
+	    $(MAKE) --no-print-directory -k $(CHECKS) || checks=failed; \
+	fi; \
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1 \
+	MPLBACKEND=Agg $(BIN)/python -m pytest -n $(WORKERS) || exit $$?; \
+	if [ $$checks = failed ]; then \
+	    echo "The tests passed, but '$(CHECKS)' failed: see above the tests." >&2; exit 1; \
+	fi
+
+lint: ruff mypy
+
+ruff: $(TEST)
+	$(BIN)/python -m ruff check .
+
+mypy: $(TEST)
+	$(BIN)/python -m mypy
+
+$(CREATED):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "krylov_adj needs Python >= 3.10, and $(PYTHON) is not: make PYTHON=/path/to/python3.x" >&2; \
+	    exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(EXAMPLES): pyproject.toml $(CREATED)
+	$(BIN)/python -m pip install --quiet --editable '.[examples]'
+	@touch $@
+
+# `test` comes with `examples`, since the tests run them: one install serves both stamps.
+$(TEST): pyproject.toml $(CREATED)
+	$(BIN)/python -m pip install --quiet --editable '.[test,examples]'
+	@touch $(EXAMPLES) $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
