@@ -1,0 +1,106 @@
+"""How derivatives are computed: the one options object of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .reports import Report
+
+METHODS = ("auto", "minres", "gmres", "dense")
+ON_GAUGE = ("warn", "raise", "ignore")
+ON_FAILURE = ("raise", "warn")
+
+#: Below this order the systems are solved by dense factorisation when ``method="auto"``.
+DENSE_ORDER = 200
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """How the derivative of an eigenproblem is computed.
+
+    Parameters
+    ----------
+    method : {"auto", "minres", "gmres", "dense"}, optional
+        Solver of the perturbation systems.
+
+        * ``"minres"``: deflated MINRES, all systems advancing together; Hermitian problems only.
+        * ``"gmres"``: deflated GMRES, one system at a time, preconditioned by the inverse of the
+          forward pass where there is one (``sigma``).
+        * ``"dense"``: LU factorisation of the bordered systems; needs O(n²) memory.
+        * ``"auto"``: dense for n ≤ 200; GMRES where the forward pass had an inverse or where the
+          problem is not Hermitian; MINRES otherwise.
+    rtol : float, optional
+        Largest accepted residual of a system, relative to its right-hand side. Default 1e-10 in
+        double and 1e-5 in single precision. Where rounding alone keeps a system above ``rtol``,
+        the attainable floor is accepted in its place and reported.
+    maxiter : int, optional
+        Most iterations (MINRES steps, GMRES steps including restarts) spent on a system. Default
+        10 n, at least 1000.
+    restart : int, optional
+        Krylov dimension between restarts of GMRES. Default 60.
+    preconditioner : LinearOperator or callable, optional
+        Approximates the inverse of A − λM (of its adjoint for the adjoint systems; the adjoint
+        of a LinearOperator is taken through its ``rmatvec``, a callable stands for a Hermitian
+        preconditioner). MINRES needs a positive definite one.
+    cluster_tol : float, optional
+        Eigenvalues closer than ``cluster_tol * max|w|`` count as one. Default 100 machine
+        epsilons.
+    on_gauge : {"warn", "raise", "ignore"}, optional
+        What happens when the loss depends on the arbitrary phase of an eigenvector, or on the
+        arbitrary basis of a degenerate eigenspace.
+    on_failure : {"raise", "warn"}, optional
+        What happens when a system does not converge.
+    callback : callable, optional
+        Called with the `Report` of every forward, adjoint and tangent solve.
+
+    Raises
+    ------
+    TypeError
+        For an unknown field.
+    ValueError
+        For a value outside of the ranges above.
+
+    Examples
+    --------
+    >>> import krylov_adj as ka
+    >>> ka.Adjoint(method="gmres", rtol=1e-8).restart is None
+    True
+    """
+
+    method: str = "auto"
+    rtol: float | None = None
+    maxiter: int | None = None
+    restart: int | None = None
+    preconditioner: Any = None
+    cluster_tol: float | None = None
+    on_gauge: str = "warn"
+    on_failure: str = "raise"
+    callback: Callable[[Report], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("method", METHODS), ("on_gauge", ON_GAUGE), ("on_failure", ON_FAILURE)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"Adjoint({name}={getattr(self, name)!r}): expected one of {allowed}")
+        for name in ("rtol", "cluster_tol"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"Adjoint({name}={value!r}): expected a number in [0, 1)")
+        for name in ("maxiter", "restart"):
+            value = getattr(self, name)
+            if value is not None and (value != int(value) or value < 1):
+                raise ValueError(f"Adjoint({name}={value!r}): expected a positive integer")
+        for name in ("preconditioner", "callback"):
+            value = getattr(self, name)
+            if value is not None and not (callable(value) or hasattr(value, "matvec")):
+                raise ValueError(f"Adjoint({name}={value!r}): expected a callable")
+
+    def tolerance(self, dtype: Any) -> float:
+        """The relative residual asked for in arithmetic of the given precision."""
+        if self.rtol is not None:
+            return self.rtol
+        return 1e-10 if np.finfo(dtype).eps < 1e-10 else 1e-5

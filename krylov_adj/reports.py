@@ -1,0 +1,190 @@
+"""Reports of solves, exceptions, warnings, and the text of every message."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import ArpackNoConvergence as EigenNoConvergence
+
+__all__ = [
+    "AdjointNoConvergence",
+    "DefectiveEigenvalueError",
+    "DegeneracyWarning",
+    "EigenNoConvergence",
+    "GaugeWarning",
+    "Report",
+]
+
+logger = logging.getLogger("krylov_adj")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one forward, adjoint or tangent solve did.
+
+    Attributes
+    ----------
+    stage : {"forward", "adjoint", "tangent"}
+        Which solve this was.
+    method : str
+        The solver that ran.
+    requested : float
+        The relative residual that was asked for.
+    residuals : ndarray, shape (k,)
+        Relative residual of every pair (forward) or system (adjoint, tangent), recomputed from
+        the operator after the solver had stopped.
+    floors : ndarray, shape (k,)
+        The residual that rounding alone leaves; a system is accepted at max(requested, floor).
+    iterations : int
+        Steps of the iterative solver.
+    applications : int
+        Applications of A (or its adjoint) to one vector.
+    solves : int
+        Applications of the inverse (or its adjoint) to one vector.
+    pair_residual : float
+        Largest relative residual of the eigenpairs that the solve started from.
+    converged : bool
+        Whether every residual is at most max(requested, floor).
+    """
+
+    stage: str
+    method: str
+    requested: float
+    residuals: np.ndarray
+    floors: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    iterations: int = 0
+    applications: int = 0
+    solves: int = 0
+    pair_residual: float = 0.0
+
+    @property
+    def converged(self) -> bool:
+        floors = self.floors if self.floors.size else np.zeros_like(self.residuals)
+        return bool(np.all(self.residuals <= np.maximum(self.requested, floors)))
+
+    def __str__(self) -> str:
+        worst = float(np.max(self.residuals, initial=0.0))
+        state = "converged" if self.converged else "did NOT converge"
+        return (
+            f"{self.stage} solve by {self.method} {state}: {self.residuals.size} systems, largest relative "
+            f"residual {worst:.1e} (requested {self.requested:.1e}), {self.iterations} iterations, "
+            f"{self.applications} applications of the operator, {self.solves} of the inverse."
+        )
+
+
+class AdjointNoConvergence(RuntimeError):
+    """The perturbation systems of a derivative did not converge.
+
+    Attributes
+    ----------
+    report : Report
+        What the solver did, with the residual of every system.
+    """
+
+    def __init__(self, message: str, report: Report):
+        super().__init__(message)
+        self.report = report
+
+
+class DefectiveEigenvalueError(ArithmeticError):
+    """An eigenvalue has no derivative because its left and right eigenvectors are orthogonal."""
+
+
+class GaugeWarning(UserWarning):
+    """The loss depends on the arbitrary phase of an eigenvector or basis of an eigenspace."""
+
+
+class DegeneracyWarning(UserWarning):
+    """A derivative was taken where eigenvalues coincide and is a generalised one."""
+
+
+# --------------------------------------------------------------------------------------------
+# Message texts: what was seen, likely causes, what to try.
+# --------------------------------------------------------------------------------------------
+
+
+def not_converged(report: Report, columns: np.ndarray) -> str:
+    bad = ", ".join(f"{i}: {report.residuals[i]:.1e}" for i in columns)
+    return (
+        f"The {report.stage} systems of {columns.size} of {report.residuals.size} eigenpairs did not converge: "
+        f"relative residuals {{{bad}}} with {report.requested:.1e} requested, after {report.iterations} "
+        f"iterations of {report.method}. It may be that (a) the eigenvalue has a neighbour that was not "
+        "computed (a cluster cut at k): increase k; (b) it lies inside the spectrum: pass sigma so that an "
+        "inverse is at hand; (c) the systems are ill-conditioned: pass Adjoint(preconditioner=...), or a larger "
+        "Adjoint(maxiter=...) or Adjoint(restart=...); (d) rtol is below what the problem admits: "
+        "Adjoint(rtol=...)."
+    )
+
+
+def defective(index: int, eigenvalue: complex, condition: float) -> str:
+    return (
+        f"The eigenvalue {eigenvalue:.6g} (number {index}) is defective to working precision: its condition "
+        f"number is {condition:.1e}, its left and right eigenvectors are orthogonal, and it has no derivative. "
+        "It may be that (a) the matrix has a Jordan block here (an exceptional point): differentiate the mean "
+        "of the coalescing eigenvalues, or move the parameters; (b) a computed eigenvector is wrong: lower tol."
+    )
+
+
+def phase_dependence(indices: np.ndarray, sizes: np.ndarray) -> str:
+    listed = ", ".join(f"{i}: {s:.1e}" for i, s in zip(indices, sizes, strict=True))
+    return (
+        "The loss depends on the phase of eigenvectors, which is arbitrary: |Im(xᴴg)|/‖g‖ of the vectors is "
+        f"{{{listed}}}. The gradient returned is the one in the gauge Im(xᴴN dx) = 0 and cannot be reproduced by "
+        "differences. It may be that (a) a real part, a sum or a single entry of a complex eigenvector enters "
+        "the loss: use |x|², or overlaps' moduli; (b) a phase convention is wanted: apply "
+        "krylov_adj.canonical_phase to the vectors first. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def basis_dependence(pairs: list[tuple[int, int]], size: float, gap: float) -> str:
+    return (
+        f"The loss depends on the basis chosen inside a degenerate eigenspace: pairs {pairs}, gap {gap:.1e}, "
+        f"antihermitian part of XᴴG {size:.1e} relative to it. The component of the derivative along the "
+        "arbitrary rotation was dropped. It may be that (a) only some members of the cluster enter the loss: "
+        "use a function of all of them, such as the projector X Xᴴ; (b) k cuts the cluster: increase k; "
+        "(c) the members enter with different weights. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def not_finite(what: str) -> str:
+    return (
+        f"{what} returned NaN or infinity. It may be that (a) the parameters left the range where the operator "
+        "is defined; (b) a division by zero or an overflow happens inside of the function."
+    )
+
+
+def not_eigenpairs(residuals: np.ndarray, rtol: float, scale: float) -> str:
+    bad = np.flatnonzero(~(residuals <= rtol))
+    listed = ", ".join(f"{i}: {residuals[i]:.1e}" for i in bad)
+    return (
+        f"The residuals ‖A x − λ M x‖ relative to {scale:.1e}·‖x‖ of the pairs {{{listed}}} exceed {rtol:.1e}: these are "
+        "not eigenpairs of the operators given. It may be that (a) they belong to other parameters; (b) the solver "
+        "stopped early: tighten it, or admit them with rtol=...; (c) A or M is not the operator that was solved; "
+        "(d) M is not Hermitian positive definite, which ARPACK needs."
+    )
+
+
+def not_normalised(deviation: float, name: str) -> str:
+    return (
+        f"The eigenvectors are not normalised: {name} deviates from one by {deviation:.1e}. Scale the columns, or name "
+        'the normalisation they have with normalization="2" | "M" | "A".'
+    )
+
+
+def not_positive_definite(reason: str, solver: str, sigma: Any) -> str:
+    if solver == "eigsh":
+        remedy = (
+            'with sigma, use mode="buckling" for an indefinite M and a positive semidefinite A; otherwise '
+            "solve it as a non-Hermitian problem with eigs(A, M=M, sigma=...)."
+        )
+    elif sigma is None:
+        remedy = "give sigma, with which any nonsingular pencil can be solved, or pass M⁻¹A as one operator."
+    else:
+        remedy = "check M."
+    return (
+        f"M is not Hermitian positive definite: {reason}. ARPACK would return wrong eigenvalues without a word. "
+        f"What to try: {remedy}"
+    )
