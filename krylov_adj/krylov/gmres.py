@@ -1,0 +1,134 @@
+"""Restarted GMRES (Saad & Schultz 1986) for several systems that advance together.
+
+Every system K_i u_i = b_i has a Krylov space of its own; one call of ``apply`` advances all of
+those that have not converged. The preconditioner acts from the right, K P s = b, u = P s, so
+that the residual that is minimised is the true one. Arnoldi orthogonalises twice; the Hessenberg
+matrices are reduced by Givens rotations
+    [ c  s ; −s̄  c ],  c real,  of the last two rows of every new column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+Array = np.ndarray
+
+
+def gmres(
+    apply: Callable[[Array, Array], Array],
+    rhs: Array,
+    rtol: Array,
+    maxiter: int,
+    restart: int,
+    precondition: Callable[[Array], Array] | None = None,
+) -> tuple[Array, int]:
+    """Solve K_i u_i = b_i for all columns i.
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(V, columns)`` is K_i v_i for the given column numbers, shape (n, len(columns)).
+    rhs : ndarray, shape (n, m)
+    rtol : ndarray, shape (m,)
+        A column stops when its residual norm has fallen below ``rtol`` times that of ``rhs``.
+    maxiter, restart : int
+        Most steps in all, and between restarts.
+    precondition : callable, optional
+        Linear, applied to blocks.
+
+    Returns
+    -------
+    U : ndarray, shape (n, m)
+    iterations : int
+        Steps taken; the caller recomputes the residuals.
+    """
+    U = np.zeros(rhs.shape, rhs.dtype, order="F")
+    residual = rhs
+    columns = np.arange(rhs.shape[1])
+    target = rtol * np.linalg.norm(rhs, axis=0)
+    steps = 0
+    while True:
+        size = min(restart, maxiter - steps, rhs.shape[0])
+        S, taken = _cycle(apply, residual, target[columns], columns, size, precondition)
+        steps += taken
+        update = S if precondition is None else precondition(S)
+        U[:, columns] += update
+        if steps >= maxiter:
+            return U, steps
+        residual = residual - apply(update, columns)
+        norms = np.linalg.norm(residual, axis=0)
+        keep = norms > target[columns]
+        if not keep.any():
+            return U, steps
+        columns, residual = columns[keep], residual[:, keep]
+
+
+def _cycle(
+    apply: Callable[[Array, Array], Array],
+    residual: Array,
+    target: Array,
+    columns: Array,
+    size: int,
+    precondition: Callable[[Array], Array] | None,
+) -> tuple[Array, int]:
+    """One Arnoldi cycle of at most ``size`` steps; solutions before preconditioning, and steps."""
+    n, m = residual.shape
+    dtype = residual.dtype
+    S = np.zeros((n, m), dtype, order="F")
+    beta = np.linalg.norm(residual, axis=0)
+    V = np.zeros((m, size + 1, n), dtype)  # the Krylov basis of every system, in rows
+    H = np.zeros((m, size + 1, size), dtype)  # becomes upper triangular
+    rotations: list[tuple[Array, Array]] = []
+    g = np.zeros((m, size + 1), dtype)
+    V[:, 0] = (residual / beta).T
+    g[:, 0] = beta
+    active = np.arange(m)
+    for j in range(size):
+        Z = V[active, j].T
+        W = apply(Z if precondition is None else precondition(Z), columns[active]).T
+        basis = V[active, : j + 1] if active.size < m else V[:, : j + 1]
+        h = np.zeros((active.size, j + 2), dtype)
+        before = np.linalg.norm(W, axis=1)
+        for _ in range(2):
+            projection = (basis.conj() @ W[:, :, None])[:, :, 0]
+            W = W - (projection[:, None, :] @ basis)[:, 0]
+            h[:, : j + 1] += projection
+        norm = np.linalg.norm(W, axis=1)
+        invariant = norm <= np.finfo(dtype).eps * before
+        norm[invariant] = 0
+        h[:, j + 1] = norm
+        V[active, j + 1] = W / np.where(invariant, 1, norm)[:, None]
+        for i, (c, s) in enumerate(rotations):
+            c, s = c[active], s[active]
+            h[:, i], h[:, i + 1] = c * h[:, i] + s * h[:, i + 1], c * h[:, i + 1] - s.conj() * h[:, i]
+        c, s = np.ones(m, beta.dtype), np.zeros(m, dtype)
+        length = np.hypot(np.abs(h[:, j]), norm)
+        diagonal = np.abs(h[:, j])
+        phase = np.where(diagonal > 0, h[:, j] / np.where(diagonal > 0, diagonal, 1), 1)
+        safe = np.where(length > 0, length, 1)
+        c[active], s[active] = diagonal / safe, phase * norm / safe
+        rotations.append((c, s))
+        h[:, j], h[:, j + 1] = phase * length, 0
+        H[active, : j + 2, j] = h
+        g[active, j + 1] = -s[active].conj() * g[active, j]
+        g[active, j] *= c[active]
+        done = (np.abs(g[active, j + 1]) <= target[active]) | invariant
+        last = j + 1 == size
+        for i in active if last else active[done]:
+            S[:, i] = _combine(V[i], H[i], g[i], j + 1)
+        active = active[~done]
+        if active.size == 0:
+            return S, j + 1
+    return S, size
+
+
+def _combine(V: Array, H: Array, g: Array, j: int) -> Array:
+    """V y with H y = g; a zero pivot (singular K on an invariant space) drops its direction."""
+    while j > 0 and H[j - 1, j - 1] == 0:
+        j -= 1
+    if j == 0:
+        return np.zeros(V.shape[1], V.dtype)
+    return solve_triangular(H[:j, :j], g[:j]) @ V[:j]
