@@ -1,0 +1,57 @@
+"""Cotangents of (λ, X) to the bordered systems of the adjoint, and the residuals' cotangents.
+
+The eigenpairs are functions of the residuals of their equations,
+
+    R = A X − B X Λ,    S = Xᴴ N X − I   (where N ≠ I depends on parameters),
+
+with (λ, X) inside of them held fixed, and for a real f with df = Re Σ ( conj(gλᵢ) dλᵢ + gxᵢᴴ dxᵢ )
+
+    df = Re Σᵢ wᵢᴴ dRᵢ − ½ Re tr(σᴴ dS).
+
+Derivation. From (A − λᵢB) dxᵢ − dλᵢ B xᵢ = −dRᵢ and Re xᵢᴴN dxᵢ = −½ dSᵢᵢ, in the gauge
+Im xᵢᴴN dxᵢ = 0: dxᵢ = vᵢ − xᵢ (xᵢᴴN vᵢ + ½ dSᵢᵢ) for any solution vᵢ. Transposed, the part of gxᵢ along
+xᵢ goes into σ, and hᵢ = gxᵢ − N xᵢ (xᵢᴴgxᵢ), which is orthogonal to xᵢ, is the right-hand side of
+
+    (A − λᵢB)ᴴ wᵢ = −hᵢ,   (B xᵢ)ᴴ wᵢ = gλᵢ,      σ = diag Re xᵢᴴgxᵢ.
+
+A Hermitian problem keeps *all* of Xᴴ N X = I, so the Hermitian part of K = XᴴgX belongs to S off the
+diagonal too, σ = ½(K + Kᴴ), and is taken out of gX first: G = gX − N X σ. What XᴴG keeps is the
+anti-Hermitian part of K, and only that is divided by a gap. At simple eigenvalues both forms agree;
+in a cluster only this one is right.
+
+The functions take the array namespace ``xp`` (numpy, or an AD framework's), because at higher orders
+they are differentiated themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def adjoint_right_hand_side(xp: Any, X: Any, NX: Any, gX: Any, hermitian: bool) -> tuple[Any, Any]:
+    """−h (n, k) and σ (k, k) for cotangents gX (n, k) of eigenvectors X with Xᴴ N X = I."""
+    if hermitian:
+        K = xp.conj(X).T @ gX
+        sigma = 0.5 * (K + xp.conj(K).T)
+        G = gX - NX @ sigma
+        return NX * column_dots(xp, X, G) - G, sigma
+    c = column_dots(xp, X, gX)
+    return NX * c - gX, xp.diag(xp.real(c))
+
+
+def tangent_from_bordered(xp: Any, X: Any, NX: Any, V: Any, dS: Any, hermitian: bool) -> Any:
+    """dX from the solution V of the tangent systems with right-hand side −dR.
+
+    Term by term the adjoint of `adjoint_right_hand_side`; dS (k, k) is None where N is fixed.
+    """
+    V = V - X * column_dots(xp, NX, V)
+    if hermitian:
+        K = xp.conj(NX).T @ V
+        V = V - X @ (0.5 * (K + xp.conj(K).T))
+        return V if dS is None else V - 0.5 * (X @ dS)
+    return V if dS is None else V - 0.5 * X * xp.real(xp.diag(dS))
+
+
+def column_dots(xp: Any, V: Any, W: Any) -> Any:
+    """vᵢᴴ wᵢ of every column, shape (k,)."""
+    return xp.sum(xp.conj(V) * W, axis=0)

@@ -1,0 +1,214 @@
+"""The bordered systems behind every derivative of an eigenpair.
+
+For an eigenpair A x_i = λ_i B x_i and R_i = (A − λ_i B)ᴴ the two families are
+
+    adjoint:  [ R_i        x_i ] [ z ]   [ f ]        tangent:  [ R_iᴴ   B x_i ] [ z ]   [ f ]
+              [ (B x_i)ᴴ    0  ] [ μ ] = [ g ],                 [ x_iᴴ    0    ] [ μ ] = [ g ],
+
+each the conjugate transpose of the other, both nonsingular at a simple eigenvalue. The right
+eigenvectors X = (x_1 … x_k) deflate both, without any left eigenvector:
+
+* (B X)^⊥ is mapped by R_i into X^⊥, and X^⊥ by R_iᴴ into (B X)^⊥ up to the span of B X; there
+  only eigenvalues that were *not* computed are seen, and `DeflatedSystems` solves for u.
+* In the span the solution is explicit. Adjoint: xᵢᴴ from the left gives μ = xᵢᴴf / xᵢᴴxᵢ; with
+  f′ = f − x_i μ, from x_jᴴR_i = conj(λ_j − λ_i)(B x_j)ᴴ,
+
+      t_j := (B x_j)ᴴ z = x_jᴴ f′ / conj(λ_j − λ_i)  (j ≠ i),   t_i = g,
+      z = Φ c + u,  (B X)ᴴ Φ c = t,   R_i u = f′ − R_i Φ c,
+
+  with Φ = X for a Hermitian pencil, where R_i X = B X (Λ − λ_i) needs no application, and Φ an
+  orthonormal basis of B X otherwise. Tangent: z = X c + u with P_out R_iᴴ u = P_out f; then
+  d = (B X)⁺ (f − R_iᴴ u) = (Λ − λ_i) c + e_i μ gives μ = d_i, c_j = d_j / (λ_j − λ_i), and
+  c_i follows from x_iᴴ z = g.
+
+A coefficient whose numerator is rounding noise is zero (the noise rule): its quotient by a small
+gap would be garbage, and no threshold on the gap itself is right for every loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg as la
+
+from ..options import Adjoint
+from ..reports import DefectiveEigenvalueError, defective
+from .deflated import NOISE, DeflatedSystems, Side
+from .problem import Eigenproblem
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """A coupling between coinciding eigenvalues that has no quotient and was dropped."""
+
+    j: int
+    i: int
+    size: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Z (n, k) and μ (k,) of k bordered systems, and the couplings that were dropped."""
+
+    Z: Array
+    mu: Array
+    dropped: tuple[Coupling, ...]
+
+
+class BorderedSystems:
+    """The bordered systems of given eigenpairs; solves them for any right-hand sides.
+
+    Parameters
+    ----------
+    problem : Eigenproblem
+    w : ndarray, shape (k,)
+    X : ndarray, shape (n, k)
+        Converged eigenpairs, normalised as the problem says.
+    options : Adjoint
+    """
+
+    def __init__(self, problem: Eigenproblem, w: Array, X: Array, options: Adjoint):
+        self.problem, self.w, self.X, self.options = problem, w, X, options
+        self.eps = float(np.finfo(X.dtype).eps)
+
+    # ---- the deflation space, each part computed when it is first needed ---------------------
+
+    @cached_property
+    def deflation(self) -> tuple[Array, Array]:
+        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
+        pencil = (self.problem.A, self.problem.B)
+        real = all(operator is None or operator.dtype.kind != "c" for operator in pencil)
+        if not real or not np.iscomplexobj(self.X):
+            return self.w, self.X
+        tol = np.sqrt(self.eps) * np.abs(self.w)
+        distance = np.abs(self.w.conj()[:, None] - self.w[None, :]).min(axis=1)
+        cut = (np.abs(self.w.imag) > tol) & (distance > tol)
+        return np.r_[self.w, self.w[cut].conj()], np.c_[self.X, self.X[:, cut].conj()]
+
+    @cached_property
+    def BX(self) -> Array:
+        return self.problem.apply_B(self.deflation[1])
+
+    @cached_property
+    def systems(self) -> DeflatedSystems:
+        X = self.deflation[1]
+        if self.problem.B is None and self.problem.hermitian:
+            Q_X = Q_BX = X
+        else:
+            Q_X = la.qr(X, mode="economic")[0]
+            Q_BX = Q_X if self.problem.B is None else la.qr(self.BX, mode="economic")[0]
+        return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options)
+
+    @property
+    def phi(self) -> Array:
+        return self.deflation[1] if self.problem.hermitian else self.systems.Q_BX
+
+    @cached_property
+    def gram(self) -> Array:
+        """(B X)ᴴ Φ; diagonal for a Hermitian pencil."""
+        return self.BX.conj().T @ self.phi
+
+    @cached_property
+    def images(self) -> tuple[Array, Array]:
+        """Aᴴ Φ and Bᴴ Φ of a pencil that is not Hermitian."""
+        A, B = self.problem.A, self.problem.B
+        return A.adjoint(self.phi), self.phi if B is None else B.adjoint(self.phi)
+
+    def check_not_defective(self) -> None:
+        """Raise where two eigenvectors coincide to working precision: a Jordan block."""
+        if self.problem.hermitian:
+            return
+        X = self.deflation[1] / np.linalg.norm(self.deflation[1], axis=0)
+        overlaps = np.abs(X.conj().T @ X) - np.eye(X.shape[1])
+        i, j = np.unravel_index(np.argmax(overlaps), overlaps.shape)
+        # cos φ cannot tell a small angle φ from zero; the vector itself can.
+        angle = float(np.linalg.norm(X[:, j] - X[:, i] * np.vdot(X[:, i], X[:, j])))
+        if i != j and angle <= NOISE * self.eps:
+            condition = np.inf if angle == 0 else 1 / angle
+            raise DefectiveEigenvalueError(defective(int(i), complex(self.deflation[0][i]), condition))
+
+    # ---- solving -----------------------------------------------------------------------------
+
+    def solve(self, side: Side, F: Array, g: Array, scale: Array | None = None) -> Solution:
+        """Z, μ of the k systems with right-hand sides F (n, k) and g (k,).
+
+        ``scale`` (k,) is the size of the data that F was computed from, relative to which F has
+        rounding noise; the norms of F's columns where not given.
+        """
+        size = np.linalg.norm(F, axis=0)
+        scale = size if scale is None else np.maximum(scale, size)
+        if not (np.all(np.isfinite(size)) and np.all(np.isfinite(g))):
+            raise ValueError(
+                f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
+                "derivative with respect to the eigenpairs, is not finite here."
+            )
+        if not size.any() and not np.any(g):
+            return Solution(np.zeros_like(F), np.zeros_like(g), ())
+        self.check_not_defective()
+        # Normalised by a power of two, so that no size of the loss meets underflow and the
+        # result scales exactly.
+        unit = float(2.0 ** np.floor(np.log2(max(np.max(scale), np.max(np.abs(g))))))
+        solve = self._solve_adjoint if side == "adjoint" else self._solve_tangent
+        Z, mu, dropped = solve(F / unit, g / unit, scale / unit)
+        return Solution(Z * unit, mu * unit, dropped)
+
+    def _solve_adjoint(
+        self, F: Array, g: Array, scale: Array
+    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
+        X, w, k = self.X, self.w, self.w.size
+        wd, Xd = self.deflation
+        mu = _dots(X, F) / _dots(X, X)
+        F = F - X * mu
+        T, dropped = self._divide(Xd.conj().T @ F, np.conj(wd[:, None] - w), scale)
+        T[np.arange(k), np.arange(k)] = g
+        if self.problem.hermitian:
+            C = T / np.real(np.diagonal(self.gram))[:, None]
+            span = self.BX @ (C * (wd[:, None] - w))  # R_i Φ c_i, (n, k)
+        else:
+            C = la.solve(self.gram, T)
+            AP, BP = self.images
+            span = AP @ C - (BP @ C) * np.conj(w)
+        U = self.systems.solve("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))[0]
+        return self.phi @ C + U, mu, dropped
+
+    def _solve_tangent(
+        self, F: Array, g: Array, scale: Array
+    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
+        X, w, k = self.X, self.w, self.w.size
+        wd, Xd = self.deflation
+        U = self.systems.solve("tangent", F, scale)[0]
+        d = la.lstsq(self.BX, F - self.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
+        mu = np.diagonal(d)[:k].copy()
+        C, dropped = self._divide(d, wd[:, None] - w, scale)
+        Z = Xd @ C + U
+        return Z + X * ((g - _dots(X, Z)) / _dots(X, X)), mu, dropped
+
+    def _divide(
+        self, numerators: Array, gaps: Array, scale: Array
+    ) -> tuple[Array, tuple[Coupling, ...]]:
+        """numerators / gaps by the noise rule, zero on the diagonal.
+
+        Eigenvalues within ``cluster_tol`` count as equal; a coupling between them that is not
+        noise has no quotient and is listed.
+        """
+        k = self.w.size
+        tol = 100 * self.eps if self.options.cluster_tol is None else self.options.cluster_tol
+        noise = np.abs(numerators) <= NOISE * self.eps * scale
+        noise |= np.eye(*numerators.shape, dtype=bool)
+        equal = np.abs(gaps) <= tol * np.max(np.abs(self.w))
+        dropped = tuple(
+            Coupling(int(j), int(i), float(abs(numerators[j, i]) / scale[i]), float(abs(gaps[j, i])))
+            for j, i in np.argwhere(equal & ~noise)
+            if j < k
+        )
+        zero = noise | equal
+        return np.where(zero, 0, numerators / np.where(zero, 1, gaps)), dropped
+
+
+def _dots(V: Array, W: Array) -> Array:
+    return np.einsum("ij,ij->j", V.conj(), W)

@@ -1,0 +1,265 @@
+"""Solving R_i u_i = b_i on the complement of the computed eigenvectors.
+
+Adjoint side: R_i = (A − λ_i B)ᴴ maps (B X)^⊥ into X^⊥; tangent side: R_i = A − λ_i B maps X^⊥ into
+(B X)^⊥. Both see only eigenvalues that were not computed. The projectors act at every step, so
+that rounding does not bring the deflated directions back, and every residual is recomputed from
+the operator: what a solver says of itself is not used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import scipy.linalg as la
+
+from ..krylov.gmres import gmres
+from ..krylov.minres import minres
+from ..options import DENSE_ORDER, Adjoint
+from ..reports import AdjointNoConvergence, Report, logger, not_converged
+from .problem import Eigenproblem, operator_norms
+
+Array = np.ndarray
+Side = Literal["adjoint", "tangent"]
+Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], tuple[Array, int]]
+
+#: Krylov dimension between restarts of GMRES, unless told.
+RESTART = 60
+
+#: A numerator or right-hand side below this many machine epsilons of its scale is noise.
+NOISE = 30.0
+
+
+class DeflatedSystems:
+    """The systems R_i u_i = b_i of given eigenpairs.
+
+    Parameters
+    ----------
+    problem : Eigenproblem
+    w : ndarray, shape (k,)
+    X : ndarray, shape (n, k)
+    Q_X, Q_BX : ndarray, shape (n, d)
+        Orthonormal bases of the deflated vectors and of their images under B.
+    options : Adjoint
+    """
+
+    def __init__(self, problem: Eigenproblem, w: Array, X: Array, Q_X: Array, Q_BX: Array, options: Adjoint):
+        self.problem, self.w, self.X, self.options = problem, w, X, options
+        self.Q_X, self.Q_BX = Q_X, Q_BX
+        self.eps = float(np.finfo(X.dtype).eps)
+
+    # ---- the operators -----------------------------------------------------------------------
+
+    def project_in(self, side: Side, V: Array) -> Array:
+        return _complement(self.Q_BX if side == "adjoint" else self.Q_X, V)
+
+    def project_out(self, side: Side, V: Array) -> Array:
+        return _complement(self.Q_X if side == "adjoint" else self.Q_BX, V)
+
+    def shifted(self, side: Side, V: Array, columns: Array) -> Array:
+        """R_i v_i for the given column numbers."""
+        pencil = self.problem.pencil_adjoint if side == "adjoint" else self.problem.pencil
+        return pencil(V, self.w[columns])
+
+    def precondition(self, side: Side) -> Callable[[Array], Array] | None:
+        """The user's preconditioner, or the inverse of the forward pass, or None; for blocks."""
+        given = self.options.preconditioner
+        if given is not None:
+            return _block_function(given, side)
+        inverse = self.problem.inverse
+        if inverse is None:
+            return None
+        return inverse.operator.apply if side == "tangent" else inverse.operator.adjoint
+
+    @cached_property
+    def dense(self) -> tuple[Array, Array]:
+        """A and B as dense matrices."""
+        eye = np.eye(self.problem.n, dtype=self.X.dtype)
+        return self.problem.A.apply(eye), self.problem.apply_B(eye)
+
+    @cached_property
+    def dual(self) -> Array:
+        """B Q (QᴴBQ)⁻¹ for the basis Q of X: its columns are dual to those of Q."""
+        if self.problem.B is None:
+            return self.Q_X
+        BQ = self.problem.B.apply(self.Q_X)
+        return BQ @ la.inv(self.Q_X.conj().T @ BQ)
+
+    @cached_property
+    def norms(self) -> tuple[float, float]:
+        return operator_norms(self.problem)
+
+    # ---- solving -----------------------------------------------------------------------------
+
+    def solve(self, side: Side, rhs: Array, scale: Array) -> tuple[Array, Report]:
+        """u_i with R_i u_i = P_out rhs_i, for every column i.
+
+        ``scale`` (k,) is the size of the data that rhs was computed from: columns that are noise
+        relative to the largest of them are not solved for. As long as the recomputed residuals
+        fall, the engine runs again on what is left of the right-hand side.
+        """
+        problem, options = self.problem, self.options
+        before = self._counts()
+        b = self.project_out(side, rhs)
+        norms = np.linalg.norm(b, axis=0)
+        reference = np.maximum(norms, np.linalg.norm(rhs, axis=0))
+        columns = np.flatnonzero(norms > NOISE * self.eps * np.max(scale))
+        U = np.zeros(b.shape, b.dtype, order="F")
+        residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
+        rtol = options.tolerance(b.dtype)
+        budget = options.maxiter or max(10 * problem.n, 1000)
+        engines = self._engines()
+        ran: list[str] = []
+        iterations = 0
+        R = b[:, columns]
+        while columns.size:
+            name, engine = engines[0]
+            if name not in ran:
+                ran.append(name)
+            left = np.linalg.norm(R, axis=0)
+            target = np.minimum(0.5 * rtol * reference[columns] / left, 0.5)
+            update, steps = engine(self, side, columns, R, target, budget - iterations)
+            iterations += steps
+            U[:, columns] = self.project_in(side, U[:, columns] + update)
+            R = self.project_out(side, b[:, columns] - self.shifted(side, U[:, columns], columns))
+            now = np.linalg.norm(R, axis=0)
+            residuals[columns] = now / reference[columns]
+            floors[columns] = self._floor(U[:, columns], columns, reference[columns])
+            open_ = residuals[columns] > np.maximum(rtol, floors[columns])
+            stagnant = bool(np.all(now[open_] > 0.5 * left[open_]))
+            columns, R = columns[open_], R[:, open_]
+            if iterations >= budget:
+                break
+            if stagnant:
+                engines = engines[1:]
+                if not engines:
+                    break
+        applications, solves = (after - start for after, start in zip(self._counts(), before, strict=True))
+        report = Report(
+            side, "+".join(ran) or "none", rtol, residuals, floors, iterations, applications, solves
+        )
+        logger.info("%s", report)
+        if options.callback is not None:
+            options.callback(report)
+        if not report.converged:
+            self._fail(report)
+        return U, report
+
+    def _floor(self, U: Array, columns: Array, reference: Array) -> Array:
+        """The residual that rounding leaves: 10 ε (‖R‖ ‖u‖ / ‖b‖ + 1), norms from below."""
+        norm_R = self.norms[0] + np.abs(self.w[columns]) * self.norms[1]
+        return 10 * self.eps * (norm_R * np.linalg.norm(U, axis=0) / reference + 1)
+
+    def _counts(self) -> tuple[int, int]:
+        inverse = self.problem.inverse
+        return self.problem.A.applications, 0 if inverse is None else inverse.operator.applications
+
+    def _fail(self, report: Report) -> None:
+        failed = np.flatnonzero(report.residuals > np.maximum(report.requested, report.floors))
+        error = AdjointNoConvergence(not_converged(report, failed), report)
+        if self.options.on_failure == "raise":
+            raise error
+        warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+
+    def _engines(self) -> list[tuple[str, Engine]]:
+        """The engines to try, in order."""
+        method, problem = self.options.method, self.problem
+        if method == "minres" and not problem.hermitian:
+            raise ValueError("Adjoint(method='minres') is for Hermitian problems; use 'gmres' or 'auto'")
+        if method != "auto":
+            order = [method]
+        elif problem.n <= DENSE_ORDER:
+            order = ["dense"]
+        elif problem.hermitian and problem.inverse is None and self.options.preconditioner is None:
+            order = ["minres", "gmres"]
+        else:
+            order = ["gmres"]
+        return [(name, ENGINES[name]) for name in order]
+
+
+def _minres(
+    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
+) -> tuple[Array, int]:
+    """MINRES on Pᴴ R P with P = I − Q (QᴴBQ)⁻¹ (BQ)ᴴ, Q a basis of X.
+
+    R P = Pᴴ R, so that Pᴴ R P is Hermitian on X^⊥ and R u = b is solved by u = P v (P is the
+    orthogonal projector where B is the identity). On the tangent side the same solution serves:
+    Pᴴ b differs from b in the span of B X, u and P_in u in that of X, and neither is asked for.
+    """
+    Q, dual = systems.Q_X, systems.dual
+    precondition = systems.precondition(side)
+
+    def oblique(V: Array) -> Array:
+        return V - Q @ (dual.conj().T @ V)
+
+    def oblique_adjoint(V: Array) -> Array:
+        return V - dual @ (Q.conj().T @ V)
+
+    def apply(V: Array, active: Array) -> Array:
+        return oblique_adjoint(systems.shifted(side, oblique(V), columns[active]))
+
+    def restricted(V: Array) -> Array:
+        assert precondition is not None
+        return _complement(Q, precondition(_complement(Q, V)))
+
+    V, steps = minres(apply, oblique_adjoint(rhs), rtol, maxiter, precondition and restricted)
+    return oblique(V), steps
+
+
+def _gmres(
+    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
+) -> tuple[Array, int]:
+    """GMRES on P_out R P_in, with vectors in the range of P_out; preconditioned from the right."""
+
+    def apply(V: Array, active: Array) -> Array:
+        V = systems.project_in(side, V)
+        return systems.project_out(side, systems.shifted(side, V, columns[active]))
+
+    restart = systems.options.restart or RESTART
+    return gmres(apply, rhs, rtol, maxiter, restart, systems.precondition(side))
+
+
+def _dense(
+    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
+) -> tuple[Array, int]:
+    """LU of [R_i Q_out; Q_inᴴ 0] [u; ν] = [b; 0]: ν takes what of b lies outside of the range."""
+    A, B = systems.dense
+    Q_in, Q_out = (systems.Q_BX, systems.Q_X) if side == "adjoint" else (systems.Q_X, systems.Q_BX)
+    n, d = Q_in.shape
+    U = np.zeros(rhs.shape, np.result_type(rhs, A))
+    border = np.zeros((d, d), U.dtype)
+    for m, i in enumerate(columns):
+        R = A - systems.w[i] * B
+        R = R.conj().T if side == "adjoint" else R
+        bordered = np.block([[R, Q_out], [Q_in.conj().T, border]])
+        U[:, m] = la.solve(bordered, np.r_[rhs[:, m], border[0]])[:n]
+    return U, 1
+
+
+ENGINES: dict[str, Engine] = {"minres": _minres, "gmres": _gmres, "dense": _dense}
+
+
+def _complement(Q: Array, V: Array) -> Array:
+    return V - Q @ (Q.conj().T @ V)
+
+
+def _block_function(given: Any, side: Side) -> Callable[[Array], Array]:
+    """A preconditioner, or its adjoint for the adjoint systems, as a function of blocks."""
+    if hasattr(given, "matvec"):
+        function = given.matmat if side == "tangent" else given.rmatmat
+    else:
+        function = given
+
+    def apply(V: Array) -> Array:
+        result = np.asarray(function(V))
+        if result.shape != V.shape or not np.all(np.isfinite(result)):
+            raise ValueError(
+                f"The preconditioner returned shape {result.shape} for a block of shape {V.shape}, or NaN or "
+                "infinity. It must map blocks of columns to blocks of the same shape."
+            )
+        return result
+
+    return apply

@@ -1,0 +1,139 @@
+"""The eigenproblem as the core sees it: operators on plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..reports import not_finite
+
+Array = np.ndarray
+
+
+class ValueOperator:
+    """A linear map on plain arrays, applied to blocks of columns, with its adjoint and a count.
+
+    Parameters
+    ----------
+    shape : (int, int)
+    dtype : dtype
+        Of the map; a real map leaves real vectors real.
+    apply, adjoint : callable
+        ``apply(V)`` is A V and ``adjoint(V)`` is Aᴴ V for V of shape (n, m). ``adjoint`` is None
+        where the adjoint is not available.
+    name : str
+        For messages.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: Any,
+        apply: Callable[[Array], Array],
+        adjoint: Callable[[Array], Array] | None,
+        name: str,
+    ):
+        self.shape, self.dtype, self.name = shape, np.dtype(dtype), name
+        self._apply, self._adjoint = apply, adjoint
+        self.applications = 0
+
+    @property
+    def has_adjoint(self) -> bool:
+        return self._adjoint is not None
+
+    def apply(self, V: Array) -> Array:
+        return self._counted(self._apply, V)
+
+    def adjoint(self, V: Array) -> Array:
+        if self._adjoint is None:
+            raise NotImplementedError(f"{self.name} has no adjoint: give it an rmatvec")
+        return self._counted(self._adjoint, V)
+
+    def _counted(self, function: Callable[[Array], Array], V: Array) -> Array:
+        self.applications += 1 if V.ndim == 1 else V.shape[1]
+        result = function(V)
+        # The sum of squares is finite only if every entry is; one pass, no temporary mask.
+        if not np.isfinite(np.vdot(result, result)) and not np.all(np.isfinite(result)):
+            raise ValueError(not_finite(self.name))
+        return result
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """The inverse (A − σB)⁻¹ of the forward pass, for the adjoint to use again."""
+
+    sigma: complex
+    operator: ValueOperator
+
+
+@dataclass(frozen=True)
+class Eigenproblem:
+    """A x = λ B x.
+
+    Attributes
+    ----------
+    A, B : ValueOperator
+        B is None for the standard problem.
+    hermitian : bool
+        A and B are Hermitian and the eigenvalues real.
+    normalization : {"2", "M", "A"}
+        The Hermitian matrix N of xᴴ N x = 1: the identity, B, or A (buckling mode).
+    inverse : Inverse or None
+    """
+
+    A: ValueOperator
+    B: ValueOperator | None
+    hermitian: bool
+    normalization: str
+    inverse: Inverse | None = None
+
+    @property
+    def n(self) -> int:
+        return self.A.shape[0]
+
+    def apply_B(self, V: Array) -> Array:
+        return V if self.B is None else self.B.apply(V)
+
+    def pencil(self, V: Array, w: Array) -> Array:
+        """(A − wᵢB) vᵢ for every column i."""
+        return self.A.apply(V) - self.apply_B(V) * w  # (n, m)
+
+    def pencil_adjoint(self, V: Array, w: Array) -> Array:
+        """(A − wᵢB)ᴴ vᵢ for every column i."""
+        if self.hermitian:
+            return self.pencil(V, w)  # w is real
+        BV = V if self.B is None else self.B.adjoint(V)
+        return self.A.adjoint(V) - BV * np.conj(w)  # (n, m)
+
+
+def pair_residuals(problem: Eigenproblem, w: Array, X: Array) -> tuple[Array, float]:
+    """‖A x − λ B x‖ / (s ‖x‖) of every pair, and the scale s = ‖A‖ + max|λ| ‖B‖ it is relative to.
+
+    Eigenvalues near zero are legitimate, so |λ| alone is no scale; the norms are estimated from
+    below by what A and B do to one fixed pseudo-random vector and to the vectors in hand.
+    """
+    AX, BX = problem.A.apply(X), problem.apply_B(X)
+    norms = np.linalg.norm(X, axis=0)
+    norm_A, norm_B = operator_norms(problem)
+    norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
+    norm_B = max(norm_B, float(np.max(np.linalg.norm(BX, axis=0) / norms)))
+    scale = norm_A + float(np.max(np.abs(w))) * norm_B
+    if scale == 0.0:  # A = 0 and every eigenvalue 0: exact pairs
+        return np.zeros(w.size), 0.0
+    return np.linalg.norm(AX - BX * w, axis=0) / (scale * norms), scale
+
+
+def operator_norms(problem: Eigenproblem) -> tuple[float, float]:
+    """‖A v‖ and ‖B v‖ for one fixed pseudo-random unit vector v: the norms' typical size."""
+    v = np.random.default_rng(7).standard_normal((problem.n, 1)).astype(real_dtype(problem.A.dtype))
+    v /= np.linalg.norm(v)
+    norm_B = 1.0 if problem.B is None else float(np.linalg.norm(problem.B.apply(v)))
+    return float(np.linalg.norm(problem.A.apply(v))), norm_B
+
+
+def real_dtype(dtype: Any) -> np.dtype:
+    """The real floating-point type of a dtype's precision."""
+    return np.dtype(np.finfo(np.result_type(dtype, np.float32)).dtype)
