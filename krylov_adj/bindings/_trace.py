@@ -1,0 +1,93 @@
+"""autograd's Boxes: stripping, levels, reading a value as seen from a level, transposing.
+
+autograd nests one Box per live trace, the innermost trace outermost in the nest, and numbers the
+traces by depth. A trace that has ended may live on in a Box that a closure holds, and its number
+is given out again: everything here that decides by a level therefore takes the level from values
+that are alive (the arguments of a VJP), never from what a closure happens to return. The three
+traps described in docs/derivation.md are dealt with in this file and in `autograd.py` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+from autograd.core import VJPNode, backward_pass
+from autograd.tracer import getval, isbox, new_box, trace_stack
+
+#: The level of a value that is not traced.
+UNTRACED = -1
+
+
+def is_box(x: Any) -> bool:
+    return bool(isbox(x))
+
+
+def strip(x: Any) -> Any:
+    """The plain value inside all Boxes."""
+    return getval(x)
+
+
+def level(x: Any) -> int:
+    """The level of the outermost Box."""
+    return x._trace if isbox(x) else UNTRACED
+
+
+def levels(*values: Any) -> list[int]:
+    """The levels of all Boxes nested in the values, lowest first."""
+    found = set()
+    for x in values:
+        while isbox(x):
+            found.add(x._trace)
+            x = x._value
+    return sorted(found)
+
+
+def seen_from(x: Any, t: int) -> Any:
+    """x as a computation at level t sees it: Boxes above t stripped."""
+    while isbox(x) and x._trace > t:
+        x = x._value
+    return x
+
+
+def hide(x: Any) -> Any:
+    """A Box with the outermost Box's node and a plain zero for a value.
+
+    The primitive that takes it then depends on x at that level alone; what lower levels there are
+    have had their turn, and would otherwise be solved for twice.
+    """
+    return new_box(np.zeros_like(getval(x)), x._trace, x._node)
+
+
+@contextmanager
+def _trace_above(t: int) -> Iterator[int]:
+    """A new trace numbered higher than t.
+
+    autograd counts traces per process, not per thread: a thread that ends its trace lowers the
+    count for the others, and the next number may be one that this thread still has in use.
+    """
+    with ExitStack() as stack:
+        new = stack.enter_context(trace_stack.new_trace())
+        while new <= t:
+            new = stack.enter_context(trace_stack.new_trace())
+        yield new
+
+
+def transpose(function: Callable[[Any], Any], zero: np.ndarray) -> Callable[[Any], Any]:
+    """g ↦ Lᵀ g for the linear map L v = function(v), v like ``zero``; traced once, here.
+
+    The trace is opened one level above every Box that the function's output carries, so that it
+    can be called while those traces live and after they have ended. What it returns carries the
+    Boxes of the function's closure: read it with `seen_from`.
+    """
+    deepest = max(levels(function(zero)), default=UNTRACED)
+    with _trace_above(deepest) as t:
+        root = VJPNode.new_root()
+        output = function(new_box(zero, t, root))
+        if level(output) != t:
+            # The output does not depend on the vector: a linear map that does not is zero.
+            return lambda g: np.zeros_like(zero)
+        node = output._node
+    return lambda g: backward_pass(g, node)

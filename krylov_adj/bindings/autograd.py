@@ -1,0 +1,308 @@
+"""autograd: eigenpairs and bordered solutions as primitives, differentiable to any order.
+
+Conventions. The core writes df = Re Σ conj(g) dz; autograd (measured) df = Re Σ g dz. A cotangent is
+therefore conjugated where it enters and where it leaves, here and nowhere else: autograd's gradient
+with respect to complex parameters is the conjugate of the direction of steepest ascent.
+
+The anchor. Eigenpairs are computed on plain values. Then, for every level t that the operators'
+output carries, lowest first, the residual R_t = A X − B X Λ (and S_t = Xᴴ N X − I) is evaluated with
+the operators as seen from t and the pairs of the level below, and
+
+    (w, X) ← eigenpair_primitive(R_t, w, X),
+
+which returns w and X as they are and has the adjoint (tangent) map as its derivative in R_t, the
+identity in w and X. That map solves bordered systems, by `bordered_solve`, whose result is anchored
+in the same way to the residual F − K z of its own equation; hence derivatives of any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import grad as gradient
+from autograd.builtins import tuple as box_tuple
+from autograd.extend import defjvp, defvjp, primitive
+
+from ..options import Adjoint
+from ..perturbation.adjoint import adjoint_right_hand_side, column_dots, tangent_from_bordered
+from ..perturbation.bordered import BorderedSystems, Side
+from ..perturbation.clusters import check_basis, check_phase
+from ..perturbation.problem import Eigenproblem
+from ._trace import UNTRACED, hide, level, levels, seen_from, strip
+
+#: The array namespace whose functions take arrays and Boxes alike.
+xp = anp
+
+
+@dataclass(frozen=True)
+class TracedPencil:
+    """The operators of an eigenproblem, traced and as plain values.
+
+    ``A``, ``A_adjoint``, ``B``, ``B_adjoint`` map blocks of vectors and return what the user's
+    operators return, Boxes included; B is None for the standard problem.
+    """
+
+    problem: Eigenproblem
+    options: Adjoint
+    A: Callable[[Any], Any]
+    A_adjoint: Callable[[Any], Any] | None
+    B: Callable[[Any], Any] | None
+    B_adjoint: Callable[[Any], Any] | None
+
+    def normaliser(self, X: Any) -> Any:
+        """N X."""
+        if self.problem.normalization == "2":
+            return X
+        N = self.A if self.problem.normalization == "A" else self.B
+        assert N is not None
+        return N(X)
+
+    def shifted(self, side: Side, w: Any, V: Any) -> Any:
+        """(A − wᵢB) vᵢ, or its adjoint, for every column."""
+        if side == "tangent" or self.problem.hermitian:
+            return self.A(V) - (V if self.B is None else self.B(V)) * w
+        assert self.A_adjoint is not None
+        if self.B is None:
+            return self.A_adjoint(V) - V * anp.conj(w)
+        assert self.B_adjoint is not None
+        return self.A_adjoint(V) - self.B_adjoint(V) * anp.conj(w)
+
+
+class _Pairs:
+    """What the primitives carry along: the pencil and its systems at the converged values."""
+
+    def __init__(self, pencil: TracedPencil, w: np.ndarray, X: np.ndarray):
+        self.pencil, self.w, self.X = pencil, w, X
+
+    @cached_property
+    def systems(self) -> BorderedSystems:
+        return BorderedSystems(self.pencil.problem, self.w, self.X, self.pencil.options)
+
+
+def is_traced(operator: Any) -> bool:
+    """Whether what an operator returns carries a Box; costs one application."""
+    if operator is None:
+        return False
+    return level(operator._apply(np.ones(operator.shape[1], operator.dtype))) != UNTRACED
+
+
+def attach(
+    pencil: TracedPencil,
+    w: np.ndarray,
+    X: np.ndarray,
+    verify: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+) -> tuple[Any, Any]:
+    """(w, X) as differentiable functions of whatever the pencil's operators are traced in.
+
+    ``verify(A X, B X, N X)`` is called once, with plain values, and raises where the pairs are not
+    what they should be.
+    """
+    pairs = _Pairs(pencil, w, X)
+    residual = _residual(pencil, w, X, verify)
+    below = UNTRACED
+    for t in levels(residual):
+        if below != UNTRACED:  # the pairs have become traced at the level below
+            residual = _residual(pencil, w, X)
+        at_t = seen_from(residual, t)
+        if level(at_t) == t:
+            w, X = eigenpair_primitive(hide(at_t), w, X, pairs)
+            below = t
+    return w, X
+
+
+def _residual(
+    pencil: TracedPencil,
+    w: Any,
+    X: Any,
+    verify: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None,
+) -> Any:
+    """R = A X − B X Λ stacked on S = Xᴴ N X − I where N is an operator, (n, k) or (n + k, k)."""
+    AX = pencil.A(X)
+    BX = X if pencil.B is None else pencil.B(X)
+    NX = {"2": X, "M": BX, "A": AX}[pencil.problem.normalization]
+    if verify is not None:
+        verify(strip(AX), strip(BX), strip(NX))
+    R = AX - BX * w
+    if pencil.problem.normalization == "2":
+        return R
+    return anp.concatenate([R, anp.conj(X).T @ NX - np.eye(X.shape[1], dtype=R.dtype)])
+
+
+@primitive
+def eigenpair_primitive(residual: Any, w: Any, X: Any, pairs: _Pairs) -> tuple[Any, Any]:
+    """The pairs, as they are; their dependence on the parameters is that on the residual."""
+    return w, X
+
+
+def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Callable[[Any], Any]:
+    t = max(level(residual), level(w), level(X))
+    pencil = pairs.pencil
+    problem, options = pencil.problem, pencil.options
+    dtype = strip(residual).dtype
+
+    def vjp(g: Any) -> Any:
+        gw, gX = anp.conj(g[0]), anp.conj(g[1])
+        NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+        values = strip(gX)
+        check_phase(strip(X), values, options)
+        F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
+        Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, np.linalg.norm(values, axis=0))
+        cotangent = anp.conj(Z[:-1])
+        if problem.normalization != "2":
+            cotangent = anp.concatenate([cotangent, -0.5 * anp.conj(sigma)])
+        return cotangent if np.iscomplexobj(np.empty(0, dtype)) else anp.real(cotangent)
+
+    return vjp
+
+
+def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Any:
+    t = max(level(residual), level(w), level(X))
+    problem = pairs.pencil.problem
+    n = problem.n
+    NX = seen_from(pairs.pencil.normaliser(seen_from(X, t)), t)
+    Z = bordered_solve(pairs, "tangent", w, X, -g[:n], np.zeros(strip(w).shape, strip(X).dtype), t)
+    dS = None if problem.normalization == "2" else g[n:]
+    dX = tangent_from_bordered(anp, X, NX, Z[:-1], dS, problem.hermitian)
+    dw = -Z[-1]
+    if not np.iscomplexobj(strip(w)):
+        dw = anp.real(dw)
+    return box_tuple((dw, dX))
+
+
+def _zeros_like(x: Any) -> np.ndarray:
+    return np.zeros_like(strip(x))
+
+
+defvjp(
+    eigenpair_primitive,
+    _eigenpair_vjp,
+    lambda ans, residual, w, X, pairs: lambda g: g[0],
+    lambda ans, residual, w, X, pairs: lambda g: g[1],
+)
+defjvp(
+    eigenpair_primitive,
+    _eigenpair_jvp,
+    lambda g, ans, residual, w, X, pairs: box_tuple((g, _zeros_like(X))),
+    lambda g, ans, residual, w, X, pairs: box_tuple((_zeros_like(w), g)),
+)
+
+
+# --------------------------------------------------------------------------------------------
+# The bordered systems: K_i [z; μ] = [f; g], perturbation/bordered.py.
+# --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Context:
+    """The systems a bordered solution belongs to, for the primitive to solve again."""
+
+    pairs: _Pairs
+    side: Side
+    w: Any
+    X: Any
+
+
+def bordered_solve(
+    pairs: _Pairs,
+    side: Side,
+    w: Any,
+    X: Any,
+    F: Any,
+    g: Any,
+    t: int,
+    scale: np.ndarray | None = None,
+) -> Any:
+    """[z; μ] (n + 1, k), differentiable in the pencil as seen from level t, in w, X, F and g.
+
+    w and X have no level above t. F and g may have: through them, and never through an
+    application of an operator (whose closure may hold Boxes of an ended trace with the same
+    number), enters what is traced above t.
+    """
+    rhs = anp.concatenate([F, anp.reshape(g, (1, -1))])
+    values = strip(rhs)
+    solution = pairs.systems.solve(side, values[:-1], values[-1], scale)
+    check_basis(solution.dropped, pairs.pencil.options)
+    Z = np.concatenate([solution.Z, solution.mu.reshape(1, -1)])
+    if t == UNTRACED and level(rhs) == UNTRACED:
+        return Z
+    context = _Context(pairs, side, w, X)
+    if t == UNTRACED:
+        live = levels(rhs)
+    else:
+        image = _apply_bordered(context, Z, t)
+        live = levels(rhs, image)
+    for s in live:
+        residual = seen_from(rhs, s)
+        if s <= t:
+            residual = residual - _apply_bordered(context, Z, s)
+        if level(residual) == s:
+            Z = bordered_primitive(hide(residual), Z, context)
+    return Z
+
+
+def _apply_bordered(context: _Context, Z: Any, t: int) -> Any:
+    """K_i [z; μ] as seen from level t."""
+    pencil, side = context.pairs.pencil, context.side
+    w, X = seen_from(context.w, t), seen_from(context.X, t)
+    z, mu = Z[:-1], Z[-1]
+    BX = X if pencil.B is None else seen_from(pencil.B(X), t)
+    right, below = (X, BX) if side == "adjoint" else (BX, X)
+    top = seen_from(pencil.shifted(side, w, z), t) + right * mu
+    return anp.concatenate([top, anp.reshape(column_dots(anp, below, z), (1, -1))])
+
+
+@primitive
+def bordered_primitive(residual: Any, Z: Any, context: _Context) -> Any:
+    """The solution, as it is; its dependence on the data is that on the residual."""
+    return Z
+
+
+def _bordered_vjp(ans: Any, residual: Any, Z: Any, context: _Context) -> Callable[[Any], Any]:
+    t = max(level(residual), level(Z))
+    other: Side = "tangent" if context.side == "adjoint" else "adjoint"
+
+    def vjp(g: Any) -> Any:
+        g = anp.conj(g)
+        w, X = seen_from(context.w, t), seen_from(context.X, t)
+        return anp.conj(bordered_solve(context.pairs, other, w, X, g[:-1], g[-1], t))
+
+    return vjp
+
+
+def _bordered_jvp(g: Any, ans: Any, residual: Any, Z: Any, context: _Context) -> Any:
+    t = max(level(residual), level(Z))
+    w, X = seen_from(context.w, t), seen_from(context.X, t)
+    return bordered_solve(context.pairs, context.side, w, X, g[:-1], g[-1], t)
+
+
+defvjp(bordered_primitive, _bordered_vjp, lambda ans, residual, Z, context: lambda g: g)
+defjvp(bordered_primitive, _bordered_jvp, lambda g, ans, residual, Z, context: g)
+
+
+# --------------------------------------------------------------------------------------------
+# Constant operators applied to traced vectors.
+# --------------------------------------------------------------------------------------------
+
+
+@primitive
+def apply_constant(X: Any, apply: Callable[[Any], Any], adjoint: Callable[[Any], Any]) -> Any:
+    """apply(X), for a linear map that knows plain arrays only."""
+    return apply(X)
+
+
+defvjp(
+    apply_constant,
+    lambda ans, X, apply, adjoint: (
+        lambda g: _like(X, anp.conj(apply_constant(anp.conj(g), adjoint, apply)))
+    ),
+)
+defjvp(apply_constant, lambda g, ans, X, apply, adjoint: apply_constant(g, apply, adjoint))
+
+
+def _like(X: Any, g: Any) -> Any:
+    return g if np.iscomplexobj(strip(X)) else anp.real(g)

@@ -1,0 +1,498 @@
+"""Linear operators whose results may be traced: SciPy's interface, never coercing a Box.
+
+Every operator maps vectors (n,) and blocks (n, m) by ``_apply`` and ``_apply_adjoint``. The other
+kinds of operator (dense, constant, sums, products, …) are made by `aslinearoperator` and by the
+algebra; scalars and dense matrices in them may be traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+
+from .bindings._trace import strip, transpose
+from .bindings.autograd import apply_constant, xp
+
+__all__ = ["LinearOperator", "aslinearoperator"]
+
+
+class LinearOperator(spla.LinearOperator):
+    """A linear map given by functions, whose results may be traced by autograd.
+
+    A `scipy.sparse.linalg.LinearOperator` (and accepted wherever SciPy takes one) that never
+    coerces what its functions return, so that parameters may sit anywhere in their closures.
+
+    Parameters
+    ----------
+    shape : (int, int)
+    matvec : callable
+        ``matvec(v)`` is A v for v of shape (n,). Written with `autograd.numpy`. Sparse matrices
+        inside of it are best applied through ``aslinearoperator(S) @ v``, which is differentiable
+        in v.
+    rmatvec : callable, optional
+        ``rmatvec(v)`` is Aᴴ v. Where not given it is autograd's own transpose of ``matvec``.
+    matmat, rmatmat : callable, optional
+        The same for blocks of shape (n, m); where not given, column by column.
+    dtype : dtype, optional
+        Where not given, the type of ``matvec`` of an int8 vector, as in SciPy. A real operator is
+        applied to the real and imaginary parts of a complex vector separately, and must return
+        real results.
+
+    Raises
+    ------
+    ValueError
+        From an application: a result or an argument of the wrong shape.
+    TypeError
+        From an application: complex results of an operator declared real; a ``matvec`` that
+        autograd cannot transpose.
+
+    Notes
+    -----
+    ``+ - * / @ ** .T .H`` make new operators; scalar factors may be traced. With autograd ≥ 1.9 a
+    traced scalar may stand on either side, before that on the right: ``op * t``.
+
+    Derivative
+    ----------
+    ``op @ x`` is differentiable in x and in everything that the functions read, to any order.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> def f(v):
+    ...     A = ka.LinearOperator((3, 3), lambda x: v * x + np.roll(x, 1), dtype=float)
+    ...     return np.sum((2.0 * A).H @ np.ones(3))
+    >>> grad(f)(np.array([1.0, 2.0, 3.0]))
+    array([2., 2., 2.])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        matvec: Callable[[Any], Any],
+        rmatvec: Callable[[Any], Any] | None = None,
+        matmat: Callable[[Any], Any] | None = None,
+        rmatmat: Callable[[Any], Any] | None = None,
+        dtype: Any = None,
+    ):
+        super().__init__(dtype=dtype, shape=shape)
+        for name, function in (("matvec", matvec), ("rmatvec", rmatvec), ("matmat", matmat), ("rmatmat", rmatmat)):
+            if not (callable(function) or (function is None and name != "matvec")):
+                raise TypeError(f"LinearOperator: {name} must be callable, not {type(function).__name__}")
+        self._functions = (matvec, rmatvec, matmat, rmatmat)
+        if self.dtype is None:
+            self.dtype = np.asarray(strip(matvec(np.zeros(self.shape[1], np.int8)))).dtype
+
+    # ---- what every kind of operator implements ----------------------------------------------
+
+    def _apply(self, X: Any) -> Any:
+        matvec, _, matmat, _ = self._functions
+        return self._call(matvec, matmat, X, self.shape[0], "matvec")
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        _, rmatvec, _, rmatmat = self._functions
+        if rmatvec is None and rmatmat is None:
+            return self.prepared()._apply_adjoint(X)
+        return self._call(rmatvec, rmatmat, X, self.shape[1], "rmatvec")
+
+    def prepared(self) -> LinearOperator:
+        """The same operator with its adjoint at hand, traced now if it has to be.
+
+        For solvers, which apply the adjoint many times: the result is valid as long as what the
+        functions read does not change, and may be used after the surrounding trace has ended.
+        """
+        matvec, rmatvec, matmat, rmatmat = self._functions
+        if rmatvec is not None or rmatmat is not None:
+            return self
+        zero = np.zeros(self.shape[1], np.result_type(self.dtype, np.float32))
+        try:
+            transposed = transpose(lambda v: self._checked(matvec(v), (self.shape[0],), "matvec"), zero)
+        except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
+            raise TypeError(
+                f"autograd cannot transpose matvec to get the operator's adjoint ({type(error).__name__}: "
+                f"{error}). It may be that (a) a SciPy sparse matrix is applied to the vector: use "
+                "krylov_adj.aslinearoperator(S) @ v; (b) matvec uses numpy where it should use "
+                "autograd.numpy, or assigns in place: rewrite it; (c) it calls compiled code: pass rmatvec=."
+            ) from error
+        return LinearOperator(
+            self.shape, matvec, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype
+        )
+
+    def explicit(self) -> Any:
+        """The plain matrix (ndarray or SciPy sparse) of the operator's value, or None."""
+        return None
+
+    def _call(self, single: Any, block: Any, X: Any, rows: int, name: str) -> Any:
+        if _complex(X) and self.dtype.kind != "c":
+            return self._call(single, block, xp.real(X), rows, name) + 1j * self._call(
+                single, block, xp.imag(X), rows, name
+            )
+        if X.ndim == 1:
+            if single is None:
+                return self._call(single, block, xp.reshape(X, (-1, 1)), rows, name)[:, 0]
+            return self._checked(single(X), (rows,), name)
+        if block is not None:
+            return self._checked(block(X), (rows, X.shape[1]), name.replace("vec", "mat"))
+        columns = [self._checked(single(X[:, j]), (rows,), name) for j in range(X.shape[1])]
+        return xp.stack(columns, axis=1)
+
+    def _checked(self, result: Any, shape: tuple[int, ...], name: str) -> Any:
+        if np.shape(strip(result)) != shape:
+            if np.shape(strip(result)) == (*shape, 1):
+                return xp.reshape(result, shape)
+            raise ValueError(
+                f"{name} returned shape {np.shape(strip(result))}, expected {shape} from an operator of shape "
+                f"{self.shape}"
+            )
+        if _complex(result) and self.dtype.kind != "c":
+            raise TypeError(
+                f"{name} returned complex values from an operator of dtype {self.dtype}; declare it with "
+                "LinearOperator(..., dtype=complex)"
+            )
+        return result
+
+    # ---- SciPy's interface -------------------------------------------------------------------
+
+    def matvec(self, x: Any) -> Any:
+        """A x for x of shape (n,) or (n, 1)."""
+        x = _array(x)
+        _expect(x.shape in ((self.shape[1],), (self.shape[1], 1)), self, x)
+        return self._apply(x)
+
+    def rmatvec(self, x: Any) -> Any:
+        """Aᴴ x for x of shape (m,) or (m, 1)."""
+        x = _array(x)
+        _expect(x.shape in ((self.shape[0],), (self.shape[0], 1)), self.H, x)
+        return self._apply_adjoint(x)
+
+    def matmat(self, X: Any) -> Any:
+        """A X for X of shape (n, k)."""
+        X = _array(X)
+        _expect(X.ndim == 2 and X.shape[0] == self.shape[1], self, X)
+        return self._apply(X)
+
+    def rmatmat(self, X: Any) -> Any:
+        """Aᴴ X for X of shape (m, k)."""
+        X = _array(X)
+        _expect(X.ndim == 2 and X.shape[0] == self.shape[0], self.H, X)
+        return self._apply_adjoint(X)
+
+    # SciPy's own methods H, T, adjoint() and transpose() call these, and its wrappers the rest.
+
+    def _adjoint(self) -> LinearOperator:
+        return _Adjoint(self)
+
+    def _transpose(self) -> LinearOperator:
+        return _Transpose(self)
+
+    def _matvec(self, x: Any) -> Any:
+        return self._apply(x)
+
+    def _rmatvec(self, x: Any) -> Any:
+        return self._apply_adjoint(x)
+
+    def _matmat(self, X: Any) -> Any:
+        return self._apply(X)
+
+    def _rmatmat(self, X: Any) -> Any:
+        return self._apply_adjoint(X)
+
+    def dot(self, x: Any) -> Any:
+        """A x for a vector or block, A·B for an operator, a scaled operator for a scalar."""
+        if isinstance(x, spla.LinearOperator) or sp.issparse(x):
+            return _Product(self, aslinearoperator(x))
+        if np.ndim(strip(x)) == 0:
+            return _Scaled(self, x)
+        x = _array(x)
+        return self.matvec(x) if x.ndim == 1 else self.matmat(x)
+
+    def __call__(self, x: Any) -> Any:
+        return self.dot(x)
+
+    def __mul__(self, x: Any) -> Any:
+        return self.dot(x)
+
+    def __matmul__(self, x: Any) -> Any:
+        if not isinstance(x, spla.LinearOperator) and not sp.issparse(x) and np.ndim(strip(x)) == 0:
+            raise ValueError("Scalar operands are not allowed, use '*' instead")
+        return self.dot(x)
+
+    def __rmul__(self, x: Any) -> Any:
+        if not sp.issparse(x) and np.ndim(strip(x)) == 0:
+            return _Scaled(self, x)
+        return self.__rmatmul__(x)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        if isinstance(x, spla.LinearOperator) or sp.issparse(x):
+            return _Product(aslinearoperator(x), self)
+        x = _array(x)
+        return self.T.matvec(x) if x.ndim == 1 else xp.transpose(self.T.matmat(xp.transpose(x)))
+
+    def __truediv__(self, scalar: Any) -> LinearOperator:
+        return _Scaled(self, 1 / scalar)
+
+    def __neg__(self) -> LinearOperator:
+        return _Scaled(self, -1)
+
+    def __add__(self, other: Any) -> LinearOperator:
+        return _Sum(self, aslinearoperator(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> LinearOperator:
+        return _Sum(self, -aslinearoperator(other))
+
+    def __rsub__(self, other: Any) -> LinearOperator:
+        return _Sum(-self, aslinearoperator(other))
+
+    def __pow__(self, power: int) -> LinearOperator:
+        if self.shape[0] != self.shape[1]:
+            raise ValueError(f"a power needs a square operator, not shape {self.shape}")
+        if power != int(power) or power < 0:
+            raise ValueError(f"a power must be a non-negative integer, not {power!r}")
+        result: LinearOperator = _Constant(sp.identity(self.shape[0], dtype=self.dtype, format="csr"))
+        for _ in range(int(power)):
+            result = self if isinstance(result, _Constant) else _Product(self, result)
+        return result
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Arithmetic with a NumPy scalar or array, or an autograd Box, on the left."""
+        reflected = {
+            np.multiply: self.__rmul__,
+            np.add: self.__radd__,
+            np.subtract: self.__rsub__,
+            np.matmul: self.__rmatmul__,
+        }.get(ufunc)
+        if reflected is None or method != "__call__" or kwargs or len(inputs) != 2 or inputs[1] is not self:
+            return NotImplemented
+        return reflected(inputs[0])
+
+
+class _Dense(LinearOperator):
+    """A dense matrix, possibly traced."""
+
+    def __init__(self, matrix: Any):
+        self.matrix = matrix
+        spla.LinearOperator.__init__(self, np.dtype(matrix.dtype), matrix.shape)
+
+    def _apply(self, X: Any) -> Any:
+        return self._multiply(self.matrix, X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self._multiply(xp.conj(self.matrix).T, X)
+
+    def _multiply(self, matrix: Any, X: Any) -> Any:
+        if _complex(X) and self.dtype.kind != "c":  # a real cotangent stays real in autograd
+            return xp.dot(matrix, xp.real(X)) + 1j * xp.dot(matrix, xp.imag(X))
+        return xp.dot(matrix, X)
+
+    def prepared(self) -> LinearOperator:
+        return self
+
+    def explicit(self) -> Any:
+        return strip(self.matrix)
+
+
+class _Constant(LinearOperator):
+    """A SciPy sparse matrix or a SciPy LinearOperator, differentiable in the vector only."""
+
+    def __init__(self, constant: Any):
+        self.constant = constant
+        spla.LinearOperator.__init__(self, constant.dtype, constant.shape)
+        if sp.issparse(constant):
+            # SciPy's transpose is a view; conjugating the vectors instead copies no matrix.
+            self._values = (lambda X: constant @ X), (lambda X: (constant.T @ X.conj()).conj())
+        else:
+            self._values = (
+                lambda X: constant.matvec(X) if X.ndim == 1 else constant.matmat(X),
+                lambda X: constant.rmatvec(X) if X.ndim == 1 else constant.rmatmat(X),
+            )
+
+    def _apply(self, X: Any) -> Any:
+        return apply_constant(X, *self._values)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return apply_constant(X, *self._values[::-1])
+
+    def prepared(self) -> LinearOperator:
+        return self
+
+    def explicit(self) -> Any:
+        return self.constant if sp.issparse(self.constant) else None
+
+
+class _Sum(LinearOperator):
+    def __init__(self, a: LinearOperator, b: LinearOperator):
+        if a.shape != b.shape:
+            raise ValueError(f"cannot add operators of shapes {a.shape} and {b.shape}")
+        self.a, self.b = a, b
+        spla.LinearOperator.__init__(self, np.result_type(a.dtype, b.dtype), a.shape)
+
+    def _apply(self, X: Any) -> Any:
+        return self.a._apply(X) + self.b._apply(X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self.a._apply_adjoint(X) + self.b._apply_adjoint(X)
+
+    def prepared(self) -> LinearOperator:
+        return _Sum(self.a.prepared(), self.b.prepared())
+
+    def explicit(self) -> Any:
+        a, b = self.a.explicit(), self.b.explicit()
+        return None if a is None or b is None else a + b
+
+
+class _Product(LinearOperator):
+    def __init__(self, a: LinearOperator, b: LinearOperator):
+        if a.shape[1] != b.shape[0]:
+            raise ValueError(f"cannot multiply operators of shapes {a.shape} and {b.shape}")
+        self.a, self.b = a, b
+        spla.LinearOperator.__init__(self, np.result_type(a.dtype, b.dtype), (a.shape[0], b.shape[1]))
+
+    def _apply(self, X: Any) -> Any:
+        return self.a._apply(self.b._apply(X))
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self.b._apply_adjoint(self.a._apply_adjoint(X))
+
+    def prepared(self) -> LinearOperator:
+        return _Product(self.a.prepared(), self.b.prepared())
+
+    def explicit(self) -> Any:
+        a, b = self.a.explicit(), self.b.explicit()
+        return None if a is None or b is None else a @ b
+
+
+class _Scaled(LinearOperator):
+    def __init__(self, a: LinearOperator, factor: Any):
+        # NumPy's weak promotion: a Python scalar does not widen a float32 operator.
+        plain = strip(factor)
+        if np.ndim(plain) or not np.issubdtype(np.asarray(plain).dtype, np.number):
+            raise TypeError(f"an operator can be scaled by a number, not by {plain!r}")
+        self.a, self.factor = a, factor
+        kind = complex(plain) if np.iscomplexobj(plain) else float(np.real(plain))
+        dtype = a.dtype if isinstance(plain, (int, np.integer)) else np.result_type(a.dtype, kind)
+        spla.LinearOperator.__init__(self, dtype, a.shape)
+
+    def _apply(self, X: Any) -> Any:
+        return self.a._apply(X) * self.factor
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self.a._apply_adjoint(X) * xp.conj(self.factor)
+
+    def prepared(self) -> LinearOperator:
+        return _Scaled(self.a.prepared(), self.factor)
+
+    def explicit(self) -> Any:
+        a = self.a.explicit()
+        return None if a is None else a * strip(self.factor)
+
+
+class _Adjoint(LinearOperator):
+    def __init__(self, a: LinearOperator):
+        self.a = a
+        spla.LinearOperator.__init__(self, a.dtype, a.shape[::-1])
+
+    def _apply(self, X: Any) -> Any:
+        return self.a._apply_adjoint(X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self.a._apply(X)
+
+    def _adjoint(self) -> LinearOperator:
+        return self.a
+
+    def prepared(self) -> LinearOperator:
+        return _Adjoint(self.a.prepared())
+
+    def explicit(self) -> Any:
+        a = self.a.explicit()
+        return None if a is None else a.conj().T
+
+
+class _Transpose(LinearOperator):
+    """Aᵀ x = conj(Aᴴ conj(x))."""
+
+    def __init__(self, a: LinearOperator):
+        self.a = a
+        spla.LinearOperator.__init__(self, a.dtype, a.shape[::-1])
+
+    def _apply(self, X: Any) -> Any:
+        return xp.conj(self.a._apply_adjoint(xp.conj(X)))
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return xp.conj(self.a._apply(xp.conj(X)))
+
+    def _transpose(self) -> LinearOperator:
+        return self.a
+
+    def prepared(self) -> LinearOperator:
+        return _Transpose(self.a.prepared())
+
+    def explicit(self) -> Any:
+        a = self.a.explicit()
+        return None if a is None else a.T
+
+
+def aslinearoperator(A: Any) -> LinearOperator:
+    """A as a `LinearOperator` of this package.
+
+    Parameters
+    ----------
+    A : LinearOperator, SciPy LinearOperator, SciPy sparse matrix, or dense array (traced or not)
+        Also anything else with ``shape`` and ``matvec``.
+
+    Returns
+    -------
+    LinearOperator
+        A itself if it is one already.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    ValueError
+        For an array that is not two-dimensional.
+
+    Derivative
+    ----------
+    ``aslinearoperator(A) @ x`` is differentiable in x, also where A is a SciPy sparse matrix or a
+    SciPy LinearOperator (with ``rmatvec``), and in the entries of a traced dense A.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import scipy.sparse as sp
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> D = ka.aslinearoperator(sp.diags([1.0, 2.0]))
+    >>> grad(lambda x: np.sum((D @ x) ** 2))(np.ones(2))
+    array([2., 8.])
+    """
+    if isinstance(A, LinearOperator):
+        return A
+    if isinstance(A, spla.LinearOperator) or sp.issparse(A):
+        return _Constant(A)
+    if isinstance(strip(A), np.ndarray):
+        if np.ndim(strip(A)) != 2:
+            raise ValueError(f"a matrix has two dimensions, not shape {np.shape(strip(A))}")
+        return _Dense(A)
+    return _Constant(spla.aslinearoperator(A))
+
+
+def _complex(X: Any) -> bool:
+    return bool(np.iscomplexobj(strip(X)))
+
+
+def _array(x: Any) -> Any:
+    return np.asarray(x) if strip(x) is x else x
+
+
+def _expect(condition: bool, operator: LinearOperator, x: Any) -> None:
+    if not condition:
+        raise ValueError(f"dimension mismatch: operator of shape {operator.shape} applied to shape {x.shape}")
