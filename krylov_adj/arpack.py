@@ -1,0 +1,236 @@
+"""SciPy's `eigs` and `eigsh` on plain values, and what has to be put right around them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from scipy.sparse.linalg import eigs as scipy_eigs
+from scipy.sparse.linalg import eigsh as scipy_eigsh
+
+from .attach import as_value
+from .bindings._trace import strip
+from .bindings.autograd import TracedPencil
+from .operators import LinearOperator
+from .perturbation.problem import ValueOperator
+from .reports import not_eigenpairs, not_positive_definite
+
+Array = np.ndarray
+
+_HAS_RNG = "rng" in inspect.signature(scipy_eigs).parameters
+
+
+class as_scipy(spla.LinearOperator):  # noqa: N801 - used as a function
+    """A value operator as SciPy's LinearOperator."""
+
+    def __init__(self, operator: ValueOperator):
+        super().__init__(operator.dtype, operator.shape)
+        self._operator = operator
+
+    @property
+    def applications(self) -> int:
+        return self._operator.applications
+
+    def _matvec(self, x: Array) -> Array:
+        return self._operator.apply(x)
+
+    def _matmat(self, X: Array) -> Array:
+        return self._operator.apply(X)
+
+
+def plain_operand(x: Any) -> Any:
+    """An argument of SciPy's functions without Boxes; our operators by their matrix where they have one."""
+    if isinstance(x, LinearOperator):
+        matrix = x.explicit()
+        return as_scipy(as_value(x, True, "matvec")) if matrix is None else matrix
+    return strip(x)
+
+
+def falls_back_to_dense(solver: Any, A: Any, k: int) -> bool:
+    """Whether SciPy turns to LAPACK, which returns all n pairs at its own normalisation."""
+    limit = A.shape[0] if solver is scipy_eigsh and A.dtype.kind != "c" else A.shape[0] - 1
+    return bool(k >= limit)
+
+
+def call_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> Any:
+    """SciPy's result, after a check of M, which SciPy takes on trust."""
+    arguments = _seeded(solver, A, arguments)
+    reason = None if M is None or falls_back_to_dense(solver, A, k) else _defect_of_M(solver, M, arguments)
+    if reason is None:
+        return solver(A, k, M, return_eigenvectors=vectors, **arguments)
+    if solver is scipy_eigsh or arguments["sigma"] is None:
+        raise ValueError(not_positive_definite(reason, solver.__name__, arguments["sigma"]))
+    w, X = _eigs_of_any_pencil(A, k, M, arguments)
+    return (w, X) if vectors else w
+
+
+def pairs(
+    solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], dense: bool
+) -> tuple[Array, Array, str]:
+    """Eigenpairs and the normalisation they have: "2", "M" or "A"."""
+    w, X = call_scipy(solver, A, k, M, True, arguments)
+    if solver is scipy_eigsh and arguments["mode"] == "buckling" and not dense:
+        return w, X, "A"
+    if M is None:
+        return w, X, "2"
+    standard = _defect_of_M(solver, M, arguments) is not None
+    if standard or (dense and (solver is scipy_eigs or A.dtype.kind == "c")):
+        return w, X, "2"
+    return w, X, "M"
+
+
+def _seeded(solver: Any, A: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """``rng`` where SciPy has no such argument, or (complex `eigsh`) has it and ignores it."""
+    rest = dict(arguments)
+    rng = rest.pop("rng")
+    if _HAS_RNG and (rng is None or not (solver is scipy_eigsh and A.dtype.kind == "c")):
+        return {**rest, "rng": rng}
+    if rng is not None and rest["v0"] is None:
+        rest["v0"] = np.random.default_rng(rng).uniform(-1, 1, A.shape[0])
+    return rest
+
+
+# --------------------------------------------------------------------------------------------
+# M that is not what ARPACK needs.
+# --------------------------------------------------------------------------------------------
+
+
+def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
+    """Why M is no inner product, or None. Semidefinite M are admitted with sigma."""
+    indefinite_allowed = solver is scipy_eigsh and arguments.get("mode") == "buckling"
+    if isinstance(M, spla.LinearOperator):
+        return _defect_on_probes(M, indefinite_allowed)
+    if not sp.issparse(M):
+        M = np.asarray(M)
+    size = abs(M).max()
+    tol = float(np.sqrt(np.finfo(np.result_type(M.dtype, np.float32)).eps)) * size
+    asymmetry = abs(M - M.conj().T).max()
+    if asymmetry > tol:
+        return f"max|M − Mᴴ| is {asymmetry:.1e} with max|M| {size:.1e}"
+    if indefinite_allowed:
+        return None
+    diagonal = np.real(M.diagonal())
+    if diagonal.min() < -tol:
+        return f"its diagonal holds {diagonal.min():.1e}"
+    if not sp.issparse(M):
+        try:
+            la.cholesky(M)
+        except la.LinAlgError:
+            lowest = la.eigvalsh(M)[0]
+            if lowest < -tol or arguments["sigma"] is None:
+                return f"its lowest eigenvalue is {lowest:.1e}"
+    return None
+
+
+def _defect_on_probes(M: spla.LinearOperator, indefinite_allowed: bool) -> str | None:
+    """Two applications to pseudo-random vectors; what they miss, the pairs' residuals show."""
+    rng = np.random.default_rng(11)
+    dtype = np.result_type(M.dtype, np.float32)
+    V = rng.standard_normal((M.shape[0], 2)) + (1j * rng.standard_normal((M.shape[0], 2)) if dtype.kind == "c" else 0)
+    V = V.astype(dtype)
+    gram = V.conj().T @ np.stack([M.matvec(V[:, j]) for j in range(2)], axis=1)
+    tol = float(np.sqrt(np.finfo(dtype).eps)) * np.abs(gram).max()
+    if abs(gram[0, 1] - gram[1, 0].conj()) > tol or np.abs(np.diagonal(gram).imag).max() > tol:
+        return f"vᴴMu − (uᴴMv)* is {abs(gram[0, 1] - gram[1, 0].conj()):.1e} for two random vectors"
+    if not indefinite_allowed and np.diagonal(gram).real.min() < 0:
+        return f"vᴴMv is {np.diagonal(gram).real.min():.1e} for a random vector"
+    return None
+
+
+def _eigs_of_any_pencil(A: Any, k: int, M: Any, arguments: dict[str, Any]) -> tuple[Array, Array]:
+    """Pairs of A x = w M x from those of (A − σM)⁻¹M x = θ x, w = σ + 1/θ; unit 2-norm."""
+    sigma, OPinv = arguments["sigma"], arguments["OPinv"]
+    if OPinv is None:
+        from .attach import make_inverse
+        from .operators import aslinearoperator
+
+        inverse = make_inverse(aslinearoperator(A), aslinearoperator(M), sigma, None, False)
+        if inverse is None:
+            raise ValueError(
+                "M is not Hermitian positive definite and the matrices are not explicit: pass OPinv, the inverse "
+                "of A − sigma M, or dense or sparse A and M"
+            )
+        OPinv = as_scipy(inverse.operator)
+    M_operator, OPinv = spla.aslinearoperator(M), spla.aslinearoperator(OPinv)
+    dtype = np.result_type(A.dtype, M.dtype, OPinv.dtype, np.float32)
+    shape = M_operator.shape
+    operator = spla.LinearOperator(shape, lambda v: OPinv.matvec(M_operator.matvec(v)), dtype=dtype)
+    kept = {name: arguments[name] for name in ("which", "v0", "ncv", "maxiter", "tol", "rng") if name in arguments}
+    theta, X = scipy_eigs(operator, k, **kept)
+    if np.any(np.abs(theta) <= np.finfo(dtype).eps * np.abs(theta).max()):
+        raise ValueError("an eigenvalue is infinite: M is singular and which selects (A − σM)⁻¹M x = 0")
+    return sigma + 1 / theta, X
+
+
+# --------------------------------------------------------------------------------------------
+# Order and orthogonality of what SciPy returns.
+# --------------------------------------------------------------------------------------------
+
+
+def in_order_of_values(
+    solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], w: Array, X: Array
+) -> tuple[Array, Array]:
+    """The pairs as SciPy selects and orders them when it is asked for eigenvalues only.
+
+    ARPACK then returns its Ritz values by increasing wantedness. `eigs` of a real matrix also
+    selects differently where k cuts a complex pair, so there SciPy is asked.
+    """
+    if falls_back_to_dense(solver, A, k):
+        return w, X
+    sigma, which = arguments["sigma"], arguments["which"]
+    if solver is scipy_eigs and A.dtype.kind != "c":
+        values = call_scipy(solver, A, k, M, False, arguments)
+        order = [int(np.argmin(np.abs(w - value))) for value in values]
+        tol = max(float(np.sqrt(np.finfo(w.dtype).eps)), 10 * float(arguments["tol"]))
+        if len(set(order)) < len(order) or np.any(np.abs(w[order] - values) > tol * np.max(np.abs(w))):
+            raise ValueError(
+                "SciPy selects other eigenvalues when asked for the values only (k cuts a complex pair, or a real "
+                "A with a complex sigma): they cannot be matched with vectors. Use return_eigenvectors=True, and "
+                "a k that does not cut a pair."
+            )
+        return w[order], X[:, order]
+    if solver is scipy_eigsh and A.dtype.kind != "c" and sigma is not None:
+        order = np.argsort(w)
+    else:
+        theta = w if sigma is None else 1 / (w - sigma)
+        order = np.argsort(_wantedness(theta, which), kind="stable")
+    return w[order], X[:, order]
+
+
+def _wantedness(theta: Array, which: str) -> Array:
+    return {
+        "LM": np.abs(theta),
+        "SM": -np.abs(theta),
+        "LA": theta.real,
+        "SA": -theta.real,
+        "BE": theta.real,
+        "LR": theta.real,
+        "SR": -theta.real,
+        "LI": theta.imag,
+        "SI": -theta.imag,
+    }[which]
+
+
+def orthonormalise_clusters(pencil: TracedPencil, w: Array, X: Array) -> Array:
+    """X with the vectors of (nearly) equal eigenvalues made orthonormal, XᴴNX = I.
+
+    SciPy solves complex Hermitian problems by the non-Hermitian algorithm, which returns any basis
+    of a degenerate eigenspace. Vectors of distinct eigenvalues are orthogonal as they are.
+    """
+    if not np.iscomplexobj(X):
+        return X
+    NX = strip(pencil.normaliser(X))
+    order = np.argsort(w)
+    tol = float(np.sqrt(np.finfo(X.dtype).eps)) * np.max(np.abs(w))
+    groups = np.split(order, np.flatnonzero(np.diff(w[order]) > tol) + 1)
+    X = X.copy()
+    for group in groups:
+        if group.size > 1:
+            gram = X[:, group].conj().T @ NX[:, group]
+            factor = la.cholesky(0.5 * (gram + gram.conj().T))  # gram = factorᴴ factor
+            X[:, group] = la.solve_triangular(factor, X[:, group].T, trans="T").T
+    return X

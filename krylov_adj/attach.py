@@ -1,0 +1,252 @@
+"""Differentiable eigenpairs from pairs that any solver computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .bindings._trace import strip
+from .bindings.autograd import TracedPencil, attach, is_traced
+from .krylov.shift_invert import factorise
+from .operators import LinearOperator, aslinearoperator
+from .options import Adjoint
+from .perturbation.problem import Eigenproblem, Inverse, ValueOperator, operator_norms
+from .reports import Report, logger, not_eigenpairs, not_normalised
+
+__all__ = ["attach_eigenpairs"]
+
+NORMALIZATIONS = ("2", "M", "A")
+
+
+def attach_eigenpairs(
+    A: Any,
+    w: Any,
+    X: Any,
+    *,
+    M: Any = None,
+    hermitian: bool = False,
+    sigma: complex | None = None,
+    OPinv: Any = None,
+    normalization: str | None = None,
+    rtol: float | None = None,
+    adjoint: Adjoint | None = None,
+) -> tuple[Any, Any]:
+    """Make eigenpairs A x = w M x, computed by any means, differentiable.
+
+    Parameters
+    ----------
+    A, M : dense array, SciPy sparse, SciPy or krylov_adj LinearOperator
+        Shape (n, n); any of them may depend on traced values where its type can. M defaults to
+        the identity.
+    w : array, shape (k,)
+        Eigenvalues, all simple or complete clusters.
+    X : array, shape (n, k)
+        Right eigenvectors in columns, normalised.
+    hermitian : bool, optional
+        A and M are Hermitian for all parameters. Columns of X must then be orthonormal (in the
+        inner product of the normalisation).
+    sigma : number, optional
+        A shift near the eigenvalues. With explicit matrices, (A − σM) is factorised for the
+        derivative's systems.
+    OPinv : LinearOperator, optional
+        (A − σM)⁻¹, to be used instead. Needs ``rmatvec`` where the problem is not Hermitian.
+    normalization : {"2", "M", "A"}, optional
+        xᴴx = 1, xᴴMx = 1 or xᴴAx = 1. Default "M" where M is given, else "2".
+    rtol : float, optional
+        Largest residual ‖A x − w M x‖ accepted, relative to (‖A‖ + |w| ‖M‖) ‖x‖. Default the
+        square root of the machine epsilon. The derivative's error is proportional to it.
+    adjoint : Adjoint, optional
+        How derivatives are computed.
+
+    Returns
+    -------
+    w : array, shape (k,)
+    X : array, shape (n, k)
+        The values that were given; traced where A or M are.
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, NaN or infinity, pairs that are not eigenpairs, vectors not normalised.
+    AdjointNoConvergence
+        From the backward pass.
+
+    Warns
+    -----
+    GaugeWarning
+        From the backward pass, where the loss depends on an arbitrary phase or basis.
+
+    Derivative
+    ----------
+    Of w and X, in the gauge Im xᴴN dx = 0 (N the normalising matrix), with respect to everything
+    that A and M depend on; to any order; forward and reverse. Only the given pairs are needed:
+    all other eigenvectors enter through the solution of one linear system for each pair.
+
+    References
+    ----------
+    One-sided deflation of the adjoint equations: docs/derivation.md. Nelson, AIAA J. 14 (1976);
+    van der Aa, ter Morsche & Mattheij, Electron. J. Linear Algebra 16 (2007).
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> A0 = numpy.diag([1.0, 2.0, 4.0]) + 0.1
+    >>> def f(p):
+    ...     A = A0 + p * np.eye(3)
+    ...     w, X = numpy.linalg.eigh(A0 + 0.5 * numpy.eye(3))  # any solver, on plain values
+    ...     w, X = ka.attach_eigenpairs(A, w[:1], X[:, :1], hermitian=True)
+    ...     return w[0]
+    >>> print(round(float(grad(f)(0.5)), 12))
+    1.0
+    """
+    options = check_options(adjoint)
+    op_A, op_M = check_operators(A, M)
+    w, X = np.asarray(strip(w)), np.asarray(strip(X))
+    n = op_A.shape[0]
+    if w.ndim != 1 or X.shape != (n, w.size):
+        raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
+    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
+        raise ValueError("w or X holds NaN or infinity")
+    if hermitian and np.iscomplexobj(w):
+        if np.any(np.abs(w.imag) > np.sqrt(np.finfo(w.dtype).eps) * np.max(np.abs(w))):
+            raise ValueError(f"hermitian=True, but the eigenvalues are complex: largest imaginary part {w.imag.max():.1e}")
+        w = w.real
+    if normalization is None:
+        normalization = "2" if M is None else "M"
+    if normalization not in NORMALIZATIONS or (normalization == "M" and M is None):
+        raise ValueError(f"normalization={normalization!r}: expected one of {NORMALIZATIONS}, 'M' only where M is given")
+    inverse = make_inverse(op_A, op_M, sigma, OPinv, hermitian)
+    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options)
+    rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
+    return attach_verified(pencil, w, X, rtol, Report("forward", "eigenpairs as given", rtol, np.zeros(w.size)))
+
+
+def attach_verified(
+    pencil: TracedPencil, w: np.ndarray, X: np.ndarray, rtol: float, report: Report
+) -> tuple[Any, Any]:
+    """Attach pairs after checking their residuals and normalisation; completes ``report``."""
+    problem, options = pencil.problem, pencil.options
+
+    def verify(AX: np.ndarray, BX: np.ndarray, NX: np.ndarray) -> None:
+        norms = np.linalg.norm(X, axis=0)
+        norm_A, norm_B = operator_norms(problem)
+        norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
+        scale = norm_A + float(np.max(np.abs(w))) * norm_B
+        residuals = np.linalg.norm(AX - BX * w, axis=0) / (norms * (scale if scale > 0 else 1.0))
+        complete = Report(
+            "forward", report.method, rtol, residuals, np.zeros(w.size), 0, report.applications, report.solves
+        )
+        logger.info("%s", complete)
+        if options.callback is not None:
+            options.callback(complete)
+        if not complete.converged:
+            raise ValueError(not_eigenpairs(residuals, rtol, scale))
+        gram = X.conj().T @ NX
+        deviation = np.abs(gram - np.eye(w.size)) if problem.hermitian else np.abs(np.diagonal(gram) - 1)
+        if not np.max(deviation) <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
+            name = {"2": "XᴴX", "M": "XᴴMX", "A": "XᴴAX"}[problem.normalization]
+            raise ValueError(not_normalised(float(np.max(deviation)), name))
+
+    return attach(pencil, w, X, verify)
+
+
+# --------------------------------------------------------------------------------------------
+# From the user's arguments to the core's.
+# --------------------------------------------------------------------------------------------
+
+
+def check_options(adjoint: Any) -> Adjoint:
+    if adjoint is None:
+        return Adjoint()
+    if not isinstance(adjoint, Adjoint):
+        raise TypeError(f"adjoint must be krylov_adj.Adjoint(...), not {type(adjoint).__name__}")
+    return adjoint
+
+
+def check_operators(A: Any, M: Any) -> tuple[LinearOperator, LinearOperator | None]:
+    op_A = aslinearoperator(A)
+    if op_A.shape[0] != op_A.shape[1]:
+        raise ValueError(f"expected square matrix (shape={op_A.shape})")
+    if M is None:
+        return op_A, None
+    op_M = aslinearoperator(M)
+    if op_M.shape != op_A.shape:
+        raise ValueError(f"wrong M dimensions {op_M.shape}, should be {op_A.shape}")
+    return op_A, op_M
+
+
+def make_pencil(
+    A: LinearOperator,
+    M: LinearOperator | None,
+    hermitian: bool,
+    normalization: str,
+    inverse: Inverse | None,
+    options: Adjoint,
+) -> TracedPencil:
+    """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
+    if not hermitian and (is_traced(A) or is_traced(M)):
+        A, M = A.prepared(), None if M is None else M.prepared()
+    values = [None if op is None else as_value(op, hermitian, name) for op, name in ((A, "A"), (M, "M"))]
+    assert values[0] is not None
+    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse)
+    return TracedPencil(
+        problem,
+        options,
+        A._apply,
+        A._apply_adjoint,
+        None if M is None else M._apply,
+        None if M is None else M._apply_adjoint,
+    )
+
+
+def as_value(operator: LinearOperator, hermitian: bool, name: str) -> ValueOperator:
+    """An operator on plain arrays."""
+    matrix = operator.explicit()
+    dtype = np.result_type(operator.dtype, np.float32)
+    if matrix is not None:
+        transposed = matrix if hermitian else matrix.conj().T
+        return ValueOperator(operator.shape, dtype, lambda V: matrix @ V, lambda V: transposed @ V, name)
+
+    def apply(V: np.ndarray) -> np.ndarray:
+        return strip(operator._apply(V))
+
+    def apply_adjoint(V: np.ndarray) -> np.ndarray:
+        return strip(operator._apply_adjoint(V))
+
+    return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name)
+
+
+def make_inverse(
+    A: LinearOperator, M: LinearOperator | None, sigma: Any, OPinv: Any, hermitian: bool
+) -> Inverse | None:
+    """(A − σM)⁻¹ from OPinv or from a factorisation of explicit matrices; None without either."""
+    if sigma is None:
+        if OPinv is not None:
+            raise ValueError("OPinv should not be specified with sigma = None.")
+        return None
+    symmetric = hermitian and np.imag(sigma) == 0
+    if OPinv is not None:
+        operator = aslinearoperator(OPinv)
+        if operator.shape != A.shape:
+            raise ValueError(f"wrong OPinv dimensions {operator.shape}, should be {A.shape}")
+        if not symmetric and not _has_adjoint(operator):
+            return None
+        return Inverse(sigma, as_value(operator.prepared() if not symmetric else operator, symmetric, "OPinv"))
+    matrix_A, matrix_M = A.explicit(), None if M is None else M.explicit()
+    if matrix_A is None or (M is not None and matrix_M is None):
+        return None
+    apply, apply_adjoint, dtype = factorise(matrix_A, matrix_M, sigma)
+    return Inverse(sigma, ValueOperator(A.shape, dtype, apply, apply_adjoint, "the inverse of A − σM"))
+
+
+def _has_adjoint(operator: LinearOperator) -> bool:
+    """Whether the operator's adjoint can be applied; SciPy's answer is an exception."""
+    try:
+        operator.prepared()._apply_adjoint(np.zeros(operator.shape[0], operator.dtype))
+    except (NotImplementedError, TypeError):
+        return False
+    return True

@@ -1,0 +1,268 @@
+"""Checks a user runs on an operator or on a gradient, and the phase convention of eigenvectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .bindings._trace import strip
+from .bindings.autograd import gradient, xp
+from .operators import aslinearoperator
+
+__all__ = ["canonical_phase", "check_gradient", "check_operator"]
+
+
+def canonical_phase(X: Any, index: int | None = None) -> Any:
+    """Eigenvectors with their arbitrary phase (sign, where real) fixed.
+
+    Parameters
+    ----------
+    X : array, shape (n, k) or (n,)
+        Eigenvectors in columns; may be traced.
+    index : int, optional
+        The row that is made real and positive in every column. Default the entry of largest
+        modulus of each column.
+
+    Returns
+    -------
+    array, shape of X
+
+    Raises
+    ------
+    ValueError
+        Where the entry that is to be made positive is zero.
+
+    Derivative
+    ----------
+    Differentiable to any order. A loss of ``canonical_phase(X)`` is a function of the eigenvectors
+    as such, so its gradient is the one that differences show. Which entry is the largest is taken
+    as constant: where two are equally large, the convention jumps. Inside of a degenerate
+    eigenspace the basis stays arbitrary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import krylov_adj as ka
+    >>> print(ka.canonical_phase(np.array([[0.6j, -0.6], [0.8j, 0.8]])).real)
+    [[ 0.6 -0.6]
+     [ 0.8  0.8]]
+    """
+    values = np.asarray(strip(X))
+    if values.ndim == 1:
+        return canonical_phase(xp.reshape(X, (-1, 1)), index)[:, 0]
+    columns = np.arange(values.shape[1])
+    rows = np.argmax(np.abs(values), axis=0) if index is None else np.full(columns.shape, index)
+    pivots = values[rows, columns]
+    if np.any(pivots == 0):
+        raise ValueError(f"entries {rows[pivots == 0]} of columns {columns[pivots == 0]} are zero and have no phase")
+    if not np.iscomplexobj(values):
+        return X * np.sign(pivots)
+    pivot = X[rows, columns]
+    return X * (xp.conj(pivot) / xp.abs(pivot))
+
+
+def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, rng: Any = 0) -> str:
+    """Check that an operator is linear, has the adjoint it claims, and is what it is declared to be.
+
+    Parameters
+    ----------
+    A : anything `aslinearoperator` takes
+    hermitian : bool, optional
+        Also check that Aᴴ = A, as `eigsh` requires.
+    rtol : float, optional
+        Largest accepted deviation relative to the size of the terms compared. Default 1000
+        machine epsilons times the square root of the largest dimension.
+    rng : seed or numpy.random.Generator, optional
+
+    Returns
+    -------
+    str
+        A sentence with the numbers.
+
+    Raises
+    ------
+    ValueError
+        With the numbers, at the first property that does not hold.
+    TypeError
+        Complex results of an operator declared real; an adjoint that cannot be had.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import krylov_adj as ka
+    >>> wrong = ka.LinearOperator((4, 4), lambda v: 2j * v, rmatvec=lambda v: 2j * v, dtype=complex)
+    >>> ka.check_operator(wrong)
+    Traceback (most recent call last):
+        ...
+    ValueError: the adjoint is wrong: ⟨y, A x⟩ and ⟨Aᴴ y, x⟩ differ by 2.0e+00 of their size...
+    """
+    operator = aslinearoperator(A)
+    rng = np.random.default_rng(rng)
+    dtype = np.result_type(operator.dtype, np.float32)
+    rows, columns = operator.shape
+    if rtol is None:
+        rtol = 1e3 * float(np.finfo(dtype).eps) * max(rows, columns) ** 0.5
+
+    def draw(n: int) -> np.ndarray:
+        v = rng.standard_normal(n) + (1j * rng.standard_normal(n) if dtype.kind == "c" else 0)
+        return v.astype(dtype)
+
+    def apply(v: np.ndarray) -> np.ndarray:
+        result = np.asarray(strip(operator._apply(v)))
+        if not np.all(np.isfinite(result)):
+            raise ValueError("the operator returned NaN or infinity for a random vector")
+        return result
+
+    def compare(what: str, left: Any, right: Any, scale: float, remedy: str) -> float:
+        error = float(np.linalg.norm(left - right)) / (scale if scale > 0 else 1.0)
+        if not error <= rtol:
+            raise ValueError(f"{what} differ by {error:.1e} of their size (accepted: {rtol:.1e}). {remedy}")
+        return error
+
+    x, z, y = draw(columns), draw(columns), draw(rows)
+    a = 0.7 - (0.4j if dtype.kind == "c" else 0)
+    Ax, Az = apply(x), apply(z)
+    size = float(np.linalg.norm(Ax) + np.linalg.norm(Az))
+    linear = compare(
+        "the operator is not linear: A (a x + z) and a A x + A z", apply((a * x + z).astype(dtype)), a * Ax + Az, size,
+        "Parameters may enter it in any way, the vector only linearly; a constant must not be added.",
+    )  # fmt: skip
+    block = compare(
+        "blocks are wrong: A [x z] and [A x, A z]", apply(np.stack([x, z], axis=1)), np.stack([Ax, Az], axis=1), size,
+        "matmat must act on each column as matvec does.",
+    )  # fmt: skip
+    AHy = np.asarray(strip(operator.prepared()._apply_adjoint(y)))
+    size = float(np.linalg.norm(y) * np.linalg.norm(Ax) + np.linalg.norm(AHy) * np.linalg.norm(x))
+    adjoint = compare(
+        "the adjoint is wrong: ⟨y, A x⟩ and ⟨Aᴴ y, x⟩", np.vdot(y, Ax), np.vdot(AHy, x), size / 2 / rows**0.5,
+        "rmatvec is the conjugate transpose; leave it out to have it from autograd.",
+    )  # fmt: skip
+    report = f"linear to {linear:.1e}, blocks to {block:.1e}, adjoint to {adjoint:.1e}"
+    if hermitian:
+        if rows != columns:
+            raise ValueError(f"a Hermitian operator is square, not of shape {operator.shape}")
+        Ay = apply(y)
+        skew = compare(
+            "the operator is not Hermitian: A y and Aᴴ y", Ay, AHy, float(np.linalg.norm(Ay)),
+            "Use eigs, or check signs, conjugates and boundary terms.",
+        )  # fmt: skip
+        report += f", Hermitian to {skew:.1e}"
+    return f"operator of shape {operator.shape}, {operator.dtype}: {report} (accepted: {rtol:.1e})"
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """A directional derivative by autograd and by differences; prints as a sentence.
+
+    Attributes
+    ----------
+    derivative, difference : float
+    uncertainty : float
+        Estimated error of the difference.
+    error : float
+        |derivative − difference| relative to the gradient's size in that direction.
+    """
+
+    derivative: float
+    difference: float
+    uncertainty: float
+    error: float
+
+    def __str__(self) -> str:
+        return (
+            f"derivative {self.derivative:.12e}, differences {self.difference:.12e} ± {self.uncertainty:.0e}, "
+            f"relative error {self.error:.1e}"
+        )
+
+
+def check_gradient(
+    f: Callable[[Any], Any],
+    x: Any,
+    order: int = 1,
+    *,
+    rtol: float = 1e-6,
+    step: float | None = None,
+    rng: Any = 0,
+) -> GradientCheck:
+    """Compare the gradient of ``f`` at ``x`` with differences in a random direction.
+
+    Parameters
+    ----------
+    f : callable
+        A real scalar function of one array, written with `autograd.numpy`.
+    x : array or scalar
+        Real or complex.
+    order : {1, 2}, optional
+        2: compare the second derivative, against differences of the gradient.
+    rtol : float, optional
+        Largest accepted relative error, above the estimated error of the differences.
+    step : float, optional
+        First step of the differences. Default a power of the machine epsilon times the size of x.
+    rng : seed or numpy.random.Generator, optional
+
+    Returns
+    -------
+    GradientCheck
+        The numbers; ``print`` it.
+
+    Raises
+    ------
+    AssertionError
+        With the numbers, likely causes and what to try, where they do not agree.
+    ValueError
+        Where the value or gradient is not finite, or ``order`` is not 1 or 2.
+
+    Notes
+    -----
+    Central differences at the steps h and h/2, combined (Richardson); their disagreement is the
+    estimated error. The direction has the size of the gradient's typical entry in every component,
+    so no component hides.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import krylov_adj as ka
+    >>> ka.check_gradient(lambda p: np.sum(np.sin(p) ** 2), np.array([0.3, 1.2])).error < 1e-8
+    True
+    """
+    if order not in (1, 2):
+        raise ValueError(f"order must be 1 or 2, not {order!r}")
+    x = np.asarray(x, np.result_type(np.asarray(x).dtype, np.float32))
+    rng = np.random.default_rng(rng)
+    direction = rng.standard_normal(x.shape) + (1j * rng.standard_normal(x.shape) if np.iscomplexobj(x) else 0)
+    direction = (direction / np.linalg.norm(direction)).astype(x.dtype)
+
+    def along(g: Any) -> Any:  # autograd's convention: df = Re Σ g dx
+        return xp.sum(xp.real(g * direction))
+
+    function = f if order == 1 else (lambda p: along(gradient(f)(p)))
+    g = gradient(function)(x if x.ndim else x[()])
+    derivative = float(along(g))
+    if not np.all(np.isfinite(g)):
+        raise ValueError("the gradient holds NaN or infinity")
+    size = float(np.linalg.norm(x)) or 1.0
+    eps = float(np.finfo(x.dtype).eps)
+    h = eps**0.2 * 0.1 * size if step is None else step
+
+    def central(h: float) -> float:
+        values = [float(np.real(strip(function(x + s * h * direction)))) for s in (1.0, -1.0)]
+        return (values[0] - values[1]) / (2 * h)
+
+    coarse, fine = central(h), central(h / 2)
+    difference = fine + (fine - coarse) / 3
+    uncertainty = abs(fine - coarse)
+    # In a random direction the derivative may happen to be small: relative to the typical size.
+    scale = max(abs(derivative), abs(difference), float(np.linalg.norm(g)) / max(1, x.size) ** 0.5)
+    error = abs(derivative - difference) / scale if scale > 0 else 0.0
+    check = GradientCheck(derivative, difference, uncertainty, error)
+    if not abs(derivative - difference) <= rtol * scale + uncertainty:
+        raise AssertionError(
+            f"The gradient disagrees with differences: {check}. It may be that (a) the function is not smooth here "
+            "(eigenvalues cross, k cuts a cluster, an order changes); (b) it depends on a random start vector or "
+            "an eigenvector's sign: fix v0, use canonical_phase; (c) the forward solve is not accurate enough for "
+            "differences: lower tol, or give a larger step; (d) a part of f is not traced by autograd."
+        )
+    return check

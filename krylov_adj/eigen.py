@@ -1,0 +1,249 @@
+"""`eigs` and `eigsh`: SciPy's functions, differentiable.
+
+Without traced operators the call goes to SciPy as it came. With them ARPACK runs on their plain
+values, and what it returns is attached (`attach.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arpack import (
+    as_scipy,
+    call_scipy,
+    falls_back_to_dense,
+    in_order_of_values,
+    orthonormalise_clusters,
+    pairs,
+    plain_operand,
+    scipy_eigs,
+    scipy_eigsh,
+)
+from .attach import attach_verified, check_operators, check_options, make_inverse, make_pencil
+from .bindings._trace import is_box
+from .bindings.autograd import is_traced
+from .operators import LinearOperator
+from .options import Adjoint
+from .reports import Report
+
+__all__ = ["eigs", "eigsh"]
+
+
+def eigs(
+    A: Any,
+    k: int = 6,
+    M: Any = None,
+    sigma: Any = None,
+    which: str = "LM",
+    v0: Any = None,
+    ncv: int | None = None,
+    maxiter: int | None = None,
+    tol: float = 0,
+    return_eigenvectors: bool = True,
+    Minv: Any = None,
+    OPinv: Any = None,
+    OPpart: Any = None,
+    rng: Any = None,
+    *,
+    adjoint: Adjoint | None = None,
+) -> Any:
+    """`scipy.sparse.linalg.eigs`, differentiable.
+
+    Parameters
+    ----------
+    A, M : dense array (traced or not), SciPy sparse, SciPy or krylov_adj LinearOperator
+        Shape (n, n). Any may depend on traced values where its type can. M is Hermitian positive
+        (semi)definite. Where it is not and sigma is given, the eigenvalues of (A − σM)⁻¹M are
+        computed instead and the vectors have unit 2-norm; without sigma that is an error (SciPy
+        would return wrong numbers).
+    k, sigma, which, v0, ncv, maxiter, tol, return_eigenvectors, Minv, OPinv, OPpart, rng
+        As in SciPy.
+    adjoint : Adjoint, optional
+        How derivatives are computed.
+
+    Returns
+    -------
+    w : ndarray, shape (k,)
+        Complex eigenvalues, in SciPy's order.
+    X : ndarray, shape (n, k)
+        Eigenvectors; xᴴx = 1, or xᴴMx = 1 where M is given. Only if ``return_eigenvectors``.
+
+    Raises
+    ------
+    EigenNoConvergence
+        `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
+    ValueError
+        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, or
+        results that do not satisfy A x = w M x.
+    AdjointNoConvergence, DefectiveEigenvalueError
+        From the backward pass.
+
+    Warns
+    -----
+    GaugeWarning
+        From the backward pass, where the loss depends on an arbitrary phase or basis.
+
+    Derivative
+    ----------
+    As for `attach_eigenpairs`. With ``sigma`` and explicit matrices the forward factorisation is
+    used again, transposed. Not differentiable: v0, Minv, OPinv, sigma.
+
+    With ``return_eigenvectors=False`` and a real A, SciPy's order (and, where k cuts a complex pair,
+    its selection) is another one than with vectors; a traced call then solves twice to give the
+    same values as an untraced one. Asking for the vectors is cheaper.
+
+    Notes
+    -----
+    A real matrix's complex pairs may be cut by k, as in SciPy; each member is differentiable.
+
+    References
+    ----------
+    R. B. Lehoucq, D. C. Sorensen & C. Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> A = numpy.diag(numpy.arange(1.0, 9.0)) + numpy.triu(numpy.ones((8, 8)), 1)
+    >>> def f(A):
+    ...     w, X = ka.eigs(A, k=2, which="LR", v0=numpy.ones(8))
+    ...     return np.sum(np.real(w))
+    >>> print(round(float(np.trace(grad(f)(A))), 10))  # A + cI moves both eigenvalues by c
+    2.0
+    """
+    arguments = {
+        "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
+        "Minv": Minv, "OPinv": OPinv, "OPpart": OPpart, "rng": rng,
+    }  # fmt: skip
+    return _solve(scipy_eigs, A, k, M, return_eigenvectors, arguments, adjoint)
+
+
+def eigsh(
+    A: Any,
+    k: int = 6,
+    M: Any = None,
+    sigma: Any = None,
+    which: str = "LM",
+    v0: Any = None,
+    ncv: int | None = None,
+    maxiter: int | None = None,
+    tol: float = 0,
+    return_eigenvectors: bool = True,
+    Minv: Any = None,
+    OPinv: Any = None,
+    mode: str = "normal",
+    rng: Any = None,
+    *,
+    adjoint: Adjoint | None = None,
+) -> Any:
+    """`scipy.sparse.linalg.eigsh`, differentiable.
+
+    Parameters
+    ----------
+    A, M : dense array (traced or not), SciPy sparse, SciPy or krylov_adj LinearOperator
+        Shape (n, n), Hermitian for all parameters; M positive (semi)definite, or indefinite in
+        buckling mode, where A is positive semidefinite.
+    k, sigma, which, v0, ncv, maxiter, tol, return_eigenvectors, Minv, OPinv, mode, rng
+        As in SciPy.
+    adjoint : Adjoint, optional
+        How derivatives are computed.
+
+    Returns
+    -------
+    w : ndarray, shape (k,)
+        Real eigenvalues, in SciPy's order, which for ``return_eigenvectors=False`` is another one.
+    X : ndarray, shape (n, k)
+        Eigenvectors; xᴴx = 1, xᴴMx = 1 where M is given, xᴴAx = 1 in buckling mode. Only if
+        ``return_eigenvectors``. Traced calls make the vectors of a complex degenerate eigenvalue
+        orthonormal, which SciPy does not.
+
+    Raises
+    ------
+    EigenNoConvergence
+        `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
+    ValueError
+        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, or
+        results that do not satisfy A x = w M x (an A that is not Hermitian).
+    AdjointNoConvergence
+        From the backward pass.
+
+    Warns
+    -----
+    GaugeWarning
+        From the backward pass, where the loss depends on an arbitrary phase or basis.
+
+    Derivative
+    ----------
+    As for `attach_eigenpairs`. The derivative with respect to the entries of a dense A is the one
+    for Hermitian changes of A. A loss of the eigenvalues alone needs no linear solve. The sign of a
+    real eigenvector is arbitrary and cannot be detected: use `canonical_phase` where it matters.
+
+    References
+    ----------
+    R. B. Lehoucq, D. C. Sorensen & C. Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> def ground_state(V):
+    ...     def matvec(x):
+    ...         return 2 * x - np.concatenate([x[1:], [0.0]]) - np.concatenate([[0.0], x[:-1]]) + V * x
+    ...     H = ka.LinearOperator((9, 9), matvec, dtype=float)
+    ...     w, X = ka.eigsh(H, k=1, which="SA", v0=numpy.ones(9))
+    ...     return w[0]
+    >>> g = grad(ground_state)(numpy.zeros(9))  # Hellmann-Feynman: the density of the state
+    >>> print(round(float(np.sum(g)), 10), int(np.argmax(g)))
+    1.0 4
+    """
+    arguments = {
+        "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
+        "Minv": Minv, "OPinv": OPinv, "mode": mode, "rng": rng,
+    }  # fmt: skip
+    return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint)
+
+
+def _solve(
+    solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any], adjoint: Any
+) -> Any:
+    options = check_options(adjoint)
+    plain = {name: plain_operand(value) for name, value in arguments.items()}
+    if not any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M)):
+        return call_scipy(solver, A, k, M, vectors, plain)
+    op_A, op_M = check_operators(A, M)
+    value_A, value_M = plain_operand(op_A), plain_operand(op_M)
+    if not (is_traced(op_A) or is_traced(op_M)):
+        return call_scipy(solver, value_A, k, value_M, vectors, plain)
+
+    hermitian = solver is scipy_eigsh
+    dense = falls_back_to_dense(solver, value_A, k)
+    inverse = None if dense else make_inverse(op_A, op_M, plain["sigma"], plain["OPinv"], hermitian)
+    if inverse is not None and plain["OPinv"] is None:
+        plain["OPinv"] = as_scipy(inverse.operator)
+    w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
+    if not vectors:
+        w, X = in_order_of_values(solver, value_A, k, value_M, plain, w, X)
+    if normalization == "2" and op_M is not None:
+        hermitian = False  # XᴴX is then no multiple of the identity: treat the pairs one by one
+    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options)
+    if hermitian:
+        X = orthonormalise_clusters(pencil, w, X)
+    report = Report(
+        "forward",
+        "LAPACK" if dense else "ARPACK",
+        0.0,
+        np.zeros(w.size),
+        applications=getattr(value_A, "applications", 0),
+        solves=0 if inverse is None else inverse.operator.applications,
+    )
+    # ARPACK judges convergence in the operator it iterates with. This bound is on A itself, and is
+    # for what is no eigenpair at all.
+    rtol = max(10 * float(np.sqrt(np.finfo(X.dtype).eps)), 100 * float(plain["tol"]))
+    w, X = attach_verified(pencil, w, X, rtol, report)
+    return (w, X) if vectors else w
