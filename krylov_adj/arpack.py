@@ -17,14 +17,26 @@ from .bindings._trace import strip
 from .bindings.autograd import TracedPencil
 from .operators import LinearOperator
 from .perturbation.problem import ValueOperator
-from .reports import not_eigenpairs, not_positive_definite
+from .reports import not_positive_definite
+
+__all__ = [
+    "as_scipy",
+    "call_scipy",
+    "falls_back_to_dense",
+    "in_order_of_values",
+    "orthonormalise_clusters",
+    "pairs",
+    "plain_operand",
+    "scipy_eigs",
+    "scipy_eigsh",
+]
 
 Array = np.ndarray
 
 _HAS_RNG = "rng" in inspect.signature(scipy_eigs).parameters
 
 
-class as_scipy(spla.LinearOperator):  # noqa: N801 - used as a function
+class as_scipy(spla.LinearOperator):
     """A value operator as SciPy's LinearOperator."""
 
     def __init__(self, operator: ValueOperator):
@@ -68,9 +80,7 @@ def call_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: di
     return (w, X) if vectors else w
 
 
-def pairs(
-    solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], dense: bool
-) -> tuple[Array, Array, str]:
+def pairs(solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], dense: bool) -> tuple[Array, Array, str]:
     """Eigenpairs and the normalisation they have: "2", "M" or "A"."""
     w, X = call_scipy(solver, A, k, M, True, arguments)
     if solver is scipy_eigsh and arguments["mode"] == "buckling" and not dense:
@@ -184,9 +194,9 @@ def in_order_of_values(
     sigma, which = arguments["sigma"], arguments["which"]
     if solver is scipy_eigs and A.dtype.kind != "c":
         values = call_scipy(solver, A, k, M, False, arguments)
-        order = [int(np.argmin(np.abs(w - value))) for value in values]
+        order = np.array([np.argmin(np.abs(w - value)) for value in values])
         tol = max(float(np.sqrt(np.finfo(w.dtype).eps)), 10 * float(arguments["tol"]))
-        if len(set(order)) < len(order) or np.any(np.abs(w[order] - values) > tol * np.max(np.abs(w))):
+        if len(set(order.tolist())) < len(order) or np.any(np.abs(w[order] - values) > tol * np.max(np.abs(w))):
             raise ValueError(
                 "SciPy selects other eigenvalues when asked for the values only (k cuts a complex pair, or a real "
                 "A with a complex sigma): they cannot be matched with vectors. Use return_eigenvectors=True, and "

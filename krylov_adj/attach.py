@@ -113,21 +113,21 @@ def attach_eigenpairs(
         raise ValueError("w or X holds NaN or infinity")
     if hermitian and np.iscomplexobj(w):
         if np.any(np.abs(w.imag) > np.sqrt(np.finfo(w.dtype).eps) * np.max(np.abs(w))):
-            raise ValueError(f"hermitian=True, but the eigenvalues are complex: largest imaginary part {w.imag.max():.1e}")
+            raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {np.abs(w.imag).max():.1e}")
         w = w.real
     if normalization is None:
         normalization = "2" if M is None else "M"
     if normalization not in NORMALIZATIONS or (normalization == "M" and M is None):
-        raise ValueError(f"normalization={normalization!r}: expected one of {NORMALIZATIONS}, 'M' only where M is given")
+        raise ValueError(
+            f"normalization={normalization!r}: expected one of {NORMALIZATIONS}, 'M' only where M is given"
+        )
     inverse = make_inverse(op_A, op_M, sigma, OPinv, hermitian)
     pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options)
     rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
     return attach_verified(pencil, w, X, rtol, Report("forward", "eigenpairs as given", rtol, np.zeros(w.size)))
 
 
-def attach_verified(
-    pencil: TracedPencil, w: np.ndarray, X: np.ndarray, rtol: float, report: Report
-) -> tuple[Any, Any]:
+def attach_verified(pencil: TracedPencil, w: np.ndarray, X: np.ndarray, rtol: float, report: Report) -> tuple[Any, Any]:
     """Attach pairs after checking their residuals and normalisation; completes ``report``."""
     problem, options = pencil.problem, pencil.options
 

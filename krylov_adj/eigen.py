@@ -209,9 +209,7 @@ def eigsh(
     return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint)
 
 
-def _solve(
-    solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any], adjoint: Any
-) -> Any:
+def _solve(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any], adjoint: Any) -> Any:
     options = check_options(adjoint)
     plain = {name: plain_operand(value) for name, value in arguments.items()}
     if not any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M)):

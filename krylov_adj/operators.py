@@ -85,7 +85,7 @@ class LinearOperator(spla.LinearOperator):
             if not (callable(function) or (function is None and name != "matvec")):
                 raise TypeError(f"LinearOperator: {name} must be callable, not {type(function).__name__}")
         self._functions = (matvec, rmatvec, matmat, rmatmat)
-        if self.dtype is None:
+        if dtype is None:
             self.dtype = np.asarray(strip(matvec(np.zeros(self.shape[1], np.int8)))).dtype
 
     # ---- what every kind of operator implements ----------------------------------------------
@@ -119,9 +119,7 @@ class LinearOperator(spla.LinearOperator):
                 "krylov_adj.aslinearoperator(S) @ v; (b) matvec uses numpy where it should use "
                 "autograd.numpy, or assigns in place: rewrite it; (c) it calls compiled code: pass rmatvec=."
             ) from error
-        return LinearOperator(
-            self.shape, matvec, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype
-        )
+        return LinearOperator(self.shape, matvec, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype)
 
     def explicit(self) -> Any:
         """The plain matrix (ndarray or SciPy sparse) of the operator's value, or None."""

@@ -160,10 +160,11 @@ def not_eigenpairs(residuals: np.ndarray, rtol: float, scale: float) -> str:
     bad = np.flatnonzero(~(residuals <= rtol))
     listed = ", ".join(f"{i}: {residuals[i]:.1e}" for i in bad)
     return (
-        f"The residuals ‖A x − λ M x‖ relative to {scale:.1e}·‖x‖ of the pairs {{{listed}}} exceed {rtol:.1e}: these are "
-        "not eigenpairs of the operators given. It may be that (a) they belong to other parameters; (b) the solver "
-        "stopped early: tighten it, or admit them with rtol=...; (c) A or M is not the operator that was solved; "
-        "(d) M is not Hermitian positive definite, which ARPACK needs."
+        f"The residuals ‖A x − λ M x‖ relative to {scale:.1e}·‖x‖ of the pairs {{{listed}}} exceed {rtol:.1e}: "
+        "these are not eigenpairs of the operators given. It may be that (a) they belong to other parameters; (b) the "
+        "solver stopped early: tighten it, or admit them with rtol=...; (c) A or M is not the operator that was "
+        "solved, or not Hermitian though it was said to be; (d) M is not Hermitian positive definite, which ARPACK "
+        "needs."
     )
 
 

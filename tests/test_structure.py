@@ -39,8 +39,16 @@ MAX_LINES = 450
 # What may be taken from each random module: whatever does not use the global state.
 RANDOM = {
     "numpy.random": {
-        "default_rng", "Generator", "RandomState", "BitGenerator", "SeedSequence",
-        "PCG64", "PCG64DXSM", "Philox", "SFC64", "MT19937",
+        "default_rng",
+        "Generator",
+        "RandomState",
+        "BitGenerator",
+        "SeedSequence",
+        "PCG64",
+        "PCG64DXSM",
+        "Philox",
+        "SFC64",
+        "MT19937",
     },
     "random": {"Random", "SystemRandom"},
 }
@@ -59,9 +67,9 @@ class Violation(NamedTuple):
 
 class Import(NamedTuple):
     line: int
-    target: str                                   # dotted and absolute, down to the imported name
-    local: str                                    # the name that it binds ("" for a call)
-    bound: str                                    # what that name stands for
+    target: str  # dotted and absolute, down to the imported name
+    local: str  # the name that it binds ("" for a call)
+    bound: str  # what that name stands for
 
 
 def imports(module: str, tree: ast.Module) -> Iterator[Import]:
@@ -70,7 +78,7 @@ def imports(module: str, tree: ast.Module) -> Iterator[Import]:
     def absolute(level: int, name: str) -> str:
         if level == 0:
             return name
-        parents = module.split(".")[:-level]      # module names end in the file, so level 1 is its folder
+        parents = module.split(".")[:-level]  # module names end in the file, so level 1 is its folder
         if not parents:
             raise ValueError(f"{module}: a relative import of level {level} leaves the package")
         return ".".join([*parents, name] if name else parents)

@@ -30,10 +30,12 @@ from autograd.extend import defjvp, defvjp, primitive
 
 from ..options import Adjoint
 from ..perturbation.adjoint import adjoint_right_hand_side, column_dots, tangent_from_bordered
-from ..perturbation.bordered import BorderedSystems, Side
+from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_basis, check_phase
-from ..perturbation.problem import Eigenproblem
+from ..perturbation.problem import Eigenproblem, Side
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
+
+__all__ = ["TracedPencil", "apply_constant", "attach", "gradient", "is_traced", "xp"]
 
 #: The array namespace whose functions take arrays and Boxes alike.
 xp = anp
@@ -297,9 +299,7 @@ def apply_constant(X: Any, apply: Callable[[Any], Any], adjoint: Callable[[Any],
 
 defvjp(
     apply_constant,
-    lambda ans, X, apply, adjoint: (
-        lambda g: _like(X, anp.conj(apply_constant(anp.conj(g), adjoint, apply)))
-    ),
+    lambda ans, X, apply, adjoint: lambda g: _like(X, anp.conj(apply_constant(anp.conj(g), adjoint, apply))),
 )
 defjvp(apply_constant, lambda g, ans, X, apply, adjoint: apply_constant(g, apply, adjoint))
 

@@ -101,9 +101,10 @@ def _cycle(
         norm[invariant] = 0
         h[:, j + 1] = norm
         V[active, j + 1] = W / np.where(invariant, 1, norm)[:, None]
-        for i, (c, s) in enumerate(rotations):
+        for row, (c, s) in enumerate(rotations):
             c, s = c[active], s[active]
-            h[:, i], h[:, i + 1] = c * h[:, i] + s * h[:, i + 1], c * h[:, i + 1] - s.conj() * h[:, i]
+            upper, lower = h[:, row], h[:, row + 1]
+            h[:, row], h[:, row + 1] = c * upper + s * lower, c * lower - s.conj() * upper
         c, s = np.ones(m, beta.dtype), np.zeros(m, dtype)
         length = np.hypot(np.abs(h[:, j]), norm)
         diagonal = np.abs(h[:, j])
@@ -117,7 +118,7 @@ def _cycle(
         g[active, j] *= c[active]
         done = (np.abs(g[active, j + 1]) <= target[active]) | invariant
         last = j + 1 == size
-        for i in active if last else active[done]:
+        for i in (active if last else active[done]).tolist():
             S[:, i] = _combine(V[i], H[i], g[i], j + 1)
         active = active[~done]
         if active.size == 0:

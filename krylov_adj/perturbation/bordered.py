@@ -35,8 +35,8 @@ import scipy.linalg as la
 
 from ..options import Adjoint
 from ..reports import DefectiveEigenvalueError, defective
-from .deflated import NOISE, DeflatedSystems, Side
-from .problem import Eigenproblem
+from .deflated import NOISE, DeflatedSystems
+from .problem import Eigenproblem, Side
 
 Array = np.ndarray
 
@@ -157,9 +157,7 @@ class BorderedSystems:
         Z, mu, dropped = solve(F / unit, g / unit, scale / unit)
         return Solution(Z * unit, mu * unit, dropped)
 
-    def _solve_adjoint(
-        self, F: Array, g: Array, scale: Array
-    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
+    def _solve_adjoint(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
         mu = _dots(X, F) / _dots(X, X)
@@ -176,9 +174,7 @@ class BorderedSystems:
         U = self.systems.solve("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))[0]
         return self.phi @ C + U, mu, dropped
 
-    def _solve_tangent(
-        self, F: Array, g: Array, scale: Array
-    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
+    def _solve_tangent(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
         U = self.systems.solve("tangent", F, scale)[0]
@@ -188,9 +184,7 @@ class BorderedSystems:
         Z = Xd @ C + U
         return Z + X * ((g - _dots(X, Z)) / _dots(X, X)), mu, dropped
 
-    def _divide(
-        self, numerators: Array, gaps: Array, scale: Array
-    ) -> tuple[Array, tuple[Coupling, ...]]:
+    def _divide(self, numerators: Array, gaps: Array, scale: Array) -> tuple[Array, tuple[Coupling, ...]]:
         """numerators / gaps by the noise rule, zero on the diagonal.
 
         Eigenvalues within ``cluster_tol`` count as equal; a coupling between them that is not
@@ -199,7 +193,7 @@ class BorderedSystems:
         k = self.w.size
         tol = 100 * self.eps if self.options.cluster_tol is None else self.options.cluster_tol
         noise = np.abs(numerators) <= NOISE * self.eps * scale
-        noise |= np.eye(*numerators.shape, dtype=bool)
+        np.fill_diagonal(noise, True)
         equal = np.abs(gaps) <= tol * np.max(np.abs(self.w))
         dropped = tuple(
             Coupling(int(j), int(i), float(abs(numerators[j, i]) / scale[i]), float(abs(gaps[j, i])))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -20,10 +20,9 @@ from ..krylov.gmres import gmres
 from ..krylov.minres import minres
 from ..options import DENSE_ORDER, Adjoint
 from ..reports import AdjointNoConvergence, Report, logger, not_converged
-from .problem import Eigenproblem, operator_norms
+from .problem import Eigenproblem, Side, operator_norms
 
 Array = np.ndarray
-Side = Literal["adjoint", "tangent"]
 Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], tuple[Array, int]]
 
 #: Krylov dimension between restarts of GMRES, unless told.
@@ -138,9 +137,7 @@ class DeflatedSystems:
                 if not engines:
                     break
         applications, solves = (after - start for after, start in zip(self._counts(), before, strict=True))
-        report = Report(
-            side, "+".join(ran) or "none", rtol, residuals, floors, iterations, applications, solves
-        )
+        report = Report(side, "+".join(ran) or "none", rtol, residuals, floors, iterations, applications, solves)
         logger.info("%s", report)
         if options.callback is not None:
             options.callback(report)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..reports import not_finite
 
 Array = np.ndarray
+Side = Literal["adjoint", "tangent"]
 
 
 class ValueOperator:
