@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -211,12 +212,20 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str) -> ValueOpera
         transposed = matrix if hermitian else matrix.conj().T
         return ValueOperator(operator.shape, dtype, lambda V: matrix @ V, lambda V: transposed @ V, name)
 
-    def apply(V: np.ndarray) -> np.ndarray:
-        return strip(operator._apply(V))
+    def columnwise(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
+        """Boxes are stripped from every column at once: no trace of a whole block is built."""
 
-    def apply_adjoint(V: np.ndarray) -> np.ndarray:
-        return strip(operator._apply_adjoint(V))
+        def apply(V: np.ndarray) -> np.ndarray:
+            if V.ndim == 1 or operator.applies_blocks():
+                return strip(function(V))
+            result = np.empty(V.shape, np.result_type(V, dtype), order="F")
+            for j in range(V.shape[1]):
+                result[:, j] = strip(function(V[:, j]))
+            return result
 
+        return apply
+
+    apply, apply_adjoint = columnwise(operator._apply), columnwise(operator._apply_adjoint)
     return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name)
 
 

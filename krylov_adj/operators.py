@@ -125,6 +125,10 @@ class LinearOperator(spla.LinearOperator):
         """The plain matrix (ndarray or SciPy sparse) of the operator's value, or None."""
         return None
 
+    def applies_blocks(self) -> bool:
+        """Whether a block is applied at once, not column by column."""
+        return self._functions[2] is not None
+
     def _call(self, single: Any, block: Any, X: Any, rows: int, name: str) -> Any:
         if _complex(X) and self.dtype.kind != "c":
             return self._call(single, block, xp.real(X), rows, name) + 1j * self._call(
@@ -295,6 +299,9 @@ class _Dense(LinearOperator):
     def explicit(self) -> Any:
         return strip(self.matrix)
 
+    def applies_blocks(self) -> bool:
+        return True
+
 
 class _Constant(LinearOperator):
     """A SciPy sparse matrix or a SciPy LinearOperator, differentiable in the vector only."""
@@ -323,6 +330,9 @@ class _Constant(LinearOperator):
     def explicit(self) -> Any:
         return self.constant if sp.issparse(self.constant) else None
 
+    def applies_blocks(self) -> bool:
+        return True
+
 
 class _Sum(LinearOperator):
     def __init__(self, a: LinearOperator, b: LinearOperator):
@@ -344,6 +354,9 @@ class _Sum(LinearOperator):
         a, b = self.a.explicit(), self.b.explicit()
         return None if a is None or b is None else a + b
 
+    def applies_blocks(self) -> bool:
+        return self.a.applies_blocks() and self.b.applies_blocks()
+
 
 class _Product(LinearOperator):
     def __init__(self, a: LinearOperator, b: LinearOperator):
@@ -364,6 +377,9 @@ class _Product(LinearOperator):
     def explicit(self) -> Any:
         a, b = self.a.explicit(), self.b.explicit()
         return None if a is None or b is None else a @ b
+
+    def applies_blocks(self) -> bool:
+        return self.a.applies_blocks() and self.b.applies_blocks()
 
 
 class _Scaled(LinearOperator):
@@ -390,6 +406,9 @@ class _Scaled(LinearOperator):
         a = self.a.explicit()
         return None if a is None else a * strip(self.factor)
 
+    def applies_blocks(self) -> bool:
+        return self.a.applies_blocks()
+
 
 class _Adjoint(LinearOperator):
     def __init__(self, a: LinearOperator):
@@ -411,6 +430,9 @@ class _Adjoint(LinearOperator):
     def explicit(self) -> Any:
         a = self.a.explicit()
         return None if a is None else a.conj().T
+
+    def applies_blocks(self) -> bool:
+        return self.a.applies_blocks()
 
 
 class _Transpose(LinearOperator):
@@ -435,6 +457,9 @@ class _Transpose(LinearOperator):
     def explicit(self) -> Any:
         a = self.a.explicit()
         return None if a is None else a.T
+
+    def applies_blocks(self) -> bool:
+        return self.a.applies_blocks()
 
 
 def aslinearoperator(A: Any) -> LinearOperator:

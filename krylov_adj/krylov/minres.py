@@ -14,6 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
+
+from .blocks import column_dots
 
 Array = np.ndarray
 
@@ -45,45 +48,47 @@ def minres(
     iterations : int
         Steps taken; the caller recomputes the residuals.
     """
-    n, m = rhs.shape
-    U = np.zeros((n, m), rhs.dtype, order="F")
+    U = np.zeros(rhs.shape, rhs.dtype, order="F")
     real = np.finfo(rhs.dtype).dtype
+    m = rhs.shape[1]
     columns = np.arange(m)
     v = np.array(rhs, order="F")
     z = v if precondition is None else precondition(v)
     beta = _energy(v, z)
-    v_old = np.zeros_like(v)
-    w, w_old, x = np.zeros_like(v), np.zeros_like(v), np.zeros_like(v)
+    v_old, w, w_old, x = (np.zeros_like(v) for _ in range(4))
     c_old, c = np.ones(m, real), np.ones(m, real)
     s_old, s = np.zeros(m, real), np.zeros(m, real)
     eta, target = beta.copy(), rtol * beta
     breakdown = np.finfo(real).eps * beta
-    first = True
+    beta_old = np.zeros(m, real)
     for iteration in range(1, maxiter + 1):
-        v = v / beta
+        _scale(1 / beta, v)
         z = v if precondition is None else z / beta
-        q = apply(z, columns)
-        alpha = np.real(_dots(z, q))
-        q = q - alpha * v
-        if not first:
-            q -= beta * v_old
-        first = False
-        v_old = v
+        q = np.asfortranarray(apply(z, columns))
+        alpha = np.real(column_dots(z, q))
+        _add(-alpha, v, q)
+        _add(-beta_old, v_old, q)
+        v_old, v = v, q
+        # z belongs to v_old; the direction's update below needs it before the next one is made.
         z_next = q if precondition is None else precondition(q)
         beta_next = _energy(q, z_next)
-        delta = c * alpha - c_old * s * beta
+        delta = c * alpha - c_old * s * beta_old
         rho1 = np.hypot(delta, beta_next)
-        rho2 = s * alpha + c_old * c * beta
-        rho3 = s_old * beta
+        rho2 = s * alpha + c_old * c * beta_old
+        rho3 = s_old * beta_old
         # rho1 = 0: the Krylov space is exhausted without a solution; the column stops as it is.
         dead = rho1 == 0
         safe = np.where(dead, 1, rho1)
         c_old, c = c, np.where(dead, 0, delta / safe)
         s_old, s = s, np.where(dead, 0, beta_next / safe)
-        w_old, w = w, (z - rho3 * w_old - rho2 * w) / safe
-        x += (c * eta) * w
+        _scale(-rho3, w_old)  # w_old becomes the next direction (z − ρ₃ w_old − ρ₂ w) / ρ₁
+        _add(-rho2, w, w_old)
+        _add(np.ones_like(rho1), z, w_old)
+        _scale(1 / safe, w_old)
+        w_old, w = w, w_old
+        _add(c * eta, w, x)
         eta = -s * eta
-        v, z, beta = q, z_next, beta_next
+        z, beta_old, beta = z_next, beta_next, beta_next
         done = (np.abs(eta) <= target) | (beta <= breakdown) | dead
         if done.any():
             U[:, columns[done]] = x[:, done]
@@ -92,21 +97,37 @@ def minres(
                 return U, iteration
             columns = columns[keep]
             v, z, v_old, w, w_old, x = (np.asfortranarray(a[:, keep]) for a in (v, z, v_old, w, w_old, x))
-            beta, c, c_old, s, s_old, eta, target, breakdown = (
-                a[keep] for a in (beta, c, c_old, s, s_old, eta, target, breakdown)
+            beta, beta_old, c, c_old, s, s_old, eta, target, breakdown = (
+                a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, breakdown)
             )
     U[:, columns] = x
     return U, maxiter
 
 
-def _dots(V: Array, W: Array) -> Array:
-    return np.einsum("ij,ij->j", V.conj(), W)
+# The updates of vectors, in place. BLAS on contiguous columns: at n = 40,000 this takes a quarter
+# of the time of NumPy's broadcasting, which makes temporaries.
+
+
+def _add(factors: Array, V: Array, W: Array) -> None:
+    """wⱼ += factorⱼ vⱼ."""
+    axpy = get_blas_funcs("axpy", (W,))
+    for j, factor in enumerate(factors):
+        axpy(V[:, j], W[:, j], a=factor)
+
+
+def _scale(factors: Array, V: Array) -> None:
+    """vⱼ *= factorⱼ."""
+    scal = get_blas_funcs("scal", (V,))
+    for j, factor in enumerate(factors):
+        scal(factor, V[:, j])
 
 
 def _energy(v: Array, z: Array) -> Array:
     """(vᴴ z)^½ per column, the norm of v in the preconditioner's inner product."""
-    square = np.real(_dots(v, z))
-    scale = np.linalg.norm(v, axis=0) * np.linalg.norm(z, axis=0)
+    square = np.real(column_dots(v, z))
+    if z is v:
+        return np.sqrt(square)
+    scale = np.sqrt(np.real(column_dots(v, v)) * np.real(column_dots(z, z)))
     if np.any(square < -10 * np.finfo(square.dtype).eps * scale):
         raise ValueError(
             "The preconditioner given to MINRES is not positive definite: vᴴPv = "

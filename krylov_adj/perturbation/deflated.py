@@ -187,16 +187,19 @@ def _minres(
     Pᴴ b differs from b in the span of B X, u and P_in u in that of X, and neither is asked for.
     """
     Q, dual = systems.Q_X, systems.dual
+    Q_H, dual_H = Q.conj().T, dual.conj().T
     precondition = systems.precondition(side)
 
     def oblique(V: Array) -> Array:
-        return V - Q @ (dual.conj().T @ V)
+        return V - Q @ (dual_H @ V)
 
     def oblique_adjoint(V: Array) -> Array:
-        return V - dual @ (Q.conj().T @ V)
+        return V - dual @ (Q_H @ V)
 
     def apply(V: Array, active: Array) -> Array:
-        return oblique_adjoint(systems.shifted(side, oblique(V), columns[active]))
+        # Where P is orthogonal, Lanczos' vectors are in its range already: they are made of images.
+        V = V if systems.problem.B is None else oblique(V)
+        return oblique_adjoint(systems.shifted(side, V, columns[active]))
 
     def restricted(V: Array) -> Array:
         assert precondition is not None

@@ -56,8 +56,8 @@ class ValueOperator:
     def _counted(self, function: Callable[[Array], Array], V: Array) -> Array:
         self.applications += 1 if V.ndim == 1 else V.shape[1]
         result = function(V)
-        # The sum of squares is finite only if every entry is; one pass, no temporary mask.
-        if not np.isfinite(np.vdot(result, result)) and not np.all(np.isfinite(result)):
+        # The sum is finite only if every entry is (or nearly so): one pass, no mask unless in doubt.
+        if not np.isfinite(np.sum(result)) and not np.all(np.isfinite(result)):
             raise ValueError(not_finite(self.name))
         return result
 
