@@ -7,6 +7,7 @@ algebra; scalars and dense matrices in them may be traced.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -187,10 +188,10 @@ class LinearOperator(spla.LinearOperator):
     # SciPy's own methods H, T, adjoint() and transpose() call these, and its wrappers the rest.
 
     def _adjoint(self) -> LinearOperator:
-        return _Adjoint(self)
+        return algebra.adjoint_of(self)
 
     def _transpose(self) -> LinearOperator:
-        return _Transpose(self)
+        return algebra.transpose_of(self)
 
     def _matvec(self, x: Any) -> Any:
         return self._apply(x)
@@ -207,9 +208,9 @@ class LinearOperator(spla.LinearOperator):
     def dot(self, x: Any) -> Any:
         """A x for a vector or block, A·B for an operator, a scaled operator for a scalar."""
         if isinstance(x, spla.LinearOperator) or sp.issparse(x):
-            return _Product(self, aslinearoperator(x))
+            return algebra.product(self, aslinearoperator(x))
         if np.ndim(strip(x)) == 0:
-            return _Scaled(self, x)
+            return algebra.scaled(self, x)
         x = _array(x)
         return self.matvec(x) if x.ndim == 1 else self.matmat(x)
 
@@ -226,41 +227,40 @@ class LinearOperator(spla.LinearOperator):
 
     def __rmul__(self, x: Any) -> Any:
         if not sp.issparse(x) and np.ndim(strip(x)) == 0:
-            return _Scaled(self, x)
+            return algebra.scaled(self, x)
         return self.__rmatmul__(x)
 
     def __rmatmul__(self, x: Any) -> Any:
         if isinstance(x, spla.LinearOperator) or sp.issparse(x):
-            return _Product(aslinearoperator(x), self)
+            return algebra.product(aslinearoperator(x), self)
         x = _array(x)
         return self.T.matvec(x) if x.ndim == 1 else xp.transpose(self.T.matmat(xp.transpose(x)))
 
     def __truediv__(self, scalar: Any) -> LinearOperator:
-        return _Scaled(self, 1 / scalar)
+        return algebra.scaled(self, 1 / scalar)
 
     def __neg__(self) -> LinearOperator:
-        return _Scaled(self, -1)
+        return algebra.scaled(self, -1)
 
     def __add__(self, other: Any) -> LinearOperator:
-        return _Sum(self, aslinearoperator(other))
+        return algebra.operator_sum(self, aslinearoperator(other))
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> LinearOperator:
-        return _Sum(self, -aslinearoperator(other))
+        return algebra.operator_sum(self, -aslinearoperator(other))
 
     def __rsub__(self, other: Any) -> LinearOperator:
-        return _Sum(-self, aslinearoperator(other))
+        return algebra.operator_sum(-self, aslinearoperator(other))
 
     def __pow__(self, power: int) -> LinearOperator:
         if self.shape[0] != self.shape[1]:
             raise ValueError(f"a power needs a square operator, not shape {self.shape}")
         if power != int(power) or power < 0:
             raise ValueError(f"a power must be a non-negative integer, not {power!r}")
-        result: LinearOperator = _Constant(sp.identity(self.shape[0], dtype=self.dtype, format="csr"))
-        for _ in range(int(power)):
-            result = self if isinstance(result, _Constant) else _Product(self, result)
-        return result
+        if power == 0:
+            return _Constant(sp.identity(self.shape[0], dtype=self.dtype, format="csr"))
+        return functools.reduce(algebra.product, [self] * int(power))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Arithmetic with a NumPy scalar or array, or an autograd Box, on the left."""
@@ -334,134 +334,6 @@ class _Constant(LinearOperator):
         return True
 
 
-class _Sum(LinearOperator):
-    def __init__(self, a: LinearOperator, b: LinearOperator):
-        if a.shape != b.shape:
-            raise ValueError(f"cannot add operators of shapes {a.shape} and {b.shape}")
-        self.a, self.b = a, b
-        spla.LinearOperator.__init__(self, np.result_type(a.dtype, b.dtype), a.shape)
-
-    def _apply(self, X: Any) -> Any:
-        return self.a._apply(X) + self.b._apply(X)
-
-    def _apply_adjoint(self, X: Any) -> Any:
-        return self.a._apply_adjoint(X) + self.b._apply_adjoint(X)
-
-    def prepared(self) -> LinearOperator:
-        return _Sum(self.a.prepared(), self.b.prepared())
-
-    def explicit(self) -> Any:
-        a, b = self.a.explicit(), self.b.explicit()
-        return None if a is None or b is None else a + b
-
-    def applies_blocks(self) -> bool:
-        return self.a.applies_blocks() and self.b.applies_blocks()
-
-
-class _Product(LinearOperator):
-    def __init__(self, a: LinearOperator, b: LinearOperator):
-        if a.shape[1] != b.shape[0]:
-            raise ValueError(f"cannot multiply operators of shapes {a.shape} and {b.shape}")
-        self.a, self.b = a, b
-        spla.LinearOperator.__init__(self, np.result_type(a.dtype, b.dtype), (a.shape[0], b.shape[1]))
-
-    def _apply(self, X: Any) -> Any:
-        return self.a._apply(self.b._apply(X))
-
-    def _apply_adjoint(self, X: Any) -> Any:
-        return self.b._apply_adjoint(self.a._apply_adjoint(X))
-
-    def prepared(self) -> LinearOperator:
-        return _Product(self.a.prepared(), self.b.prepared())
-
-    def explicit(self) -> Any:
-        a, b = self.a.explicit(), self.b.explicit()
-        return None if a is None or b is None else a @ b
-
-    def applies_blocks(self) -> bool:
-        return self.a.applies_blocks() and self.b.applies_blocks()
-
-
-class _Scaled(LinearOperator):
-    def __init__(self, a: LinearOperator, factor: Any):
-        # NumPy's weak promotion: a Python scalar does not widen a float32 operator.
-        plain = strip(factor)
-        if np.ndim(plain) or not np.issubdtype(np.asarray(plain).dtype, np.number):
-            raise TypeError(f"an operator can be scaled by a number, not by {plain!r}")
-        self.a, self.factor = a, factor
-        kind = complex(plain) if np.iscomplexobj(plain) else float(np.real(plain))
-        dtype = a.dtype if isinstance(plain, (int, np.integer)) else np.result_type(a.dtype, kind)
-        spla.LinearOperator.__init__(self, dtype, a.shape)
-
-    def _apply(self, X: Any) -> Any:
-        return self.a._apply(X) * self.factor
-
-    def _apply_adjoint(self, X: Any) -> Any:
-        return self.a._apply_adjoint(X) * xp.conj(self.factor)
-
-    def prepared(self) -> LinearOperator:
-        return _Scaled(self.a.prepared(), self.factor)
-
-    def explicit(self) -> Any:
-        a = self.a.explicit()
-        return None if a is None else a * strip(self.factor)
-
-    def applies_blocks(self) -> bool:
-        return self.a.applies_blocks()
-
-
-class _Adjoint(LinearOperator):
-    def __init__(self, a: LinearOperator):
-        self.a = a
-        spla.LinearOperator.__init__(self, a.dtype, a.shape[::-1])
-
-    def _apply(self, X: Any) -> Any:
-        return self.a._apply_adjoint(X)
-
-    def _apply_adjoint(self, X: Any) -> Any:
-        return self.a._apply(X)
-
-    def _adjoint(self) -> LinearOperator:
-        return self.a
-
-    def prepared(self) -> LinearOperator:
-        return _Adjoint(self.a.prepared())
-
-    def explicit(self) -> Any:
-        a = self.a.explicit()
-        return None if a is None else a.conj().T
-
-    def applies_blocks(self) -> bool:
-        return self.a.applies_blocks()
-
-
-class _Transpose(LinearOperator):
-    """Aᵀ x = conj(Aᴴ conj(x))."""
-
-    def __init__(self, a: LinearOperator):
-        self.a = a
-        spla.LinearOperator.__init__(self, a.dtype, a.shape[::-1])
-
-    def _apply(self, X: Any) -> Any:
-        return xp.conj(self.a._apply_adjoint(xp.conj(X)))
-
-    def _apply_adjoint(self, X: Any) -> Any:
-        return xp.conj(self.a._apply(xp.conj(X)))
-
-    def _transpose(self) -> LinearOperator:
-        return self.a
-
-    def prepared(self) -> LinearOperator:
-        return _Transpose(self.a.prepared())
-
-    def explicit(self) -> Any:
-        a = self.a.explicit()
-        return None if a is None else a.T
-
-    def applies_blocks(self) -> bool:
-        return self.a.applies_blocks()
-
-
 def aslinearoperator(A: Any) -> LinearOperator:
     """A as a `LinearOperator` of this package.
 
@@ -519,3 +391,6 @@ def _array(x: Any) -> Any:
 def _expect(condition: bool, operator: LinearOperator, x: Any) -> None:
     if not condition:
         raise ValueError(f"dimension mismatch: operator of shape {operator.shape} applied to shape {x.shape}")
+
+
+from . import algebra  # noqa: E402  (operators are closed under it: the two modules need each other)

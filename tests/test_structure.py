@@ -23,6 +23,7 @@ RANKS = {
     "krylov": 2,
     "perturbation": 3,
     "operators": 4,
+    "algebra": 4,
     "sparse": 4,
     "pde": 4,
     "bindings": 4,

@@ -152,6 +152,10 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
         NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
         values = strip(gX)
         check_phase(strip(X), values, options)
+        if pairs.systems.folding is not None:
+            D, E = pairs.systems.folding
+            gw, gX = gw @ D + anp.conj(gw) @ E, gX @ D + anp.conj(gX) @ E
+            values = strip(gX)
         F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
         Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, np.linalg.norm(values, axis=0))
         cotangent = anp.conj(Z[:-1])

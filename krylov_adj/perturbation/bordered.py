@@ -79,11 +79,36 @@ class BorderedSystems:
     # ---- the deflation space, each part computed when it is first needed ---------------------
 
     @cached_property
-    def deflation(self) -> tuple[Array, Array]:
-        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
+    def real_pencil(self) -> bool:
+        """The pencil is real and its eigenvectors are not: pairs come with their conjugates."""
         pencil = (self.problem.A, self.problem.B)
         real = all(operator is None or operator.dtype.kind != "c" for operator in pencil)
-        if not real or not np.iscomplexobj(self.X):
+        return real and np.iscomplexobj(self.X)
+
+    @cached_property
+    def folding(self) -> tuple[Array, Array] | None:
+        """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same; None for D = I.
+
+        A real pencil has R_j = conj(R_i) where pair j is the conjugate of pair i, whatever its
+        parameters, so w_iᴴ R_i + w_jᴴ R_j has the real part of (w_i + conj w_j)ᴴ R_i: one system serves
+        both. A real pair is its own conjugate, and only the real part of its cotangent counts.
+        """
+        if not self.real_pencil:
+            return None
+        k = self.w.size
+        D, E = np.eye(k), np.zeros((k, k))
+        for i in range(k):
+            if self.w[i].imag == 0 and not self.X[:, i].imag.any():
+                D[i, i] = E[i, i] = 0.5
+            for j in range(i + 1, k):
+                if self.w[i] == self.w[j].conj() and np.array_equal(self.X[:, i], self.X[:, j].conj()):
+                    D[j, j], E[j, i] = 0, 1
+        return D.astype(self.X.real.dtype), E.astype(self.X.real.dtype)
+
+    @cached_property
+    def deflation(self) -> tuple[Array, Array]:
+        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
+        if not self.real_pencil:
             return self.w, self.X
         tol = np.sqrt(self.eps) * np.abs(self.w)
         distance = np.abs(self.w.conj()[:, None] - self.w[None, :]).min(axis=1)
@@ -100,9 +125,16 @@ class BorderedSystems:
         if self.problem.B is None and self.problem.hermitian:
             Q_X = Q_BX = X
         else:
-            Q_X = la.qr(X, mode="economic")[0]
-            Q_BX = Q_X if self.problem.B is None else la.qr(self.BX, mode="economic")[0]
+            Q_X = self._basis(X)
+            Q_BX = Q_X if self.problem.B is None else self._basis(self.BX)
         return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options)
+
+    def _basis(self, V: Array) -> Array:
+        """An orthonormal basis; a real one where the span is closed under conjugation."""
+        if not self.real_pencil:
+            return la.qr(V, mode="economic")[0]
+        parts = np.concatenate([V.real, V.imag], axis=1)
+        return la.qr(parts, mode="economic", pivoting=True)[0][:, : V.shape[1]]
 
     @property
     def phi(self) -> Array:

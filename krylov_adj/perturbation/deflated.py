@@ -18,6 +18,7 @@ import scipy.linalg as la
 
 from ..krylov.gmres import gmres
 from ..krylov.minres import minres
+from ..krylov.shared import shared_krylov
 from ..options import DENSE_ORDER, Adjoint
 from ..reports import AdjointNoConvergence, Report, logger, not_converged
 from .problem import Eigenproblem, Side, operator_norms
@@ -25,8 +26,9 @@ from .problem import Eigenproblem, Side, operator_norms
 Array = np.ndarray
 Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], tuple[Array, int]]
 
-#: Krylov dimension between restarts of GMRES, unless told.
+#: Krylov dimension between restarts, unless told: of GMRES, and of the shared space.
 RESTART = 60
+SHARED_DIMENSION = 100
 
 #: A numerator or right-hand side below this many machine epsilons of its scale is noise.
 NOISE = 30.0
@@ -172,6 +174,8 @@ class DeflatedSystems:
             order = ["dense"]
         elif problem.hermitian and problem.inverse is None and self.options.preconditioner is None:
             order = ["minres", "gmres"]
+        elif problem.inverse is not None and self.options.preconditioner is None:
+            order = ["shared", "gmres"]
         else:
             order = ["gmres"]
         return [(name, ENGINES[name]) for name in order]
@@ -239,7 +243,39 @@ def _dense(
     return U, 1
 
 
-ENGINES: dict[str, Engine] = {"minres": _minres, "gmres": _gmres, "dense": _dense}
+def _shared(
+    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
+) -> tuple[Array, int]:
+    """One Krylov space for all systems, from the inverse of the forward pass."""
+    problem = systems.problem
+    inverse, B = problem.inverse, problem.B
+    if inverse is None:
+        raise ValueError("Adjoint(method='shared') needs an inverse: pass sigma, with explicit matrices or OPinv")
+    operators = [inverse.operator] if B is None else [inverse.operator, B]
+    real = all(operator.dtype.kind != "c" for operator in operators)
+    shifts = systems.w[columns] - inverse.sigma
+    if side == "adjoint":
+        solve, image, shifts = inverse.operator.adjoint, None if B is None else B.adjoint, np.conj(shifts)
+    else:
+        solve, image = inverse.operator.apply, None if B is None else B.apply
+    return shared_krylov(
+        solve,
+        image or (lambda z: z),
+        lambda v: systems.project_out(side, v),
+        1 / shifts,
+        rhs,
+        rtol,
+        min(systems.options.restart or SHARED_DIMENSION, maxiter + 1),
+        real,
+    )
+
+
+ENGINES: dict[str, Engine] = {
+    "shared": _shared,
+    "minres": _minres,
+    "gmres": _gmres,
+    "dense": _dense,
+}
 
 
 def _complement(Q: Array, V: Array) -> Array:

@@ -1,0 +1,115 @@
+"""Operators made of operators: sums, products, multiples, adjoints, transposes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse.linalg as spla
+
+from .bindings._trace import strip
+from .bindings.autograd import xp
+from .operators import LinearOperator
+
+
+class _Composite(LinearOperator):
+    """An operator made of others: a sum, product, multiple, adjoint, transpose.
+
+    ``apply``, ``adjoint`` and ``explicit`` take the operands (for ``explicit`` their matrices) and,
+    the first two, a vector or block.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: Any,
+        operands: tuple[LinearOperator, ...],
+        apply: Callable[..., Any],
+        adjoint: Callable[..., Any],
+        explicit: Callable[..., Any],
+    ):
+        spla.LinearOperator.__init__(self, dtype, shape)
+        self._operands, self._rules = operands, (apply, adjoint, explicit)
+
+    def _apply(self, X: Any) -> Any:
+        return self._rules[0](*self._operands, X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self._rules[1](*self._operands, X)
+
+    def prepared(self) -> LinearOperator:
+        return _Composite(self.shape, self.dtype, tuple(op.prepared() for op in self._operands), *self._rules)
+
+    def explicit(self) -> Any:
+        matrices = [operand.explicit() for operand in self._operands]
+        return None if any(matrix is None for matrix in matrices) else self._rules[2](*matrices)
+
+    def applies_blocks(self) -> bool:
+        return all(operand.applies_blocks() for operand in self._operands)
+
+
+def operator_sum(a: LinearOperator, b: LinearOperator) -> LinearOperator:
+    if a.shape != b.shape:
+        raise ValueError(f"cannot add operators of shapes {a.shape} and {b.shape}")
+    return _Composite(
+        a.shape,
+        np.result_type(a.dtype, b.dtype),
+        (a, b),
+        lambda a, b, X: a._apply(X) + b._apply(X),
+        lambda a, b, X: a._apply_adjoint(X) + b._apply_adjoint(X),
+        lambda a, b: a + b,
+    )
+
+
+def product(a: LinearOperator, b: LinearOperator) -> LinearOperator:
+    if a.shape[1] != b.shape[0]:
+        raise ValueError(f"cannot multiply operators of shapes {a.shape} and {b.shape}")
+    return _Composite(
+        (a.shape[0], b.shape[1]),
+        np.result_type(a.dtype, b.dtype),
+        (a, b),
+        lambda a, b, X: a._apply(b._apply(X)),
+        lambda a, b, X: b._apply_adjoint(a._apply_adjoint(X)),
+        lambda a, b: a @ b,
+    )
+
+
+def scaled(a: LinearOperator, factor: Any) -> LinearOperator:
+    plain = strip(factor)
+    if np.ndim(plain) or not np.issubdtype(np.asarray(plain).dtype, np.number):
+        raise TypeError(f"an operator can be scaled by a number, not by {plain!r}")
+    # NumPy's weak promotion: a Python scalar does not widen a float32 operator.
+    kind = complex(plain) if np.iscomplexobj(plain) else float(np.real(plain))
+    dtype = a.dtype if isinstance(plain, (int, np.integer)) else np.result_type(a.dtype, kind)
+    return _Composite(
+        a.shape,
+        dtype,
+        (a,),
+        lambda a, X: a._apply(X) * factor,
+        lambda a, X: a._apply_adjoint(X) * xp.conj(factor),
+        lambda a: a * plain,
+    )
+
+
+def adjoint_of(a: LinearOperator) -> LinearOperator:
+    return _Composite(
+        a.shape[::-1],
+        a.dtype,
+        (a,),
+        lambda a, X: a._apply_adjoint(X),
+        lambda a, X: a._apply(X),
+        lambda a: a.conj().T,
+    )
+
+
+def transpose_of(a: LinearOperator) -> LinearOperator:
+    """Aᵀ x = conj(Aᴴ conj(x))."""
+    return _Composite(
+        a.shape[::-1],
+        a.dtype,
+        (a,),
+        lambda a, X: xp.conj(a._apply_adjoint(xp.conj(X))),
+        lambda a, X: xp.conj(a._apply(xp.conj(X))),
+        lambda a: a.T,
+    )
