@@ -150,17 +150,17 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
     def vjp(g: Any) -> Any:
         gw, gX = anp.conj(g[0]), anp.conj(g[1])
         NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
-        values = strip(gX)
-        check_phase(strip(X), values, options)
         if pairs.systems.folding is not None:
             D, E = pairs.systems.folding
             gw, gX = gw @ D + anp.conj(gw) @ E, gX @ D + anp.conj(gX) @ E
-            values = strip(gX)
+        values = strip(gX)
+        # After folding: the phases of a conjugate pair turn together.
+        check_phase(strip(X), values, options)
         F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
         Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, np.linalg.norm(values, axis=0))
         cotangent = anp.conj(Z[:-1])
         if problem.normalization != "2":
-            cotangent = anp.concatenate([cotangent, -0.5 * anp.conj(sigma)])
+            cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
         return cotangent if np.iscomplexobj(np.empty(0, dtype)) else anp.real(cotangent)
 
     return vjp
@@ -178,6 +178,13 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, pairs: _Pair
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)
     return box_tuple((dw, dX))
+
+
+def _cast(x: Any, like: Any) -> Any:
+    """x as complex where ``like`` is: autograd's concatenate would hand a real part a complex cotangent."""
+    if np.iscomplexobj(strip(like)) and not np.iscomplexobj(strip(x)):
+        return x * strip(like).dtype.type(1)
+    return x
 
 
 def _zeros_like(x: Any) -> np.ndarray:
@@ -229,7 +236,7 @@ def bordered_solve(
     application of an operator (whose closure may hold Boxes of an ended trace with the same
     number), enters what is traced above t.
     """
-    rhs = anp.concatenate([F, anp.reshape(g, (1, -1))])
+    rhs = anp.concatenate([F, anp.reshape(_cast(g, F), (1, -1))])
     values = strip(rhs)
     solution = pairs.systems.solve(side, values[:-1], values[-1], scale)
     check_basis(solution.dropped, pairs.pencil.options)

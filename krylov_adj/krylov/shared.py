@@ -82,9 +82,7 @@ def shared_krylov(
             # A part below the residual asked for (rounding, mostly) needs no system of its own.
             negligible = 0.1 * rtol[i] * np.linalg.norm(rhs[:, i])
             parts = [(1.0, rhs[:, i].real), (1j, rhs[:, i].imag)]
-            systems += [
-                _System(i, factor, theta[i].real, b) for factor, b in parts if np.linalg.norm(b) > negligible
-            ]
+            systems += [_System(i, factor, theta[i].real, b) for factor, b in parts if np.linalg.norm(b) > negligible]
         else:
             systems.append(_System(i, 1.0, theta[i], rhs[:, i]))
     U = np.zeros(rhs.shape, rhs.dtype, order="F")

@@ -192,7 +192,8 @@ def _minres(
     """
     Q, dual = systems.Q_X, systems.dual
     Q_H, dual_H = Q.conj().T, dual.conj().T
-    precondition = systems.precondition(side)
+    given = systems.options.preconditioner  # the inverse of the forward pass is not definite
+    precondition = None if given is None else systems.precondition(side)
 
     def oblique(V: Array) -> Array:
         return V - Q @ (dual_H @ V)
