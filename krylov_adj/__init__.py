@@ -1,7 +1,7 @@
 """Gradients of eigenvalues and eigenvectors of large sparse and matrix-free operators."""
 
 from ._version import __version__
-from .attach import attach_eigenpairs
+from .attach import attach_eigenpairs, attach_nonlinear
 from .diagnostics import canonical_phase, check_gradient, check_operator
 from .eigen import eigs, eigsh
 from .operators import LinearOperator, aslinearoperator
@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "aslinearoperator",
     "attach_eigenpairs",
+    "attach_nonlinear",
     "canonical_phase",
     "check_gradient",
     "check_operator",

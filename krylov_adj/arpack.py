@@ -14,7 +14,7 @@ from scipy.sparse.linalg import eigsh as scipy_eigsh
 
 from .attach import as_value
 from .bindings._trace import strip
-from .bindings.autograd import TracedPencil
+from .bindings.pencil import TracedPencil
 from .operators import LinearOperator
 from .perturbation.problem import ValueOperator
 from .reports import not_positive_definite

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .bindings._trace import strip
-from .bindings.autograd import TracedPencil, attach, is_traced
+from .bindings._trace import derivative, strip
+from .bindings.autograd import attach, is_traced, xp
+from .bindings.pencil import TracedNonlinear, TracedPencil
 from .krylov.shift_invert import factorise
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, Inverse, ValueOperator, operator_norms
 from .reports import Report, logger, not_eigenpairs, not_normalised
 
-__all__ = ["attach_eigenpairs"]
+__all__ = ["attach_eigenpairs", "attach_nonlinear"]
 
 NORMALIZATIONS = ("2", "M", "A")
 
@@ -128,16 +129,114 @@ def attach_eigenpairs(
     return attach_verified(pencil, w, X, rtol, Report("forward", "eigenpairs as given", rtol, np.zeros(w.size)))
 
 
-def attach_verified(pencil: TracedPencil, w: np.ndarray, X: np.ndarray, rtol: float, report: Report) -> tuple[Any, Any]:
+def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjoint | None = None) -> tuple[Any, Any]:
+    """Make eigenpairs of a nonlinear eigenproblem T(λ) x = 0, computed by any means, differentiable.
+
+    Parameters
+    ----------
+    T : callable
+        ``T(lam)`` is the operator at a scalar λ: dense array, SciPy sparse, or LinearOperator, of
+        shape (n, n); analytic in λ, written with `autograd.numpy` and the operators of this
+        package. Everything else that it reads may be traced.
+    lam : scalar or array, shape (k,)
+        Simple eigenvalues.
+    x : array, shape (n,) or (n, k)
+        Right eigenvectors of unit 2-norm, in columns.
+    adjoint : Adjoint, optional
+        How derivatives are computed. With explicit T(λ), by default sparse LU.
+
+    Returns
+    -------
+    lam, x
+        The values that were given; traced where T is.
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, NaN or infinity, pairs that do not satisfy T(λ) x = 0, vectors not normalised, a
+        T that does not depend on λ.
+    NotImplementedError
+        From autograd, where T uses a function that has no forward-mode derivative.
+    AdjointNoConvergence
+        From the backward pass.
+
+    Warns
+    -----
+    GaugeWarning
+        From the backward pass, where the loss depends on the phase of an eigenvector.
+
+    Derivative
+    ----------
+    Of λ and x, in the gauge Im xᴴdx = 0, with respect to everything that T depends on besides λ; to
+    any order; forward and reverse. From T dx + T′x dλ = −dT x; dT/dλ is autograd's. Each pair is
+    treated by itself.
+
+    References
+    ----------
+    A. L. Andrew, K. W. E. Chu & P. Lancaster, SIAM J. Matrix Anal. Appl. 14 (1993) 903 (derivatives
+    of eigenpairs of matrices that depend nonlinearly on λ). docs/derivation.md.
+
+    Examples
+    --------
+    A damped oscillator λ² + c λ + 4 = 0, dλ/dc = −λ / (2λ + c):
+
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> def decay(c):
+    ...     def T(lam):
+    ...         return np.reshape(lam**2 + c * lam + 4.0, (1, 1))
+    ...     root = -0.5 + 1j * numpy.sqrt(3.75)  # at c = 1
+    ...     lam, x = ka.attach_nonlinear(T, root, numpy.ones(1))
+    ...     return np.real(lam)
+    >>> print(round(float(grad(decay)(1.0)), 12))
+    -0.5
+    """
+    options = check_options(adjoint)
+    lam, x = np.asarray(strip(lam)), np.asarray(strip(x))
+    if lam.ndim == 1:
+        if x.ndim != 2 or x.shape[1] != lam.size:
+            raise ValueError(f"expected lam of shape (k,) and x of shape (n, k), got {lam.shape} and {x.shape}")
+        pairs = [attach_nonlinear(T, lam[i], x[:, i], adjoint=adjoint) for i in range(lam.size)]
+        return xp.stack([pair[0] for pair in pairs]), xp.stack([pair[1] for pair in pairs], axis=1)
+    if lam.ndim != 0 or x.ndim != 1:
+        raise ValueError(f"expected a scalar lam and x of shape (n,), got {lam.shape} and {x.shape}")
+    if not (np.isfinite(lam) and np.all(np.isfinite(x))):
+        raise ValueError("lam or x holds NaN or infinity")
+    dtype = np.result_type(lam, x, aslinearoperator(T(lam[()])).dtype, np.float32)
+    w, X = lam.astype(dtype).reshape(1), x.astype(dtype).reshape(-1, 1)
+    operator = aslinearoperator(T(w[0]))
+    if operator.shape != (x.size, x.size):
+        raise ValueError(f"T(lam) has shape {operator.shape}, x has {x.size} entries")
+
+    def functions(lam: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        at_lam = aslinearoperator(T(lam)).prepared()
+        return at_lam._apply, at_lam._apply_adjoint
+
+    slope = -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), w[0])))
+    if not slope.any():
+        raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
+    problem = Eigenproblem(as_value(operator.prepared(), False, "T(lam)"), None, False, "2", None, slope)
+    rtol = float(np.sqrt(np.finfo(dtype).eps))
+    report = Report("forward", "eigenpairs as given", rtol, np.zeros(1))
+    w, X = attach_verified(TracedNonlinear(problem, options, functions), w, X, rtol, report)
+    return w[0], X[:, 0]
+
+
+def attach_verified(
+    pencil: TracedPencil | TracedNonlinear, w: np.ndarray, X: np.ndarray, rtol: float, report: Report
+) -> tuple[Any, Any]:
     """Attach pairs after checking their residuals and normalisation; completes ``report``."""
     problem, options = pencil.problem, pencil.options
+    shifts = w if problem.slope is None else np.zeros_like(w)
 
     def verify(AX: np.ndarray, BX: np.ndarray, NX: np.ndarray) -> None:
         norms = np.linalg.norm(X, axis=0)
         norm_A, norm_B = operator_norms(problem)
         norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
-        scale = norm_A + float(np.max(np.abs(w))) * norm_B
-        residuals = np.linalg.norm(AX - BX * w, axis=0) / (norms * (scale if scale > 0 else 1.0))
+        scale = norm_A + float(np.max(np.abs(shifts))) * norm_B
+        residuals = np.linalg.norm(AX - BX * shifts, axis=0) / (norms * (scale if scale > 0 else 1.0))
         complete = Report(
             "forward", report.method, rtol, residuals, np.zeros(w.size), 0, report.applications, report.solves
         )
@@ -210,7 +309,7 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str) -> ValueOpera
     dtype = np.result_type(operator.dtype, np.float32)
     if matrix is not None:
         transposed = matrix if hermitian else matrix.conj().T
-        return ValueOperator(operator.shape, dtype, lambda V: matrix @ V, lambda V: transposed @ V, name)
+        return ValueOperator(operator.shape, dtype, lambda V: matrix @ V, lambda V: transposed @ V, name, matrix)
 
     def columnwise(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
         """Boxes are stripped from every column at once: no trace of a whole block is built."""

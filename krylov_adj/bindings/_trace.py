@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-from autograd.core import VJPNode, backward_pass
+from autograd.core import JVPNode, VJPNode, backward_pass
 from autograd.tracer import getval, isbox, new_box, trace_stack
 
 #: The level of a value that is not traced.
@@ -91,3 +91,17 @@ def transpose(function: Callable[[Any], Any], zero: np.ndarray) -> Callable[[Any
             return lambda g: np.zeros_like(zero)
         node = output._node
     return lambda g: backward_pass(g, node)
+
+
+def derivative(function: Callable[[Any], Any], x: Any) -> Any:
+    """dfunction/dx at a scalar x (holomorphic where complex), by forward mode, traced here and now.
+
+    x and what the function's closure holds may be traced; the derivative carries their Boxes.
+    """
+    deepest = max(levels(x, function(x)), default=UNTRACED)
+    with _trace_above(deepest) as t:
+        root = JVPNode.new_root(np.ones_like(strip(x)))
+        output = function(new_box(x, t, root))
+        if level(output) != t:
+            return np.zeros_like(strip(output))
+        return output._node.g

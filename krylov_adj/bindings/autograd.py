@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import autograd.numpy as anp
@@ -28,62 +27,24 @@ from autograd import grad as gradient
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..options import Adjoint
 from ..perturbation.adjoint import adjoint_right_hand_side, column_dots, tangent_from_bordered
 from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_basis, check_phase
-from ..perturbation.problem import Eigenproblem, Side
+from ..perturbation.problem import Side
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
+from .pencil import TracedNonlinear, TracedPencil
 
-__all__ = ["TracedPencil", "apply_constant", "attach", "gradient", "is_traced", "xp"]
+__all__ = ["apply_constant", "attach", "gradient", "is_traced", "xp"]
 
 #: The array namespace whose functions take arrays and Boxes alike.
 xp = anp
 
 
-@dataclass(frozen=True)
-class TracedPencil:
-    """The operators of an eigenproblem, traced and as plain values.
-
-    ``A``, ``A_adjoint``, ``B``, ``B_adjoint`` map blocks of vectors and return what the user's
-    operators return, Boxes included; B is None for the standard problem.
-    """
-
-    problem: Eigenproblem
-    options: Adjoint
-    A: Callable[[Any], Any]
-    A_adjoint: Callable[[Any], Any] | None
-    B: Callable[[Any], Any] | None
-    B_adjoint: Callable[[Any], Any] | None
-
-    def normaliser(self, X: Any) -> Any:
-        """N X."""
-        if self.problem.normalization == "2":
-            return X
-        N = self.A if self.problem.normalization == "A" else self.B
-        assert N is not None
-        return N(X)
-
-    def shifted(self, side: Side, w: Any, V: Any) -> Any:
-        """(A − wᵢB) vᵢ, or its adjoint, for every column."""
-        if side == "tangent" or self.problem.hermitian:
-            return self.A(V) - (V if self.B is None else self.B(V)) * w
-        assert self.A_adjoint is not None
-        if self.B is None:
-            return self.A_adjoint(V) - V * anp.conj(w)
-        assert self.B_adjoint is not None
-        return self.A_adjoint(V) - self.B_adjoint(V) * anp.conj(w)
-
-
 class _Pairs:
     """What the primitives carry along: the pencil and its systems at the converged values."""
 
-    def __init__(self, pencil: TracedPencil, w: np.ndarray, X: np.ndarray):
-        self.pencil, self.w, self.X = pencil, w, X
-
-    @cached_property
-    def systems(self) -> BorderedSystems:
-        return BorderedSystems(self.pencil.problem, self.w, self.X, self.pencil.options)
+    def __init__(self, pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems):
+        self.pencil, self.systems = pencil, systems
 
 
 def is_traced(operator: Any) -> bool:
@@ -94,7 +55,7 @@ def is_traced(operator: Any) -> bool:
 
 
 def attach(
-    pencil: TracedPencil,
+    pencil: TracedPencil | TracedNonlinear,
     w: np.ndarray,
     X: np.ndarray,
     verify: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
@@ -104,35 +65,19 @@ def attach(
     ``verify(A X, B X, N X)`` is called once, with plain values, and raises where the pairs are not
     what they should be.
     """
-    pairs = _Pairs(pencil, w, X)
-    residual = _residual(pencil, w, X, verify)
+    pencil = pencil.at(w, X)
+    systems = BorderedSystems(pencil.problem, w, X, pencil.options)
+    residual = pencil.residual(w, X, verify)
     below = UNTRACED
     for t in levels(residual):
         if below != UNTRACED:  # the pairs have become traced at the level below
-            residual = _residual(pencil, w, X)
+            pencil = pencil.at(w, X)
+            residual = pencil.residual(w, X)
         at_t = seen_from(residual, t)
         if level(at_t) == t:
-            w, X = eigenpair_primitive(hide(at_t), w, X, pairs)
+            w, X = eigenpair_primitive(hide(at_t), w, X, _Pairs(pencil, systems))
             below = t
     return w, X
-
-
-def _residual(
-    pencil: TracedPencil,
-    w: Any,
-    X: Any,
-    verify: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None,
-) -> Any:
-    """R = A X − B X Λ stacked on S = Xᴴ N X − I where N is an operator, (n, k) or (n + k, k)."""
-    AX = pencil.A(X)
-    BX = X if pencil.B is None else pencil.B(X)
-    NX = {"2": X, "M": BX, "A": AX}[pencil.problem.normalization]
-    if verify is not None:
-        verify(strip(AX), strip(BX), strip(NX))
-    R = AX - BX * w
-    if pencil.problem.normalization == "2":
-        return R
-    return anp.concatenate([R, anp.conj(X).T @ NX - np.eye(X.shape[1], dtype=R.dtype)])
 
 
 @primitive
@@ -263,7 +208,7 @@ def _apply_bordered(context: _Context, Z: Any, t: int) -> Any:
     pencil, side = context.pairs.pencil, context.side
     w, X = seen_from(context.w, t), seen_from(context.X, t)
     z, mu = Z[:-1], Z[-1]
-    BX = X if pencil.B is None else seen_from(pencil.B(X), t)
+    BX = seen_from(pencil.slope(X), t)
     right, below = (X, BX) if side == "adjoint" else (BX, X)
     top = seen_from(pencil.shifted(side, w, z), t) + right * mu
     return anp.concatenate([top, anp.reshape(column_dots(anp, below, z), (1, -1))])

@@ -73,7 +73,9 @@ class BorderedSystems:
     """
 
     def __init__(self, problem: Eigenproblem, w: Array, X: Array, options: Adjoint):
-        self.problem, self.w, self.X, self.options = problem, w, X, options
+        # T(λ) of a nonlinear problem has the eigenvalue 0, see `Eigenproblem`.
+        self.w = w if problem.slope is None else np.zeros_like(w)
+        self.problem, self.X, self.options = problem, X, options
         self.eps = float(np.finfo(X.dtype).eps)
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
@@ -117,7 +119,8 @@ class BorderedSystems:
 
     @cached_property
     def BX(self) -> Array:
-        return self.problem.apply_B(self.deflation[1])
+        slope = self.problem.slope
+        return self.problem.apply_B(self.deflation[1]) if slope is None else slope
 
     @cached_property
     def systems(self) -> DeflatedSystems:
@@ -126,7 +129,8 @@ class BorderedSystems:
             Q_X = Q_BX = X
         else:
             Q_X = self._basis(X)
-            Q_BX = Q_X if self.problem.B is None else self._basis(self.BX)
+            same = self.problem.B is None and self.problem.slope is None
+            Q_BX = Q_X if same else self._basis(self.BX)
         return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options)
 
     def _basis(self, V: Array) -> Array:

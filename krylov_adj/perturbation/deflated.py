@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as la
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
 
 from ..krylov.gmres import gmres
 from ..krylov.minres import minres
@@ -74,6 +76,11 @@ class DeflatedSystems:
         if inverse is None:
             return None
         return inverse.operator.apply if side == "tangent" else inverse.operator.adjoint
+
+    @property
+    def explicit(self) -> bool:
+        B = self.problem.B
+        return self.problem.A.matrix is not None and (B is None or B.matrix is not None)
 
     @cached_property
     def dense(self) -> tuple[Array, Array]:
@@ -168,16 +175,23 @@ class DeflatedSystems:
         method, problem = self.options.method, self.problem
         if method == "minres" and not problem.hermitian:
             raise ValueError("Adjoint(method='minres') is for Hermitian problems; use 'gmres' or 'auto'")
+        preconditioned = self.options.preconditioner is not None
         if method != "auto":
             order = [method]
         elif problem.n <= DENSE_ORDER:
             order = ["dense"]
-        elif problem.hermitian and problem.inverse is None and self.options.preconditioner is None:
-            order = ["minres", "gmres"]
-        elif problem.inverse is not None and self.options.preconditioner is None:
+        elif preconditioned:
+            order = ["gmres"]
+        elif problem.inverse is not None:
             order = ["shared", "gmres"]
+        elif problem.hermitian:
+            order = ["minres", "gmres"]
+        elif problem.slope is not None and self.explicit:
+            order = []  # the eigenvalue is anywhere in the spectrum of T(λ): straight to LU
         else:
             order = ["gmres"]
+        if method == "auto" and self.explicit and order != ["dense"]:
+            order.append("direct")
         return [(name, ENGINES[name]) for name in order]
 
 
@@ -244,6 +258,27 @@ def _dense(
     return U, 1
 
 
+def _direct(
+    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
+) -> tuple[Array, int]:
+    """Sparse LU of the matrix of `_dense`, one factorisation for every column."""
+    problem = systems.problem
+    if not systems.explicit:
+        raise ValueError("Adjoint(method='direct') needs explicit (dense or sparse) A and M; use 'auto'")
+    A = sp.csc_array(problem.A.matrix)
+    B = sp.identity(problem.n, dtype=A.dtype, format="csc") if problem.B is None else sp.csc_array(problem.B.matrix)
+    Q_in, Q_out = (systems.Q_BX, systems.Q_X) if side == "adjoint" else (systems.Q_X, systems.Q_BX)
+    n, d = Q_in.shape
+    U = np.zeros(rhs.shape, np.result_type(rhs, A.dtype), order="F")
+    for m, i in enumerate(columns):
+        R = A - systems.w[i] * B
+        R = R.conj().T if side == "adjoint" else R
+        bordered = sp.block_array([[R, sp.csc_array(Q_out)], [sp.csc_array(Q_in.conj().T), None]], format="csc")
+        lu = spla.splu(bordered.astype(U.dtype))
+        U[:, m] = lu.solve(np.concatenate([rhs[:, m].astype(U.dtype), np.zeros(d, U.dtype)]))[:n]
+    return U, 1
+
+
 def _shared(
     systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
 ) -> tuple[Array, int]:
@@ -275,6 +310,7 @@ ENGINES: dict[str, Engine] = {
     "shared": _shared,
     "minres": _minres,
     "gmres": _gmres,
+    "direct": _direct,
     "dense": _dense,
 }
 

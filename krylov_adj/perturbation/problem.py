@@ -27,6 +27,8 @@ class ValueOperator:
         where the adjoint is not available.
     name : str
         For messages.
+    matrix : ndarray or SciPy sparse, optional
+        The map itself, where it is explicit.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class ValueOperator:
         apply: Callable[[Array], Array],
         adjoint: Callable[[Array], Array] | None,
         name: str,
+        matrix: Any = None,
     ):
-        self.shape, self.dtype, self.name = shape, np.dtype(dtype), name
+        self.shape, self.dtype, self.name, self.matrix = shape, np.dtype(dtype), name, matrix
         self._apply, self._adjoint = apply, adjoint
         self.applications = 0
 
@@ -83,6 +86,9 @@ class Eigenproblem:
     normalization : {"2", "M", "A"}
         The Hermitian matrix N of xᴴ N x = 1: the identity, B, or A (buckling mode).
     inverse : Inverse or None
+    slope : ndarray, shape (n, k), optional
+        For a nonlinear problem T(λ) x = 0, treated as A = T(λᵢ), B = I at the eigenvalue 0 of A: the
+        vectors −T′(λᵢ) xᵢ that stand for B xᵢ.
     """
 
     A: ValueOperator
@@ -90,6 +96,7 @@ class Eigenproblem:
     hermitian: bool
     normalization: str
     inverse: Inverse | None = None
+    slope: Array | None = None
 
     @property
     def n(self) -> int:
