@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from .bindings._trace import strip
@@ -43,7 +45,10 @@ class _Composite(LinearOperator):
 
     def explicit(self) -> Any:
         matrices = [operand.explicit() for operand in self._operands]
-        return None if any(matrix is None for matrix in matrices) else self._rules[2](*matrices)
+        if any(matrix is None for matrix in matrices):
+            return None
+        result = self._rules[2](*matrices)
+        return result if sp.issparse(result) else np.asarray(result)
 
     def applies_blocks(self) -> bool:
         return all(operand.applies_blocks() for operand in self._operands)
@@ -75,20 +80,20 @@ def product(a: LinearOperator, b: LinearOperator) -> LinearOperator:
     )
 
 
-def scaled(a: LinearOperator, factor: Any) -> LinearOperator:
+def scaled(a: LinearOperator, factor: Any, by: Callable[[Any, Any], Any] = operator.mul) -> LinearOperator:
+    """a · factor, or a / factor with ``by=operator.truediv``."""
     plain = strip(factor)
     if np.ndim(plain) or not np.issubdtype(np.asarray(plain).dtype, np.number):
         raise TypeError(f"an operator can be scaled by a number, not by {plain!r}")
-    # NumPy's weak promotion: a Python scalar does not widen a float32 operator.
-    kind = complex(plain) if np.iscomplexobj(plain) else float(np.real(plain))
-    dtype = a.dtype if isinstance(plain, (int, np.integer)) else np.result_type(a.dtype, kind)
+    # Python's numbers have no precision of their own and must stay as they are.
+    conjugate = plain.conjugate() if isinstance(factor, (int, float, complex)) else xp.conj(factor)
     return _Composite(
         a.shape,
-        dtype,
+        np.result_type(a.dtype, plain),
         (a,),
-        lambda a, X: a._apply(X) * factor,
-        lambda a, X: a._apply_adjoint(X) * xp.conj(factor),
-        lambda a: a * plain,
+        lambda a, X: by(a._apply(X), factor),
+        lambda a, X: by(a._apply_adjoint(X), conjugate),
+        lambda a: by(a, plain),
     )
 
 

@@ -15,11 +15,12 @@ from scipy.sparse.linalg import eigsh as scipy_eigsh
 from .attach import as_value
 from .bindings._trace import strip
 from .bindings.pencil import TracedPencil
-from .operators import LinearOperator
+from .operators import LinearOperator, random_vector
 from .perturbation.problem import ValueOperator
-from .reports import not_positive_definite
+from .reports import boxes_in_scipy, not_eigenpairs, not_positive_definite
 
 __all__ = [
+    "accepted_residual",
     "as_scipy",
     "call_scipy",
     "falls_back_to_dense",
@@ -69,15 +70,57 @@ def falls_back_to_dense(solver: Any, A: Any, k: int) -> bool:
 
 
 def call_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> Any:
-    """SciPy's result, after a check of M, which SciPy takes on trust."""
+    """SciPy's result, where it is one: SciPy takes M on trust, and some results of `eigs` too."""
     arguments = _seeded(solver, A, arguments)
-    reason = None if M is None or falls_back_to_dense(solver, A, k) else _defect_of_M(solver, M, arguments)
-    if reason is None:
-        return solver(A, k, M, return_eigenvectors=vectors, **arguments)
-    if solver is scipy_eigsh or arguments["sigma"] is None:
-        raise ValueError(not_positive_definite(reason, solver.__name__, arguments["sigma"]))
-    w, X = _eigs_of_any_pencil(A, k, M, arguments)
-    return (w, X) if vectors else w
+    sigma = arguments["sigma"]
+    dense = falls_back_to_dense(solver, A, k)
+    reason = None if M is None or dense else _defect_of_M(solver, M, arguments)
+    if reason is not None:
+        if solver is scipy_eigsh or sigma is None:
+            raise ValueError(not_positive_definite(reason, solver.__name__, sigma))
+        w, X = _eigs_of_any_pencil(A, k, M, arguments)
+        return (w, X) if vectors else w
+    # With a complex sigma SciPy gets the eigenvalues of a real A from its vectors: without them it
+    # returns zeros, and where two eigenvalues share a value of Re or Im (A − σM)⁻¹ it returns mixtures.
+    from_vectors = solver is scipy_eigs and sigma is not None and np.imag(sigma) != 0 and A.dtype.kind != "c"
+    ask = vectors or (from_vectors and not dense)
+    try:
+        result = solver(A, k, M, return_eigenvectors=ask, **arguments)
+    except (ValueError, TypeError) as error:
+        if isinstance(error.__cause__, TypeError) and "ArrayBox" in str(error.__cause__):
+            raise TypeError(boxes_in_scipy()) from error
+        raise
+    if ask and not dense and (M is not None or from_vectors):
+        w, X = result
+        _check_pairs(A, M, w, X, float(arguments["tol"]))
+    return result if vectors or not ask else result[0]
+
+
+def accepted_residual(dtype: Any, tol: float) -> float:
+    """The largest residual, relative to ‖A‖ + |λ|‖M‖, that a pair may have for what it was asked.
+
+    ARPACK judges convergence in the operator it iterates with; this is for what is no pair at all.
+    """
+    return max(10 * float(np.sqrt(np.finfo(dtype).eps)), 100 * tol)
+
+
+def _check_pairs(A: Any, M: Any, w: Array, X: Array, tol: float) -> None:
+    """‖A y − M z‖ for one random combination y = X c, z = X Λ c of all pairs: two applications each."""
+    if not w.size:
+        return
+    apply_A = spla.aslinearoperator(A).matvec
+    apply_M = (lambda v: v) if M is None else spla.aslinearoperator(M).matvec
+    c = random_vector(w.size, X.dtype) * w.size**0.5
+    v = random_vector(X.shape[0], A.dtype)
+    norms = np.linalg.norm(X, axis=0)
+    Y = X / np.where(norms > 0, norms, 1)  # of what is no eigenvector, M-normalised ones may be tiny
+    AY, MZ = apply_A(Y @ c), apply_M(Y @ (w * c))
+    scale = float(np.linalg.norm(apply_A(v)) + np.max(np.abs(w)) * np.linalg.norm(apply_M(v)))
+    scale = max(scale, float(np.linalg.norm(AY) + np.linalg.norm(MZ)) / w.size**0.5)
+    residual = float(np.linalg.norm(AY - MZ)) / (scale if scale > 0 else 1.0)
+    rtol = accepted_residual(X.dtype, tol)
+    if not residual <= rtol:
+        raise ValueError(not_eigenpairs(np.full(w.size, residual), rtol, scale))
 
 
 def pairs(solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], dense: bool) -> tuple[Array, Array, str]:
@@ -194,13 +237,14 @@ def in_order_of_values(
     sigma, which = arguments["sigma"], arguments["which"]
     if solver is scipy_eigs and A.dtype.kind != "c":
         values = call_scipy(solver, A, k, M, False, arguments)
+        # Of a pair that k cuts, either member may be returned, not always the same.
+        w, X = np.concatenate([w, w.conj()]), np.concatenate([X, X.conj()], axis=1)
         order = np.array([np.argmin(np.abs(w - value)) for value in values])
         tol = max(float(np.sqrt(np.finfo(w.dtype).eps)), 10 * float(arguments["tol"]))
         if len(set(order.tolist())) < len(order) or np.any(np.abs(w[order] - values) > tol * np.max(np.abs(w))):
             raise ValueError(
-                "SciPy selects other eigenvalues when asked for the values only (k cuts a complex pair, or a real "
-                "A with a complex sigma): they cannot be matched with vectors. Use return_eigenvectors=True, and "
-                "a k that does not cut a pair."
+                "SciPy selects other eigenvalues when asked for the values only (k cuts a complex pair): they cannot "
+                "be matched with vectors. Use return_eigenvectors=True, or a k that does not cut a pair."
             )
         return w[order], X[:, order]
     if solver is scipy_eigsh and A.dtype.kind != "c" and sigma is not None:

@@ -11,10 +11,10 @@ from .bindings._trace import derivative, strip
 from .bindings.autograd import attach, is_traced, xp
 from .bindings.pencil import TracedNonlinear, TracedPencil
 from .krylov.shift_invert import factorise
-from .operators import LinearOperator, aslinearoperator
+from .operators import LinearOperator, aslinearoperator, random_vector
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, Inverse, ValueOperator, operator_norms
-from .reports import Report, logger, not_eigenpairs, not_normalised
+from .reports import Report, logger, not_eigenpairs, not_normalised, operator_adjoint_wrong, operator_not_hermitian
 
 __all__ = ["attach_eigenpairs", "attach_nonlinear"]
 
@@ -217,7 +217,9 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
     slope = -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), w[0])))
     if not slope.any():
         raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
-    problem = Eigenproblem(as_value(operator.prepared(), False, "T(lam)"), None, False, "2", None, slope)
+    value = as_value(operator.prepared(), False, "T(lam)")
+    check_adjoint(value, False)
+    problem = Eigenproblem(value, None, False, "2", None, slope)
     rtol = float(np.sqrt(np.finfo(dtype).eps))
     report = Report("forward", "eigenpairs as given", rtol, np.zeros(1))
     w, X = attach_verified(TracedNonlinear(problem, options, functions), w, X, rtol, report)
@@ -288,10 +290,14 @@ def make_pencil(
     options: Adjoint,
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
-    if not hermitian and (is_traced(A) or is_traced(M)):
+    traced = is_traced(A) or is_traced(M)
+    if not hermitian and traced:
         A, M = A.prepared(), None if M is None else M.prepared()
     values = [None if op is None else as_value(op, hermitian, name) for op, name in ((A, "A"), (M, "M"))]
     assert values[0] is not None
+    for value in values:
+        if value is not None and traced:
+            check_adjoint(value, hermitian)
     problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse)
     return TracedPencil(
         problem,
@@ -326,6 +332,20 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str) -> ValueOpera
 
     apply, apply_adjoint = columnwise(operator._apply), columnwise(operator._apply_adjoint)
     return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name)
+
+
+def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
+    """⟨y, A x⟩ = ⟨Aᴴ y, x⟩ for two pseudo-random vectors: two applications.
+
+    A wrong adjoint (or an operator that is not Hermitian though it was promised to be) solves the
+    wrong systems without a trace in any residual.
+    """
+    x, y = (random_vector(operator.shape[0], operator.dtype, seed) for seed in (5, 6))
+    Ax, AHy = operator.apply(x), operator.adjoint(y)
+    left, right = np.vdot(y, Ax), np.vdot(AHy, x)
+    error = abs(left - right) / max(float(np.linalg.norm(Ax)), float(np.linalg.norm(AHy)), np.finfo(float).tiny)
+    if not error <= np.sqrt(np.finfo(operator.dtype).eps):
+        raise ValueError((operator_not_hermitian if hermitian else operator_adjoint_wrong)(operator.name, float(error)))
 
 
 def make_inverse(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arpack import (
+    accepted_residual,
     as_scipy,
     call_scipy,
     falls_back_to_dense,
@@ -240,8 +241,6 @@ def _solve(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[s
         applications=getattr(value_A, "applications", 0),
         solves=0 if inverse is None else inverse.operator.applications,
     )
-    # ARPACK judges convergence in the operator it iterates with. This bound is on A itself, and is
-    # for what is no eigenpair at all.
-    rtol = max(10 * float(np.sqrt(np.finfo(X.dtype).eps)), 100 * float(plain["tol"]))
+    rtol = accepted_residual(X.dtype, float(plain["tol"]))
     w, X = attach_verified(pencil, w, X, rtol, report)
     return (w, X) if vectors else w

@@ -8,6 +8,7 @@ algebra; scalars and dense matrices in them may be traced.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from .bindings._trace import strip, transpose
+from .bindings._trace import is_box, strip, transpose
 from .bindings.autograd import apply_constant, xp
 
 __all__ = ["LinearOperator", "aslinearoperator"]
@@ -110,9 +111,9 @@ class LinearOperator(spla.LinearOperator):
         matvec, rmatvec, matmat, rmatmat = self._functions
         if rmatvec is not None or rmatmat is not None:
             return self
-        zero = np.zeros(self.shape[1], np.result_type(self.dtype, np.float32))
+        point = random_vector(self.shape[1], self.dtype)
         try:
-            transposed = transpose(lambda v: self._checked(matvec(v), (self.shape[0],), "matvec"), zero)
+            transposed = transpose(lambda v: self._checked(matvec(v), (self.shape[0],), "matvec"), point)
         except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
             raise TypeError(
                 f"autograd cannot transpose matvec to get the operator's adjoint ({type(error).__name__}: "
@@ -145,6 +146,13 @@ class LinearOperator(spla.LinearOperator):
         return xp.stack(columns, axis=1)
 
     def _checked(self, result: Any, shape: tuple[int, ...], name: str) -> Any:
+        if not is_box(result):
+            result = np.asarray(result)
+        if strip(result).dtype == object:
+            raise TypeError(
+                f"{name} returned an array of objects: it gave a traced value to a NumPy or SciPy function that "
+                "does not know it. Use autograd.numpy, and krylov_adj.aslinearoperator(S) @ v for sparse matrices"
+            )
         if np.shape(strip(result)) != shape:
             if np.shape(strip(result)) == (*shape, 1):
                 return xp.reshape(result, shape)
@@ -237,7 +245,7 @@ class LinearOperator(spla.LinearOperator):
         return self.T.matvec(x) if x.ndim == 1 else xp.transpose(self.T.matmat(xp.transpose(x)))
 
     def __truediv__(self, scalar: Any) -> LinearOperator:
-        return algebra.scaled(self, 1 / scalar)
+        return algebra.scaled(self, scalar, operator.truediv)
 
     def __neg__(self) -> LinearOperator:
         return algebra.scaled(self, -1)
@@ -289,8 +297,11 @@ class _Dense(LinearOperator):
         return self._multiply(xp.conj(self.matrix).T, X)
 
     def _multiply(self, matrix: Any, X: Any) -> Any:
-        if _complex(X) and self.dtype.kind != "c":  # a real cotangent stays real in autograd
+        # autograd warns where it takes the real part of what a real factor of a complex product gets.
+        if _complex(X) and self.dtype.kind != "c":
             return xp.dot(matrix, xp.real(X)) + 1j * xp.dot(matrix, xp.imag(X))
+        if self.dtype.kind == "c" and not _complex(X):
+            X = X * self.dtype.type(1)
         return xp.dot(matrix, X)
 
     def prepared(self) -> LinearOperator:
@@ -378,6 +389,14 @@ def aslinearoperator(A: Any) -> LinearOperator:
             raise ValueError(f"a matrix has two dimensions, not shape {np.shape(strip(A))}")
         return _Dense(A)
     return _Constant(spla.aslinearoperator(A))
+
+
+def random_vector(n: int, dtype: Any, seed: int = 3) -> np.ndarray:
+    """A fixed pseudo-random vector for checks on an operator."""
+    rng = np.random.default_rng(seed)
+    dtype = np.result_type(dtype, np.float32)
+    v = rng.standard_normal(n) + (1j * rng.standard_normal(n) if dtype.kind == "c" else 0)
+    return (v / np.linalg.norm(v)).astype(dtype)
 
 
 def _complex(X: Any) -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "DegeneracyWarning",
     "EigenNoConvergence",
     "GaugeWarning",
+    "LinearNoConvergence",
     "Report",
 ]
 
@@ -82,6 +83,20 @@ class AdjointNoConvergence(RuntimeError):
     ----------
     report : Report
         What the solver did, with the residual of every system.
+    """
+
+    def __init__(self, message: str, report: Report):
+        super().__init__(message)
+        self.report = report
+
+
+class LinearNoConvergence(RuntimeError):
+    """A linear system A x = b of `krylov_adj.solve` did not converge.
+
+    Attributes
+    ----------
+    report : Report
+        What the solver did, with the residual of every right-hand side.
     """
 
     def __init__(self, message: str, report: Report):
@@ -188,4 +203,75 @@ def not_positive_definite(reason: str, solver: str, sigma: Any) -> str:
     return (
         f"M is not Hermitian positive definite: {reason}. ARPACK would return wrong eigenvalues without a word. "
         f"What to try: {remedy}"
+    )
+
+
+def operator_not_hermitian(name: str, error: float) -> str:
+    return (
+        f"{name} is not Hermitian: ⟨y, {name} x⟩ and ⟨{name} y, x⟩ differ by {error:.1e} of ‖{name} x‖ for unit "
+        "vectors x and y. It may be that (a) a sign, a conjugate or a boundary term is wrong: "
+        "krylov_adj.check_operator(A, hermitian=True); (b) the problem is not Hermitian: use eigs, or "
+        "hermitian=False."
+    )
+
+
+def operator_adjoint_wrong(name: str, error: float) -> str:
+    return (
+        f"The adjoint of {name} is wrong: ⟨y, {name} x⟩ and ⟨{name}ᴴ y, x⟩ differ by {error:.1e} of ‖{name} x‖ for "
+        "unit vectors x and y. It may be that (a) rmatvec is the transpose, or another map: leave it out to have "
+        "it from autograd; (b) matvec is not linear in the vector; (c) matvec uses a function whose derivative "
+        "in autograd is wrong or missing. krylov_adj.check_operator(A) shows more."
+    )
+
+
+def boxes_in_scipy() -> str:
+    return (
+        "A traced value reached an operator of SciPy's, which makes arrays of objects of it. It may be that (a) the "
+        "operator was made with scipy.sparse.linalg.LinearOperator: use krylov_adj.LinearOperator; (b) a SciPy "
+        "operator stands on the left of a sum or product with one of krylov_adj: wrap it in "
+        "krylov_adj.aslinearoperator."
+    )
+
+
+def linear_not_converged(report: Report, columns: np.ndarray) -> str:
+    bad = ", ".join(f"{i}: {report.residuals[i]:.1e}" for i in columns)
+    system = {"forward": "A x = b", "tangent": "A x = b of a derivative", "adjoint": "Aᴴ x = b of a derivative"}
+    return (
+        f"{report.method} did not solve {system[report.stage]} for {columns.size} of {report.residuals.size} "
+        f"right-hand sides (real and imaginary parts count each): relative residuals {{{bad}}} with "
+        f"{report.requested:.1e} requested, after {report.iterations} iterations. It may be that (a) A is singular, "
+        "to working precision at least, and b is not in its range; (b) the solver does not suit A (cg needs a "
+        "positive definite one; bicgstab can break down): try solver='gmres', or 'direct' with an explicit "
+        "matrix; (c) A is ill-conditioned: pass preconditioner=...; (d) rtol is below what rounding inside of "
+        "the operator admits: pass a larger rtol=...."
+    )
+
+
+def singular(change: float | None) -> str:
+    seen = (
+        "its LU factorisation has a zero pivot"
+        if change is None
+        else f"one step of refinement changes the solution of a system by {change:.1e} of its size"
+    )
+    return (
+        f"A is singular to working precision: {seen}. It may be that (a) a constraint or boundary condition is "
+        "missing, so that constants (rigid motions) are in the null space: fix a value, or solve with "
+        "solver='minres' for a b in the range of a Hermitian A; (b) the parameters are at a resonance or a "
+        "bifurcation point: x has no derivative here."
+    )
+
+
+def needs_hermitian(difference: float, solver: str) -> str:
+    return (
+        f"solver={solver!r} needs a Hermitian A, and ⟨v, A w⟩ − ⟨A v, w⟩ is {difference:.1e} of its terms. It may be "
+        "that (a) A is not Hermitian: use solver='gmres', or 'direct' with an explicit matrix; (b) a boundary row was "
+        "replaced without its column; (c) matvec is not linear: see krylov_adj.check_operator."
+    )
+
+
+def indefinite_preconditioner(energy: float, solver: str) -> str:
+    return (
+        f"solver={solver!r} needs a positive definite preconditioner P, and vᴴ P v is {energy:.1e} for a residual v. "
+        "It may be that (a) P approximates A, not its inverse, with the wrong sign; (b) P is an incomplete "
+        "factorisation of an indefinite A: use solver='gmres', which takes any."
     )

@@ -58,7 +58,8 @@ class Problem:
     generalized : bool
         Whether there is an M.
     scipy_valid : bool
-        False where SciPy returns numbers that are not eigenpairs (M not Hermitian definite).
+        False where SciPy returns numbers that are not eigenpairs, with vectors of norm 1e-15, or
+        raises, not reproducibly (M neither Hermitian nor definite).
     """
 
     name: str

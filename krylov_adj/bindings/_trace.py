@@ -75,20 +75,27 @@ def _trace_above(t: int) -> Iterator[int]:
         yield new
 
 
-def transpose(function: Callable[[Any], Any], zero: np.ndarray) -> Callable[[Any], Any]:
-    """g ↦ Lᵀ g for the linear map L v = function(v), v like ``zero``; traced once, here.
+def transpose(function: Callable[[Any], Any], point: np.ndarray) -> Callable[[Any], Any]:
+    """g ↦ Lᵀ g for the linear map L v = function(v), v like ``point``; traced once, here.
 
     The trace is opened one level above every Box that the function's output carries, so that it
     can be called while those traces live and after they have ended. What it returns carries the
     Boxes of the function's closure: read it with `seen_from`.
+
+    Raises
+    ------
+    TypeError
+        Where what the function returns is not traced, though it is not zero.
     """
-    deepest = max(levels(function(zero)), default=UNTRACED)
+    value = function(point)
+    deepest = max(levels(value), default=UNTRACED)
     with _trace_above(deepest) as t:
         root = VJPNode.new_root()
-        output = function(new_box(zero, t, root))
+        output = function(new_box(point, t, root))
         if level(output) != t:
-            # The output does not depend on the vector: a linear map that does not is zero.
-            return lambda g: np.zeros_like(zero)
+            if np.any(strip(value)):
+                raise TypeError("its result does not depend, for autograd, on the vector")
+            return lambda g: np.zeros_like(point)
         node = output._node
     return lambda g: backward_pass(g, node)
 
