@@ -7,7 +7,8 @@ the package; its own differences are in test_oracle.py.
 import autograd.numpy as np
 import numpy as onp
 import pytest
-from autograd import grad, hessian, make_jvp
+from autograd import grad, hessian, jacobian, make_jvp
+from autograd.test_util import check_grads
 from oracle import cotangent, dense_pairs, difference, pairing, reference_pairs
 from problems import (
     PROBLEMS,
@@ -159,7 +160,7 @@ def test_forward_mode_is_the_adjoint_of_reverse_mode(name, dtype):
     onp.testing.assert_allclose(make_jvp(f)(case.p)(case.dp)[1], grad(f)(case.p) @ case.dp, rtol=1e-9)
 
 
-@pytest.mark.parametrize("form", ["dense", "closure"])
+@pytest.mark.parametrize("form", ["dense", "closure", "algebra"])
 @pytest.mark.parametrize(("name", "dtype"), DOUBLE)
 def test_second_order(name, dtype, form):
     """Hessian-vector products: reverse over reverse and forward over reverse, against differences."""
@@ -172,6 +173,39 @@ def test_second_order(name, dtype, form):
     forward = make_jvp(grad(f))(case.p)(case.dp)[1]
     assert relative(reverse, expected) < 1e-6
     assert relative(forward, expected) < 1e-6
+
+
+@pytest.mark.parametrize(("name", "dtype"), DOUBLE)
+def test_autograds_own_checker(name, dtype):
+    """Both modes, first and second order, by autograd's checker (which draws from NumPy's global state)."""
+    case = Case(name, dtype, n=16)
+    state = onp.random.get_state()  # noqa: NPY002
+    onp.random.seed(0)  # noqa: NPY002
+    try:
+        check_grads(case.loss("closure", case.weights()), modes=["fwd", "rev"], order=2)(case.p)
+    finally:
+        onp.random.set_state(state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("solver", [ka.eigs, ka.eigsh])
+def test_a_jacobian_of_eigenvalues_solves_for_the_left_vectors_once(solver):
+    """k rows, but the systems of all pairs are solved for in at most two goes (none if Hermitian)."""
+    rng = onp.random.default_rng(12)
+    A0, A1 = rng.normal(size=(2, 30, 30)) + 1j * rng.normal(size=(2, 30, 30))
+    if solver is ka.eigsh:
+        A0, A1 = A0 + A0.conj().T, A1 + A1.conj().T
+    reports = []
+
+    def levels(p):
+        options = ka.Adjoint(callback=reports.append)
+        w, X = solver(A0 + p[0] * A1, k=4, which="LM", v0=onp.ones(30), adjoint=options)
+        return np.real(w)
+
+    p = onp.array([0.1])
+    J = jacobian(levels)(p)
+    assert sum(report.method == "dense" for report in reports) == (0 if solver is ka.eigsh else 2)
+    expected, error = difference(levels, p, onp.ones(1))
+    onp.testing.assert_allclose(J[:, 0], expected, rtol=1e-8, atol=10 * error)
 
 
 # ---- the same number however the pairs were found --------------------------------------------

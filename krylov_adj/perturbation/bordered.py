@@ -77,6 +77,8 @@ class BorderedSystems:
         self.w = w if problem.slope is None else np.zeros_like(w)
         self.problem, self.X, self.options = problem, X, options
         self.eps = float(np.finfo(X.dtype).eps)
+        self._left: Array | None = None
+        self._known = np.zeros(w.size, dtype=bool)
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
 
@@ -189,9 +191,33 @@ class BorderedSystems:
         # Normalised by a power of two, so that no size of the loss meets underflow and the
         # result scales exactly.
         unit = float(2.0 ** np.floor(np.log2(max(np.max(scale), np.max(np.abs(g))))))
-        solve = self._solve_adjoint if side == "adjoint" else self._solve_tangent
-        Z, mu, dropped = solve(F / unit, g / unit, scale / unit)
+        if side == "tangent":
+            Z, mu, dropped = self._solve_tangent(F / unit, g / unit, scale / unit)
+        elif size.any() or self.problem.hermitian:
+            Z, mu, dropped = self._solve_adjoint(F / unit, g / unit, scale / unit)
+        else:
+            return Solution(self._left_vectors(g != 0) * g, np.zeros_like(g), ())
         return Solution(Z * unit, mu * unit, dropped)
+
+    def _left_vectors(self, needed: Array) -> Array:
+        """The left eigenvectors with (B x_i)ᴴ y_i = 1: the adjoint solutions for F = 0, g = 1.
+
+        Losses of eigenvalues alone need no more. The first call solves for the columns it needs;
+        where a later one (a Jacobian, row by row) needs others, all that are left are solved for
+        together, and kept.
+        """
+        missing = needed & ~self._known
+        if missing.any():
+            columns = missing
+            if self._known.any():
+                # Of a folded pair the second member is never asked for.
+                folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
+                columns = missing | ~(self._known | folded)
+            Z = self._solve_adjoint(np.zeros_like(self.X), columns.astype(self.X.dtype), np.zeros(self.w.size))[0]
+            self._left = Z if self._left is None else self._left + Z
+            self._known = self._known | columns
+        assert self._left is not None
+        return self._left
 
     def _solve_adjoint(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size
