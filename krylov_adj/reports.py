@@ -39,16 +39,26 @@ class Report:
         the operator after the solver had stopped.
     floors : ndarray, shape (k,)
         The residual that rounding alone leaves; a system is accepted at max(requested, floor).
+    floor_limit : float
+        The largest floor that is accepted: past it rounding leaves too little of the solution.
     iterations : int
         Steps of the iterative solver.
     applications : int
         Applications of A (or its adjoint) to one vector.
     solves : int
         Applications of the inverse (or its adjoint) to one vector.
-    pair_residual : float
-        Largest relative residual of the eigenpairs that the solve started from.
+    conditions : ndarray, shape (k,)
+        Condition numbers of the eigenvalues, ‖y‖‖Bx‖ for (Bx)ᴴy = 1, from below; empty for Hermitian
+        problems, where they are one.
+    gauge : ndarray, shape (k,)
+        |Im xᴴg| / ‖x‖‖g‖ of the vectors' cotangents g: how much the loss depends on their phases. Empty
+        where there is none.
+    neighbours : dict
+        For systems that failed: the distance to an eigenvalue that was not computed.
+    failed : ndarray of int
+        The systems that were not solved.
     converged : bool
-        Whether every residual is at most max(requested, floor).
+        Whether every residual is at most max(requested, floor), and every floor at most its limit.
     """
 
     stage: str
@@ -56,15 +66,24 @@ class Report:
     requested: float
     residuals: np.ndarray
     floors: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    floor_limit: float = np.inf
     iterations: int = 0
     applications: int = 0
     solves: int = 0
-    pair_residual: float = 0.0
+    conditions: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    gauge: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    neighbours: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> np.ndarray:
+        """The numbers of the systems (pairs) that were not solved."""
+        floors = self.floors if self.floors.size else np.zeros_like(self.residuals)
+        accepted = np.maximum(self.requested, floors)
+        return np.flatnonzero(~((self.residuals <= accepted) & (floors <= self.floor_limit)))
 
     @property
     def converged(self) -> bool:
-        floors = self.floors if self.floors.size else np.zeros_like(self.residuals)
-        return bool(np.all(self.residuals <= np.maximum(self.requested, floors)))
+        return self.failed.size == 0
 
     def __str__(self) -> str:
         worst = float(np.max(self.residuals, initial=0.0))
@@ -121,7 +140,18 @@ class DegeneracyWarning(UserWarning):
 # --------------------------------------------------------------------------------------------
 
 
-def not_converged(report: Report, columns: np.ndarray) -> str:
+def cut_cluster(report: Report, w: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (w = {w[i]:.6g}): {distance:.1e}" for i, distance in report.neighbours.items())
+    return (
+        f"The {report.stage} systems of some eigenpairs are singular to working precision, because eigenvalues lie "
+        f"next to theirs that were not computed; number and distance: {{{listed}}}. It may be that (a) k cuts a "
+        "cluster: increase k, so that the whole cluster is computed; (b) the eigenvalue is nearly defective, and "
+        "has no derivative that can be computed; (c) the parameters are at a crossing: move them."
+    )
+
+
+def not_converged(report: Report) -> str:
+    columns = report.failed
     bad = ", ".join(f"{i}: {report.residuals[i]:.1e}" for i in columns)
     return (
         f"The {report.stage} systems of {columns.size} of {report.residuals.size} eigenpairs did not converge: "
@@ -143,7 +173,7 @@ def defective(index: int, eigenvalue: complex, condition: float) -> str:
     )
 
 
-def phase_dependence(indices: np.ndarray, sizes: np.ndarray) -> str:
+def reads_phase(indices: np.ndarray, sizes: np.ndarray) -> str:
     listed = ", ".join(f"{i}: {s:.1e}" for i, s in zip(indices, sizes, strict=True))
     return (
         "The loss depends on the phase of eigenvectors, which is arbitrary: |Im(xᴴg)|/‖g‖ of the vectors is "
@@ -154,7 +184,7 @@ def phase_dependence(indices: np.ndarray, sizes: np.ndarray) -> str:
     )
 
 
-def basis_dependence(pairs: list[tuple[int, int]], size: float, gap: float) -> str:
+def reads_basis(pairs: list[tuple[int, int]], size: float, gap: float) -> str:
     return (
         f"The loss depends on the basis chosen inside a degenerate eigenspace: pairs {pairs}, gap {gap:.1e}, "
         f"antihermitian part of XᴴG {size:.1e} relative to it. The component of the derivative along the "
@@ -274,4 +304,25 @@ def indefinite_preconditioner(energy: float, solver: str) -> str:
         f"solver={solver!r} needs a positive definite preconditioner P, and vᴴ P v is {energy:.1e} for a residual v. "
         "It may be that (a) P approximates A, not its inverse, with the wrong sign; (b) P is an incomplete "
         "factorisation of an indefinite A: use solver='gmres', which takes any."
+    )
+
+
+def nearly_defective(indices: np.ndarray, conditions: np.ndarray, eps: float) -> str:
+    listed = ", ".join(f"{i}: {c:.1e}" for i, c in zip(indices, conditions, strict=True))
+    return (
+        f"Eigenvalues are nearly defective; condition numbers {{{listed}}}. Rounding alone changes their derivatives "
+        f"by about κ²ε, here {float(np.max(conditions)) ** 2 * eps:.0e} of them. It may be that (a) the parameters are "
+        "near an exceptional point: differentiate the mean of the coalescing eigenvalues; (b) the problem is badly "
+        "scaled: balance it. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def unequal_weights(groups: list[list[int]], w: np.ndarray) -> str:
+    listed = "; ".join(f"{group} at {w[group[0]]:.6g}" for group in groups)
+    return (
+        f"The loss treats eigenvalues that coincide differently: numbers {listed}. There it has no gradient. A "
+        "generalised gradient is returned: the one of the eigenvectors that the solver happened to choose, "
+        "Σ gᵢ xᵢᴴ dA xᵢ (an element of Clarke's, for sorted eigenvalues of a Hermitian matrix). It may be that "
+        "(a) a symmetry makes them coincide: use a symmetric function of the cluster, such as its mean; (b) the "
+        "levels cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
     )

@@ -29,7 +29,7 @@ from autograd.extend import defjvp, defvjp, primitive
 
 from ..perturbation.adjoint import adjoint_right_hand_side, column_dots, tangent_from_bordered
 from ..perturbation.bordered import BorderedSystems
-from ..perturbation.clusters import check_basis, check_phase
+from ..perturbation.clusters import check_gauge, phase_dependence
 from ..perturbation.problem import Side
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
 from .pencil import TracedNonlinear, TracedPencil
@@ -89,7 +89,7 @@ def eigenpair_primitive(residual: Any, w: Any, X: Any, pairs: _Pairs) -> tuple[A
 def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Callable[[Any], Any]:
     t = max(level(residual), level(w), level(X))
     pencil = pairs.pencil
-    problem, options = pencil.problem, pencil.options
+    problem = pencil.problem
     dtype = strip(residual).dtype
 
     def vjp(g: Any) -> Any:
@@ -99,10 +99,9 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
             D, E = pairs.systems.folding
             gw, gX = gw @ D + anp.conj(gw) @ E, gX @ D + anp.conj(gX) @ E
         values = strip(gX)
-        # After folding: the phases of a conjugate pair turn together.
-        check_phase(strip(X), values, options)
+        gauge = phase_dependence(strip(X), values)  # after folding: the phases of a pair turn together
         F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
-        Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, np.linalg.norm(values, axis=0))
+        Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, np.linalg.norm(values, axis=0), gauge)
         cotangent = anp.conj(Z[:-1])
         if problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
@@ -174,6 +173,7 @@ def bordered_solve(
     g: Any,
     t: int,
     scale: np.ndarray | None = None,
+    gauge: np.ndarray | None = None,
 ) -> Any:
     """[z; μ] (n + 1, k), differentiable in the pencil as seen from level t, in w, X, F and g.
 
@@ -183,8 +183,12 @@ def bordered_solve(
     """
     rhs = anp.concatenate([F, anp.reshape(_cast(g, F), (1, -1))])
     values = strip(rhs)
-    solution = pairs.systems.solve(side, values[:-1], values[-1], scale)
-    check_basis(solution.dropped, pairs.pencil.options)
+    systems = pairs.systems
+    solution = systems.solve(side, values[:-1], values[-1], scale, gauge)
+    # What a pair's cotangent weighs is known where it enters: with ``gauge``.
+    weights = np.zeros_like(values[-1]) if gauge is None else values[-1]
+    gauge = np.zeros(0) if gauge is None else gauge
+    check_gauge(systems.w, weights, gauge, solution.dropped, systems.conditions, pairs.pencil.options)
     Z = np.concatenate([solution.Z, solution.mu.reshape(1, -1)])
     if t == UNTRACED and level(rhs) == UNTRACED:
         return Z

@@ -127,8 +127,9 @@ def _cycle(
 
 
 def _combine(V: Array, H: Array, g: Array, j: int) -> Array:
-    """V y with H y = g; a zero pivot (singular K on an invariant space) drops its direction."""
-    while j > 0 and H[j - 1, j - 1] == 0:
+    """V y with H y = g; a last pivot of zero (K singular on the space) drops its direction."""
+    diagonal = np.abs(np.diagonal(H)[:j])
+    while j > 0 and diagonal[j - 1] <= 10 * np.finfo(V.dtype).eps * diagonal.max():
         j -= 1
     if j == 0:
         return np.zeros(V.shape[1], V.dtype)

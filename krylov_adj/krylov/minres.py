@@ -60,7 +60,7 @@ def minres(
     s_old, s = np.zeros(m, real), np.zeros(m, real)
     eta, target = beta.copy(), rtol * beta
     breakdown = np.finfo(real).eps * beta
-    beta_old = np.zeros(m, real)
+    beta_old, largest = np.zeros(m, real), np.zeros(m, real)
     for iteration in range(1, maxiter + 1):
         _scale(1 / beta, v)
         z = v if precondition is None else z / beta
@@ -76,8 +76,11 @@ def minres(
         rho1 = np.hypot(delta, beta_next)
         rho2 = s * alpha + c_old * c * beta_old
         rho3 = s_old * beta_old
-        # rho1 = 0: the Krylov space is exhausted without a solution; the column stops as it is.
-        dead = rho1 == 0
+        # ‖K r‖/‖r‖ of the residual so far (Paige & Saunders' root): where it is tiny against ‖K‖, K is
+        # singular to working precision and r is what of b lies outside of its range. The column
+        # stops as it is, before steps along the null vector blow it up.
+        largest = np.maximum(largest, rho1)
+        dead = np.hypot(delta, c * beta_next) <= 0.01 * np.sqrt(np.finfo(real).eps) * largest
         safe = np.where(dead, 1, rho1)
         c_old, c = c, np.where(dead, 0, delta / safe)
         s_old, s = s, np.where(dead, 0, beta_next / safe)
@@ -86,7 +89,7 @@ def minres(
         _add(np.ones_like(rho1), z, w_old)
         _scale(1 / safe, w_old)
         w_old, w = w, w_old
-        _add(c * eta, w, x)
+        _add(np.where(dead, 0, c * eta), w, x)
         eta = -s * eta
         z, beta_old, beta = z_next, beta_next, beta_next
         done = (np.abs(eta) <= target) | (beta <= breakdown) | dead
@@ -97,8 +100,8 @@ def minres(
                 return U, iteration
             columns = columns[keep]
             v, z, v_old, w, w_old, x = (np.asfortranarray(a[:, keep]) for a in (v, z, v_old, w, w_old, x))
-            beta, beta_old, c, c_old, s, s_old, eta, target, breakdown = (
-                a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, breakdown)
+            beta, beta_old, c, c_old, s, s_old, eta, target, breakdown, largest = (
+                a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, breakdown, largest)
             )
     U[:, columns] = x
     return U, maxiter

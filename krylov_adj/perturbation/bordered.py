@@ -27,14 +27,22 @@ gap would be garbage, and no threshold on the gap itself is right for every loss
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import scipy.linalg as la
 
 from ..options import Adjoint
-from ..reports import DefectiveEigenvalueError, defective
+from ..reports import (
+    AdjointNoConvergence,
+    DefectiveEigenvalueError,
+    cut_cluster,
+    defective,
+    logger,
+    not_converged,
+)
 from .deflated import NOISE, DeflatedSystems
 from .problem import Eigenproblem, Side
 
@@ -78,6 +86,7 @@ class BorderedSystems:
         self.problem, self.X, self.options = problem, X, options
         self.eps = float(np.finfo(X.dtype).eps)
         self._left: Array | None = None
+        self._gauge = np.zeros(0)
         self._known = np.zeros(w.size, dtype=bool)
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
@@ -157,26 +166,43 @@ class BorderedSystems:
         A, B = self.problem.A, self.problem.B
         return A.adjoint(self.phi), self.phi if B is None else B.adjoint(self.phi)
 
-    def check_not_defective(self) -> None:
-        """Raise where two eigenvectors coincide to working precision: a Jordan block."""
+    @cached_property
+    def conditions(self) -> Array:
+        """Lower bounds on the eigenvalues' condition numbers ‖y‖‖Bx‖, (Bx)ᴴy = 1; ones if Hermitian.
+
+        From the part of y in the deflation space, which shows the coalescence of computed pairs;
+        `_left_vectors` raises them to the whole y's.
+        """
+        k = self.w.size
         if self.problem.hermitian:
-            return
-        X = self.deflation[1] / np.linalg.norm(self.deflation[1], axis=0)
-        overlaps = np.abs(X.conj().T @ X) - np.eye(X.shape[1])
-        i, j = np.unravel_index(np.argmax(overlaps), overlaps.shape)
-        # cos φ cannot tell a small angle φ from zero; the vector itself can.
-        angle = float(np.linalg.norm(X[:, j] - X[:, i] * np.vdot(X[:, i], X[:, j])))
-        if i != j and angle <= NOISE * self.eps:
-            condition = np.inf if angle == 0 else 1 / angle
-            raise DefectiveEigenvalueError(defective(int(i), complex(self.deflation[0][i]), condition))
+            return np.ones(k)
+        BX = self.BX / np.linalg.norm(self.BX, axis=0)
+        gram = BX.conj().T @ self.phi  # of unit vectors: inverting it gives y/‖Bx‖ in the basis Φ
+        try:
+            return np.linalg.norm(np.linalg.inv(gram)[:, :k], axis=0)
+        except np.linalg.LinAlgError:
+            return np.full(k, np.inf)
+
+    def check_not_defective(self) -> None:
+        """Raise where an eigenvalue has no derivative, or none of which rounding leaves a digit.
+
+        A Jordan block of order two that rounding has split shows condition numbers of about 1/√ε.
+        """
+        worst = int(np.argmax(self.conditions))
+        if self.conditions[worst] > 0.1 / np.sqrt(self.eps):
+            raise DefectiveEigenvalueError(defective(worst, complex(self.w[worst]), float(self.conditions[worst])))
 
     # ---- solving -----------------------------------------------------------------------------
 
-    def solve(self, side: Side, F: Array, g: Array, scale: Array | None = None) -> Solution:
+    def solve(self, side: Side, F: Array, g: Array, scale: Array | None = None, gauge: Array | None = None) -> Solution:
         """Z, μ of the k systems with right-hand sides F (n, k) and g (k,).
 
         ``scale`` (k,) is the size of the data that F was computed from, relative to which F has
-        rounding noise; the norms of F's columns where not given.
+        rounding noise; the norms of F's columns where not given. ``gauge`` goes into the report.
+
+        Raises
+        ------
+        AdjointNoConvergence, DefectiveEigenvalueError, ValueError
         """
         size = np.linalg.norm(F, axis=0)
         scale = size if scale is None else np.maximum(scale, size)
@@ -191,6 +217,7 @@ class BorderedSystems:
         # Normalised by a power of two, so that no size of the loss meets underflow and the
         # result scales exactly.
         unit = float(2.0 ** np.floor(np.log2(max(np.max(scale), np.max(np.abs(g))))))
+        self._gauge = np.zeros(0) if gauge is None else gauge
         if side == "tangent":
             Z, mu, dropped = self._solve_tangent(F / unit, g / unit, scale / unit)
         elif size.any() or self.problem.hermitian:
@@ -198,6 +225,21 @@ class BorderedSystems:
         else:
             return Solution(self._left_vectors(g != 0) * g, np.zeros_like(g), ())
         return Solution(Z * unit, mu * unit, dropped)
+
+    def _deflated(self, side: Side, rhs: Array, scale: Array) -> Array:
+        """The solution on the complement, reported, and refused where it is none."""
+        U, report = self.systems.solve(side, rhs, scale)
+        conditions = np.zeros(0) if self.problem.hermitian else self.conditions
+        report = replace(report, conditions=conditions, gauge=self._gauge)
+        logger.info("%s", report)
+        if self.options.callback is not None:
+            self.options.callback(report)
+        if not report.converged:
+            message = cut_cluster(report, self.w) if report.neighbours else not_converged(report)
+            if self.options.on_failure == "raise":
+                raise AdjointNoConvergence(message, report)
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return U
 
     def _left_vectors(self, needed: Array) -> Array:
         """The left eigenvectors with (B x_i)ᴴ y_i = 1: the adjoint solutions for F = 0, g = 1.
@@ -216,6 +258,9 @@ class BorderedSystems:
             Z = self._solve_adjoint(np.zeros_like(self.X), columns.astype(self.X.dtype), np.zeros(self.w.size))[0]
             self._left = Z if self._left is None else self._left + Z
             self._known = self._known | columns
+            whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)
+            self.conditions = np.maximum(self.conditions, whole)
+            self.check_not_defective()
         assert self._left is not None
         return self._left
 
@@ -233,13 +278,13 @@ class BorderedSystems:
             C = la.solve(self.gram, T)
             AP, BP = self.images
             span = AP @ C - (BP @ C) * np.conj(w)
-        U = self.systems.solve("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))[0]
+        U = self._deflated("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))
         return self.phi @ C + U, mu, dropped
 
     def _solve_tangent(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
-        U = self.systems.solve("tangent", F, scale)[0]
+        U = self._deflated("tangent", F, scale)
         d = la.lstsq(self.BX, F - self.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
         mu = np.diagonal(d)[:k].copy()
         C, dropped = self._divide(d, wd[:, None] - w, scale)
@@ -253,10 +298,9 @@ class BorderedSystems:
         noise has no quotient and is listed.
         """
         k = self.w.size
-        tol = 100 * self.eps if self.options.cluster_tol is None else self.options.cluster_tol
         noise = np.abs(numerators) <= NOISE * self.eps * scale
         np.fill_diagonal(noise, True)
-        equal = np.abs(gaps) <= tol * np.max(np.abs(self.w))
+        equal = np.abs(gaps) <= cluster_tolerance(self.w, self.options)
         dropped = tuple(
             Coupling(int(j), int(i), float(abs(numerators[j, i]) / scale[i]), float(abs(gaps[j, i])))
             for j, i in np.argwhere(equal & ~noise)
@@ -268,3 +312,9 @@ class BorderedSystems:
 
 def _dots(V: Array, W: Array) -> Array:
     return np.einsum("ij,ij->j", V.conj(), W)
+
+
+def cluster_tolerance(w: Array, options: Adjoint) -> float:
+    """The distance within which eigenvalues count as one."""
+    relative = 100 * float(np.finfo(w.dtype).eps) if options.cluster_tol is None else options.cluster_tol
+    return relative * float(np.max(np.abs(w)))

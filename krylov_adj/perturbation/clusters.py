@@ -7,40 +7,76 @@ import warnings
 import numpy as np
 
 from ..options import Adjoint
-from ..reports import GaugeWarning, basis_dependence, phase_dependence
-from .bordered import Coupling
+from ..reports import (
+    DegeneracyWarning,
+    GaugeWarning,
+    nearly_defective,
+    reads_basis,
+    reads_phase,
+    unequal_weights,
+)
+from .bordered import Coupling, cluster_tolerance
 
 Array = np.ndarray
 
 
-def check_phase(X: Array, gX: Array, options: Adjoint) -> None:
-    """Warn where the loss changes with the phase of an eigenvector.
+def phase_dependence(X: Array, gX: Array) -> Array:
+    """|Im xᴴg| / ‖x‖‖g‖ of every vector, (k,); empty for real ones.
 
-    dx = i x dφ changes f by Re(gxᴴ i x) dφ = Im(xᴴg) dφ, so Im(xᴴg) = 0 for a loss that is a function of the
+    dx = i x dφ changes f by Re(gxᴴ i x) dφ = Im(xᴴg) dφ, so it is zero for a loss that is a function of the
     eigenvector as such. A real vector's sign is as arbitrary and leaves no trace in g.
     """
-    if options.on_gauge == "ignore" or not np.iscomplexobj(X):
-        return
+    if not np.iscomplexobj(X):
+        return np.zeros(0)
     c = np.einsum("ij,ij->j", X.conj(), gX)
     scale = np.linalg.norm(X, axis=0) * np.linalg.norm(gX, axis=0)
+    return np.abs(c.imag) / np.where(scale > 0, scale, 1)
+
+
+def check_gauge(
+    w: Array, gw: Array, gauge: Array, dropped: tuple[Coupling, ...], conditions: Array, options: Adjoint
+) -> None:
+    """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide."""
+    if options.on_gauge == "ignore":
+        return
+    eps = float(np.finfo(w.dtype).eps)
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
     # above that and far below the order-one value of a loss that reads a phase.
-    depends = np.abs(c.imag) > np.sqrt(np.finfo(X.dtype).eps) * scale
-    if depends.any():
-        where = np.flatnonzero(depends)
-        _say(phase_dependence(where, np.abs(c.imag[where]) / scale[where]), options)
+    depends = np.flatnonzero(gauge > np.sqrt(eps))
+    if depends.size:
+        _say(GaugeWarning, reads_phase(depends, gauge[depends]), options)
+    if dropped:
+        worst = max(dropped, key=lambda coupling: coupling.size)
+        pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
+        _say(GaugeWarning, reads_basis(pairs, worst.size, worst.gap), options)
+    unequal = [
+        group
+        for group in coinciding(w, options)
+        if np.max(np.abs(gw[group] - gw[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
+    ]
+    if unequal:
+        _say(DegeneracyWarning, unequal_weights(unequal, w), options)
+    # κ²ε past 10⁻⁶ in double precision
+    ill = np.flatnonzero(conditions > 1e-3 / np.sqrt(eps)) if conditions.size == w.size else np.zeros(0, int)
+    if ill.size:
+        _say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
 
 
-def check_basis(dropped: tuple[Coupling, ...], options: Adjoint) -> None:
-    """Warn where a coupling inside a degenerate eigenspace was dropped."""
-    if options.on_gauge == "ignore" or not dropped:
-        return
-    worst = max(dropped, key=lambda coupling: coupling.size)
-    pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
-    _say(basis_dependence(pairs, worst.size, worst.gap), options)
+def coinciding(w: Array, options: Adjoint) -> list[list[int]]:
+    """Groups of two or more eigenvalues that count as one."""
+    tol = cluster_tolerance(w, options)
+    groups: list[list[int]] = []
+    for i in range(w.size):
+        for group in groups:
+            if abs(w[i] - w[group[0]]) <= tol:
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return [group for group in groups if len(group) > 1]
 
 
-def _say(message: str, options: Adjoint) -> None:
+def _say(category: type[Warning], message: str, options: Adjoint) -> None:
     if options.on_gauge == "raise":
         raise ValueError(message)
-    warnings.warn(GaugeWarning(message), stacklevel=2)
+    warnings.warn(category(message), stacklevel=2)

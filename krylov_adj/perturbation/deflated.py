@@ -8,8 +8,8 @@ the operator: what a solver says of itself is not used.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..krylov.gmres import gmres
 from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
 from ..options import DENSE_ORDER, Adjoint
-from ..reports import AdjointNoConvergence, Report, logger, not_converged
+from ..reports import Report
 from .problem import Eigenproblem, Side, operator_norms
 
 Array = np.ndarray
@@ -115,7 +115,7 @@ class DeflatedSystems:
         norms = np.linalg.norm(b, axis=0)
         reference = np.maximum(norms, np.linalg.norm(rhs, axis=0))
         columns = np.flatnonzero(norms > NOISE * self.eps * np.max(scale))
-        U = np.zeros(b.shape, b.dtype, order="F")
+        U, suspects = np.zeros(b.shape, b.dtype, order="F"), np.zeros_like(b)
         residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
         rtol = options.tolerance(b.dtype)
         budget = options.maxiter or max(10 * problem.n, 1000)
@@ -131,9 +131,15 @@ class DeflatedSystems:
             target = np.minimum(0.5 * rtol * reference[columns] / left, 0.5)
             update, steps = engine(self, side, columns, R, target, budget - iterations)
             iterations += steps
-            U[:, columns] = self.project_in(side, U[:, columns] + update)
+            before_update, last = U[:, columns], R
+            U[:, columns] = self.project_in(side, before_update + update)
             R = self.project_out(side, b[:, columns] - self.shifted(side, U[:, columns], columns))
             now = np.linalg.norm(R, axis=0)
+            worse = ~(now <= left)
+            if worse.any():  # blown up: along an eigenvector of an eigenvalue next to w, most likely
+                suspects[:, columns[worse]] = update[:, worse]
+                U[:, columns[worse]], R[:, worse] = before_update[:, worse], last[:, worse]
+                now = np.where(worse, left, now)
             residuals[columns] = now / reference[columns]
             floors[columns] = self._floor(U[:, columns], columns, reference[columns])
             open_ = residuals[columns] > np.maximum(rtol, floors[columns])
@@ -146,13 +152,44 @@ class DeflatedSystems:
                 if not engines:
                     break
         applications, solves = (after - start for after, start in zip(self._counts(), before, strict=True))
-        report = Report(side, "+".join(ran) or "none", rtol, residuals, floors, iterations, applications, solves)
-        logger.info("%s", report)
-        if options.callback is not None:
-            options.callback(report)
+        report = Report(
+            side,
+            "+".join(ran) or "none",
+            rtol,
+            residuals,
+            floors,
+            self.eps**0.25,
+            iterations,
+            applications,
+            solves,
+        )
         if not report.converged:
-            self._fail(report)
+            suspects = np.where(suspects.any(axis=0), suspects, U)
+            report = replace(report, neighbours=self._neighbours(side, b, U, suspects, report.failed))
         return U, report
+
+    def _neighbours(self, side: Side, b: Array, U: Array, suspects: Array, failed: Array) -> dict[int, float]:
+        """Distances from eigenvalues to ones that were not computed, where a failure betrays them.
+
+        A solution that blew up, and a residual that no iteration reduces, both lie along the
+        eigenvector of an eigenvalue that R_i maps (nearly) to zero.
+        """
+        found: dict[int, float] = {}
+        for i in failed:
+            column = np.array([i])
+            residual = self.project_out(side, b[:, column] - self.shifted(side, U[:, column], column))
+            for v in (suspects[:, column], residual):
+                v = self.project_in(side, v)
+                norm = float(np.linalg.norm(v))
+                if norm == 0 or not np.isfinite(norm):
+                    continue
+                v = v / norm
+                distance = float(np.linalg.norm(self.project_out(side, self.shifted(side, v, column))))
+                distance /= float(np.linalg.norm(self.problem.apply_B(v)))
+                size = self.norms[0] / self.norms[1] + abs(self.w[i])
+                if distance <= float(np.sqrt(self.eps)) * size:
+                    found[int(i)] = min(distance, found.get(int(i), np.inf))
+        return found
 
     def _floor(self, U: Array, columns: Array, reference: Array) -> Array:
         """The residual that rounding leaves: 10 ε (‖R‖ ‖u‖ / ‖b‖ + 1), norms from below."""
@@ -162,13 +199,6 @@ class DeflatedSystems:
     def _counts(self) -> tuple[int, int]:
         inverse = self.problem.inverse
         return self.problem.A.applications, 0 if inverse is None else inverse.operator.applications
-
-    def _fail(self, report: Report) -> None:
-        failed = np.flatnonzero(report.residuals > np.maximum(report.requested, report.floors))
-        error = AdjointNoConvergence(not_converged(report, failed), report)
-        if self.options.on_failure == "raise":
-            raise error
-        warnings.warn(str(error), RuntimeWarning, stacklevel=2)
 
     def _engines(self) -> list[tuple[str, Engine]]:
         """The engines to try, in order."""
@@ -254,7 +284,10 @@ def _dense(
         R = A - systems.w[i] * B
         R = R.conj().T if side == "adjoint" else R
         bordered = np.block([[R, Q_out], [Q_in.conj().T, border]])
-        U[:, m] = la.solve(bordered, np.r_[rhs[:, m], border[0]])[:n]
+        try:
+            U[:, m] = np.linalg.solve(bordered, np.r_[rhs[:, m], border[0]])[:n]
+        except np.linalg.LinAlgError:
+            continue  # exactly singular: the column's residual, recomputed, says so
     return U, 1
 
 
@@ -274,7 +307,10 @@ def _direct(
         R = A - systems.w[i] * B
         R = R.conj().T if side == "adjoint" else R
         bordered = sp.block_array([[R, sp.csc_array(Q_out)], [sp.csc_array(Q_in.conj().T), None]], format="csc")
-        lu = spla.splu(bordered.astype(U.dtype))
+        try:
+            lu = spla.splu(bordered.astype(U.dtype))
+        except RuntimeError:
+            continue  # SuperLU's word for exactly singular: the column's residual, recomputed, says so
         U[:, m] = lu.solve(np.concatenate([rhs[:, m].astype(U.dtype), np.zeros(d, U.dtype)]))[:n]
     return U, 1
 
