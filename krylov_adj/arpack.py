@@ -71,29 +71,45 @@ def falls_back_to_dense(solver: Any, A: Any, k: int) -> bool:
 
 def call_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> Any:
     """SciPy's result, where it is one: SciPy takes M on trust, and some results of `eigs` too."""
-    arguments = _seeded(solver, A, arguments)
-    sigma = arguments["sigma"]
-    dense = falls_back_to_dense(solver, A, k)
-    reason = None if M is None or dense else _defect_of_M(solver, M, arguments)
-    if reason is not None:
-        if solver is scipy_eigsh or sigma is None:
-            raise ValueError(not_positive_definite(reason, solver.__name__, sigma))
-        w, X = _eigs_of_any_pencil(A, k, M, arguments)
-        return (w, X) if vectors else w
     # With a complex sigma SciPy gets the eigenvalues of a real A from its vectors: without them it
-    # returns zeros, and where two eigenvalues share a value of Re or Im (A − σM)⁻¹ it returns mixtures.
-    from_vectors = solver is scipy_eigs and sigma is not None and np.imag(sigma) != 0 and A.dtype.kind != "c"
-    ask = vectors or (from_vectors and not dense)
-    try:
-        result = solver(A, k, M, return_eigenvectors=ask, **arguments)
-    except (ValueError, TypeError) as error:
-        if isinstance(error.__cause__, TypeError) and "ArrayBox" in str(error.__cause__):
-            raise TypeError(boxes_in_scipy()) from error
-        raise
-    if ask and not dense and (M is not None or from_vectors):
-        w, X = result
-        _check_pairs(A, M, w, X, float(arguments["tol"]))
+    # returns zeros.
+    dense = falls_back_to_dense(solver, A, k)
+    ask = vectors or (_from_vectors(solver, A, arguments) and not dense)
+    result = _checked_scipy(solver, A, k, M, ask, _seeded(solver, A, arguments), dense)[0]
     return result if vectors or not ask else result[0]
+
+
+def _from_vectors(solver: Any, A: Any, arguments: dict[str, Any]) -> bool:
+    sigma = arguments["sigma"]
+    return solver is scipy_eigs and sigma is not None and bool(np.imag(sigma) != 0) and A.dtype.kind != "c"
+
+
+def _checked_scipy(
+    solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any], dense: bool
+) -> tuple[Any, bool]:
+    """SciPy's result, and whether it is that of (A − σM)⁻¹M as a standard problem, at unit 2-norm."""
+    any_pencil = solver is scipy_eigs and arguments["sigma"] is not None and not dense
+    reason = None if M is None or dense else _defect_of_M(solver, M, arguments)
+    if reason is None:
+        try:
+            result = solver(A, k, M, return_eigenvectors=vectors, **arguments)
+        except (ValueError, TypeError) as error:
+            if isinstance(error.__cause__, TypeError) and "ArrayBox" in str(error.__cause__):
+                raise TypeError(boxes_in_scipy()) from error
+            raise
+        # What `_defect_of_M` misses, the pairs' residuals show; and those of a real A with a complex
+        # sigma are mixtures where two eigenvalues share a value of Re or Im (A − σM)⁻¹.
+        if not vectors or dense or (M is None and not _from_vectors(solver, A, arguments)):
+            return result, False
+        failure = _check_pairs(A, M, *result, tol=float(arguments["tol"]))
+        if failure is None:
+            return result, False
+        if M is None or not any_pencil:
+            raise ValueError(failure)
+    elif not any_pencil:
+        raise ValueError(not_positive_definite(reason, solver.__name__, arguments["sigma"]))
+    w, X = _eigs_of_any_pencil(A, k, M, arguments)
+    return ((w, X) if vectors else w), True
 
 
 def accepted_residual(dtype: Any, tol: float) -> float:
@@ -104,10 +120,13 @@ def accepted_residual(dtype: Any, tol: float) -> float:
     return max(10 * float(np.sqrt(np.finfo(dtype).eps)), 100 * tol)
 
 
-def _check_pairs(A: Any, M: Any, w: Array, X: Array, tol: float) -> None:
-    """‖A y − M z‖ for one random combination y = X c, z = X Λ c of all pairs: two applications each."""
+def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | None:
+    """What is wrong with the pairs, by ‖A y − M z‖ for one random combination y = X c, z = X Λ c.
+
+    Two applications of each operator.
+    """
     if not w.size:
-        return
+        return None
     apply_A = spla.aslinearoperator(A).matvec
     apply_M = (lambda v: v) if M is None else spla.aslinearoperator(M).matvec
     c = random_vector(w.size, X.dtype) * w.size**0.5
@@ -119,18 +138,16 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, tol: float) -> None:
     scale = max(scale, float(np.linalg.norm(AY) + np.linalg.norm(MZ)) / w.size**0.5)
     residual = float(np.linalg.norm(AY - MZ)) / (scale if scale > 0 else 1.0)
     rtol = accepted_residual(X.dtype, tol)
-    if not residual <= rtol:
-        raise ValueError(not_eigenpairs(np.full(w.size, residual), rtol, scale))
+    return None if residual <= rtol else not_eigenpairs(np.full(w.size, residual), rtol, scale)
 
 
 def pairs(solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], dense: bool) -> tuple[Array, Array, str]:
     """Eigenpairs and the normalisation they have: "2", "M" or "A"."""
-    w, X = call_scipy(solver, A, k, M, True, arguments)
+    (w, X), standard = _checked_scipy(solver, A, k, M, True, _seeded(solver, A, arguments), dense)
     if solver is scipy_eigsh and arguments["mode"] == "buckling" and not dense:
         return w, X, "A"
     if M is None:
         return w, X, "2"
-    standard = _defect_of_M(solver, M, arguments) is not None
     if standard or (dense and (solver is scipy_eigs or A.dtype.kind == "c")):
         return w, X, "2"
     return w, X, "M"

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .bindings._trace import derivative, strip
-from .bindings.autograd import attach, is_traced, xp
+from .bindings._trace import UNTRACED, derivative, guarded, strip
+from .bindings.autograd import attach, deepest_level, xp
 from .bindings.pencil import TracedNonlinear, TracedPencil
+from .krylov.blocks import column_dots
 from .krylov.shift_invert import factorise
 from .operators import LinearOperator, aslinearoperator, random_vector
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, Inverse, ValueOperator, operator_norms
-from .reports import Report, logger, not_eigenpairs, not_normalised, operator_adjoint_wrong, operator_not_hermitian
+from .reports import (
+    Report,
+    logger,
+    not_eigenpairs,
+    not_normalised,
+    not_the_eigenvalue,
+    operator_adjoint_wrong,
+    operator_not_hermitian,
+)
 
 __all__ = ["attach_eigenpairs", "attach_nonlinear"]
 
@@ -111,12 +121,20 @@ def attach_eigenpairs(
     n = op_A.shape[0]
     if w.ndim != 1 or X.shape != (n, w.size):
         raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
+    if w.size == 0:
+        raise ValueError("no pairs were given: w has k = 0 entries")
     if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
         raise ValueError("w or X holds NaN or infinity")
     if hermitian and np.iscomplexobj(w):
         if np.any(np.abs(w.imag) > np.sqrt(np.finfo(w.dtype).eps) * np.max(np.abs(w))):
             raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {np.abs(w.imag).max():.1e}")
         w = w.real
+    # In one precision, at least the operators', real or complex as a whole.
+    dtype = np.result_type(X, np.float32, op_A.dtype, *(() if op_M is None else (op_M.dtype,)))
+    X = X.astype(dtype)
+    w = w.astype(X.real.dtype if hermitian else np.result_type(w, X.real.dtype))
+    if not X.any(axis=0).all():
+        raise ValueError(f"columns {np.flatnonzero(~X.any(axis=0))} of X are zero: not normalised, and no eigenvectors")
     if normalization is None:
         normalization = "2" if M is None else "M"
     if normalization not in NORMALIZATIONS or (normalization == "M" and M is None):
@@ -212,12 +230,13 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
 
     def functions(lam: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         at_lam = aslinearoperator(T(lam)).prepared()
-        return at_lam._apply, at_lam._apply_adjoint
+        deepest = deepest_level(at_lam)
+        return guarded(at_lam._apply, deepest), guarded(at_lam._apply_adjoint, deepest)
 
     slope = -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), w[0])))
     if not slope.any():
         raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
-    value = as_value(operator.prepared(), False, "T(lam)")
+    value = as_value(operator.prepared(), False, "T(lam)", deepest_level(operator))
     check_adjoint(value, False)
     problem = Eigenproblem(value, None, False, "2", None, slope)
     rtol = float(np.sqrt(np.finfo(dtype).eps))
@@ -239,14 +258,18 @@ def attach_verified(
         norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
         scale = norm_A + float(np.max(np.abs(shifts))) * norm_B
         residuals = np.linalg.norm(AX - BX * shifts, axis=0) / (norms * (scale if scale > 0 else 1.0))
-        complete = Report(
-            "forward", report.method, rtol, residuals, np.zeros(w.size), 0, report.applications, report.solves
-        )
+        complete = replace(report, requested=rtol, residuals=residuals)
         logger.info("%s", complete)
         if options.callback is not None:
             options.callback(complete)
         if not complete.converged:
             raise ValueError(not_eigenpairs(residuals, rtol, scale))
+        # ‖A‖ is no measure for an eigenvalue far below it: there the eigenvalue must be the one that
+        # belongs to the vector, xᴴ(A x − λ M x) = 0, up to what rounding in A x leaves.
+        along = np.abs(column_dots(X, AX - BX * shifts)) / np.abs(column_dots(X, BX))
+        rounding = 1e4 * float(np.finfo(X.dtype).eps) * scale / norm_B
+        if problem.slope is None and np.any(along > np.maximum(rtol * np.abs(w), rounding)):
+            raise ValueError(not_the_eigenvalue(w, along))
         gram = X.conj().T @ NX
         deviation = np.abs(gram - np.eye(w.size)) if problem.hermitian else np.abs(np.diagonal(gram) - 1)
         if not np.max(deviation) <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
@@ -290,10 +313,11 @@ def make_pencil(
     options: Adjoint,
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
-    traced = is_traced(A) or is_traced(M)
+    deepest = deepest_level(A, M)
+    traced = deepest != UNTRACED
     if not hermitian and traced:
         A, M = A.prepared(), None if M is None else M.prepared()
-    values = [None if op is None else as_value(op, hermitian, name) for op, name in ((A, "A"), (M, "M"))]
+    values = [None if op is None else as_value(op, hermitian, name, deepest) for op, name in ((A, "A"), (M, "M"))]
     assert values[0] is not None
     for value in values:
         if value is not None and traced:
@@ -302,15 +326,15 @@ def make_pencil(
     return TracedPencil(
         problem,
         options,
-        A._apply,
-        A._apply_adjoint,
-        None if M is None else M._apply,
-        None if M is None else M._apply_adjoint,
+        guarded(A._apply, deepest),
+        guarded(A._apply_adjoint, deepest),
+        None if M is None else guarded(M._apply, deepest),
+        None if M is None else guarded(M._apply_adjoint, deepest),
     )
 
 
-def as_value(operator: LinearOperator, hermitian: bool, name: str) -> ValueOperator:
-    """An operator on plain arrays."""
+def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int = UNTRACED) -> ValueOperator:
+    """An operator on plain arrays, whose closure may hold Boxes up to level ``deepest``."""
     matrix = operator.explicit()
     dtype = np.result_type(operator.dtype, np.float32)
     if matrix is not None:
@@ -330,7 +354,8 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str) -> ValueOpera
 
         return apply
 
-    apply, apply_adjoint = columnwise(operator._apply), columnwise(operator._apply_adjoint)
+    apply = columnwise(guarded(operator._apply, deepest))
+    apply_adjoint = columnwise(guarded(operator._apply_adjoint, deepest))
     return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name)
 
 

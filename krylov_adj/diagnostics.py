@@ -97,7 +97,7 @@ def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, r
     >>> ka.check_operator(wrong)
     Traceback (most recent call last):
         ...
-    ValueError: the adjoint is wrong: ⟨y, A x⟩ and ⟨Aᴴ y, x⟩ differ by 2.0e+00 of their size...
+    ValueError: the adjoint is wrong: ⟨y, A x⟩ and ⟨Aᴴ y, x⟩ differ by ...
     """
     operator = aslinearoperator(A)
     rng = np.random.default_rng(rng)
@@ -135,6 +135,14 @@ def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, r
         "matmat must act on each column as matvec does.",
     )  # fmt: skip
     AHy = np.asarray(strip(operator.prepared()._apply_adjoint(y)))
+    size = 2 * float(np.linalg.norm(AHy))
+    compare(
+        "blocks of the adjoint are wrong: Aᴴ [y 2y] and [Aᴴ y, 2 Aᴴ y]",
+        np.asarray(strip(operator.prepared()._apply_adjoint(np.stack([y, (2 * y).astype(dtype)], axis=1)))),
+        np.stack([AHy, 2 * AHy], axis=1),
+        size,
+        "rmatmat must act on each column as rmatvec does.",
+    )
     size = float(np.linalg.norm(y) * np.linalg.norm(Ax) + np.linalg.norm(AHy) * np.linalg.norm(x))
     adjoint = compare(
         "the adjoint is wrong: ⟨y, A x⟩ and ⟨Aᴴ y, x⟩", np.vdot(y, Ax), np.vdot(AHy, x), size / 2 / rows**0.5,

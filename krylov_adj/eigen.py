@@ -23,8 +23,8 @@ from .arpack import (
     scipy_eigsh,
 )
 from .attach import attach_verified, check_operators, check_options, make_inverse, make_pencil
-from .bindings._trace import is_box
-from .bindings.autograd import is_traced
+from .bindings._trace import UNTRACED, is_box
+from .bindings.autograd import deepest_level
 from .operators import LinearOperator
 from .options import Adjoint
 from .reports import Report
@@ -217,7 +217,7 @@ def _solve(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[s
         return call_scipy(solver, A, k, M, vectors, plain)
     op_A, op_M = check_operators(A, M)
     value_A, value_M = plain_operand(op_A), plain_operand(op_M)
-    if not (is_traced(op_A) or is_traced(op_M)):
+    if deepest_level(op_A, op_M) == UNTRACED:
         return call_scipy(solver, value_A, k, value_M, vectors, plain)
 
     hermitian = solver is scipy_eigsh

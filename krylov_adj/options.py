@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,11 +89,11 @@ class Adjoint:
                 raise ValueError(f"Adjoint({name}={getattr(self, name)!r}): expected one of {allowed}")
         for name in ("rtol", "cluster_tol"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
+            if value is not None and not (isinstance(value, Real) and 0 <= float(value) < 1):
                 raise ValueError(f"Adjoint({name}={value!r}): expected a number in [0, 1)")
         for name in ("maxiter", "restart"):
             value = getattr(self, name)
-            if value is not None and (value != int(value) or value < 1):
+            if value is not None and not (isinstance(value, Integral) and int(value) >= 1):
                 raise ValueError(f"Adjoint({name}={value!r}): expected a positive integer")
         for name in ("preconditioner", "callback"):
             value = getattr(self, name)

@@ -213,6 +213,15 @@ def not_eigenpairs(residuals: np.ndarray, rtol: float, scale: float) -> str:
     )
 
 
+def not_the_eigenvalue(w: np.ndarray, distance: np.ndarray) -> str:
+    i = int(np.argmax(distance / np.maximum(np.abs(w), np.finfo(float).tiny)))
+    return (
+        f"The eigenvalue {w[i]:.6g} (number {i}) is not that of its vector, whose Rayleigh quotient is "
+        f"{distance[i]:.1e} away: these are not eigenpairs of the operators given. It may be that (a) w and X are in different orders; "
+        "(b) w belongs to other parameters; (c) w is of a shifted or scaled problem."
+    )
+
+
 def not_normalised(deviation: float, name: str) -> str:
     return (
         f"The eigenvectors are not normalised: {name} deviates from one by {deviation:.1e}. Scale the columns, or name "

@@ -75,6 +75,23 @@ def _trace_above(t: int) -> Iterator[int]:
         yield new
 
 
+def guarded(function: Callable[[Any], Any], deepest: int) -> Callable[[Any], Any]:
+    """The function, called so that traces opened inside of it are numbered above ``deepest``.
+
+    An operator may differentiate (a Hessian as an operator does). In a backward pass its closure
+    holds Boxes of ended traces, up to level ``deepest``, and autograd would give their numbers to
+    the traces that the operator opens.
+    """
+    if deepest == UNTRACED:
+        return function
+
+    def apply(x: Any) -> Any:
+        with _trace_above(deepest):
+            return function(x)
+
+    return apply
+
+
 def transpose(function: Callable[[Any], Any], point: np.ndarray) -> Callable[[Any], Any]:
     """g ↦ Lᵀ g for the linear map L v = function(v), v like ``point``; traced once, here.
 

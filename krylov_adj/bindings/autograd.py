@@ -28,13 +28,13 @@ from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
 from ..perturbation.adjoint import adjoint_right_hand_side, column_dots, tangent_from_bordered
-from ..perturbation.bordered import BorderedSystems
+from ..perturbation.bordered import BorderedSystems, power_of_two
 from ..perturbation.clusters import check_gauge, phase_dependence
 from ..perturbation.problem import Side
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
 from .pencil import TracedNonlinear, TracedPencil
 
-__all__ = ["apply_constant", "attach", "gradient", "is_traced", "xp"]
+__all__ = ["apply_constant", "attach", "gradient", "deepest_level", "xp"]
 
 #: The array namespace whose functions take arrays and Boxes alike.
 xp = anp
@@ -47,11 +47,11 @@ class _Pairs:
         self.pencil, self.systems = pencil, systems
 
 
-def is_traced(operator: Any) -> bool:
-    """Whether what an operator returns carries a Box; costs one application."""
-    if operator is None:
-        return False
-    return level(operator._apply(np.ones(operator.shape[1], operator.dtype))) != UNTRACED
+def deepest_level(*operators: Any) -> int:
+    """The highest level of a Box in what operators return, `UNTRACED` without one; an application each."""
+    given = [operator for operator in operators if operator is not None]
+    outputs = [operator._apply(np.ones(operator.shape[1], operator.dtype)) for operator in given]
+    return max(levels(*outputs), default=UNTRACED)
 
 
 def attach(
@@ -93,7 +93,9 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
     dtype = strip(residual).dtype
 
     def vjp(g: Any) -> Any:
-        gw, gX = anp.conj(g[0]), anp.conj(g[1])
+        # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
+        unit = power_of_two(strip(g[0]), strip(g[1]))
+        gw, gX = anp.conj(g[0]) / unit, anp.conj(g[1]) / unit
         NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
         if pairs.systems.folding is not None:
             D, E = pairs.systems.folding
@@ -105,7 +107,7 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
         cotangent = anp.conj(Z[:-1])
         if problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
-        return cotangent if np.iscomplexobj(np.empty(0, dtype)) else anp.real(cotangent)
+        return unit * (cotangent if dtype.kind == "c" else anp.real(cotangent))
 
     return vjp
 

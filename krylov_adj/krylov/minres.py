@@ -59,7 +59,6 @@ def minres(
     c_old, c = np.ones(m, real), np.ones(m, real)
     s_old, s = np.zeros(m, real), np.zeros(m, real)
     eta, target = beta.copy(), rtol * beta
-    breakdown = np.finfo(real).eps * beta
     beta_old, largest = np.zeros(m, real), np.zeros(m, real)
     for iteration in range(1, maxiter + 1):
         _scale(1 / beta, v)
@@ -92,7 +91,7 @@ def minres(
         _add(np.where(dead, 0, c * eta), w, x)
         eta = -s * eta
         z, beta_old, beta = z_next, beta_next, beta_next
-        done = (np.abs(eta) <= target) | (beta <= breakdown) | dead
+        done = (np.abs(eta) <= target) | (beta <= np.finfo(real).eps * largest) | dead
         if done.any():
             U[:, columns[done]] = x[:, done]
             keep = ~done
@@ -100,8 +99,8 @@ def minres(
                 return U, iteration
             columns = columns[keep]
             v, z, v_old, w, w_old, x = (np.asfortranarray(a[:, keep]) for a in (v, z, v_old, w, w_old, x))
-            beta, beta_old, c, c_old, s, s_old, eta, target, breakdown, largest = (
-                a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, breakdown, largest)
+            beta, beta_old, c, c_old, s, s_old, eta, target, largest = (
+                a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, largest)
             )
     U[:, columns] = x
     return U, maxiter

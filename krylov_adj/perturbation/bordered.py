@@ -204,26 +204,26 @@ class BorderedSystems:
         ------
         AdjointNoConvergence, DefectiveEigenvalueError, ValueError
         """
-        size = np.linalg.norm(F, axis=0)
-        scale = size if scale is None else np.maximum(scale, size)
-        if not (np.all(np.isfinite(size)) and np.all(np.isfinite(g))):
+        if not (np.all(np.isfinite(F)) and np.all(np.isfinite(g))):
             raise ValueError(
                 f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
                 "derivative with respect to the eigenpairs, is not finite here."
             )
-        if not size.any() and not np.any(g):
+        if not F.any() and not g.any():
             return Solution(np.zeros_like(F), np.zeros_like(g), ())
         self.check_not_defective()
-        # Normalised by a power of two, so that no size of the loss meets underflow and the
-        # result scales exactly.
-        unit = float(2.0 ** np.floor(np.log2(max(np.max(scale), np.max(np.abs(g))))))
+        # Exactly scaled, so that no size of the loss meets underflow in a norm.
+        unit = power_of_two(F, g)
+        F, g = F / unit, g / unit
+        size = np.linalg.norm(F, axis=0)
+        scale = size if scale is None else np.maximum(scale / unit, size)
         self._gauge = np.zeros(0) if gauge is None else gauge
         if side == "tangent":
-            Z, mu, dropped = self._solve_tangent(F / unit, g / unit, scale / unit)
+            Z, mu, dropped = self._solve_tangent(F, g, scale)
         elif size.any() or self.problem.hermitian:
-            Z, mu, dropped = self._solve_adjoint(F / unit, g / unit, scale / unit)
+            Z, mu, dropped = self._solve_adjoint(F, g, scale)
         else:
-            return Solution(self._left_vectors(g != 0) * g, np.zeros_like(g), ())
+            return Solution(self._left_vectors(g != 0) * (g * unit), np.zeros_like(g), ())
         return Solution(Z * unit, mu * unit, dropped)
 
     def _deflated(self, side: Side, rhs: Array, scale: Array) -> Array:
@@ -318,3 +318,9 @@ def cluster_tolerance(w: Array, options: Adjoint) -> float:
     """The distance within which eigenvalues count as one."""
     relative = 100 * float(np.finfo(w.dtype).eps) if options.cluster_tol is None else options.cluster_tol
     return relative * float(np.max(np.abs(w)))
+
+
+def power_of_two(*arrays: Array) -> float:
+    """A power of two of the size of the largest entry, 1 where all are zero."""
+    largest = max((float(np.max(np.abs(a), initial=0)) for a in arrays), default=0.0)
+    return float(2.0 ** np.floor(np.log2(largest))) if 0 < largest < np.inf else 1.0
