@@ -90,6 +90,8 @@ def _checked_scipy(
     """SciPy's result, and whether it is that of (A − σM)⁻¹M as a standard problem, at unit 2-norm."""
     any_pencil = solver is scipy_eigs and arguments["sigma"] is not None and not dense
     reason = None if M is None or dense else _defect_of_M(solver, M, arguments)
+    if reason is None and M is not None and not dense and not vectors and sp.issparse(M):
+        reason = _defect_by_factors(solver, M, arguments)  # without vectors there is no residual to show it
     if reason is None:
         try:
             result = solver(A, k, M, return_eigenvectors=vectors, **arguments)
@@ -193,6 +195,21 @@ def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
             lowest = la.eigvalsh(M)[0]
             if lowest < -tol or arguments["sigma"] is None:
                 return f"its lowest eigenvalue is {lowest:.1e}"
+    return None
+
+
+def _defect_by_factors(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
+    """A Hermitian matrix is positive definite if and only if all pivots of M = LDLᴴ are positive."""
+    if solver is scipy_eigsh and arguments.get("mode") == "buckling":
+        return None
+    try:
+        options = {"SymmetricMode": True}
+        lu = spla.splu(M.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+    except RuntimeError:  # exactly singular: semidefinite at best, for which sigma is needed
+        return None if arguments["sigma"] is not None else "it is singular"
+    pivots = lu.U.diagonal().real
+    if np.array_equal(lu.perm_r, lu.perm_c) and pivots.min() < -np.finfo(pivots.dtype).eps * abs(M).max() * M.shape[0]:
+        return f"its factorisation has the pivot {pivots.min():.1e}"
     return None
 
 

@@ -217,8 +217,8 @@ def not_the_eigenvalue(w: np.ndarray, distance: np.ndarray) -> str:
     i = int(np.argmax(distance / np.maximum(np.abs(w), np.finfo(float).tiny)))
     return (
         f"The eigenvalue {w[i]:.6g} (number {i}) is not that of its vector, whose Rayleigh quotient is "
-        f"{distance[i]:.1e} away: these are not eigenpairs of the operators given. It may be that (a) w and X are in different orders; "
-        "(b) w belongs to other parameters; (c) w is of a shifted or scaled problem."
+        f"{distance[i]:.1e} away: these are not eigenpairs of the operators given. It may be that (a) w and X are in "
+        "different orders; (b) w belongs to other parameters; (c) w is of a shifted or scaled problem."
     )
 
 
@@ -272,11 +272,11 @@ def boxes_in_scipy() -> str:
     )
 
 
-def linear_not_converged(report: Report, columns: np.ndarray) -> str:
-    bad = ", ".join(f"{i}: {report.residuals[i]:.1e}" for i in columns)
+def linear_not_converged(report: Report) -> str:
+    bad = ", ".join(f"{i}: {report.residuals[i]:.1e}" for i in report.failed)
     system = {"forward": "A x = b", "tangent": "A x = b of a derivative", "adjoint": "Aᴴ x = b of a derivative"}
     return (
-        f"{report.method} did not solve {system[report.stage]} for {columns.size} of {report.residuals.size} "
+        f"{report.method} did not solve {system[report.stage]} for {report.failed.size} of {report.residuals.size} "
         f"right-hand sides (real and imaginary parts count each): relative residuals {{{bad}}} with "
         f"{report.requested:.1e} requested, after {report.iterations} iterations. It may be that (a) A is singular, "
         "to working precision at least, and b is not in its range; (b) the solver does not suit A (cg needs a "

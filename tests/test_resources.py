@@ -203,10 +203,10 @@ def test_threads_to_second_order_one_at_a_time():
 
 
 @pytest.mark.parametrize("hermitian", [False, True])
-def test_a_trace_number_given_out_twice_is_no_wrong_number(hermitian):
-    """Another thread's trace ends while this one's is open: the next trace, that of a transpose, is
-    given the open one's number by autograd. (Nested derivatives of autograd's own are wrong then, in
-    any code: at higher order threads have to take turns, see the test above.)"""
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_trace_number_given_out_twice_is_no_wrong_number(order, hermitian):
+    """Another thread's trace ends while this one's is open: the next trace, that of a transpose or
+    of an inner derivative, is given the open one's number by autograd. Right, or an error."""
     f = problem(1, hermitian)
     opened, outer, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -218,7 +218,7 @@ def test_a_trace_number_given_out_twice_is_no_wrong_number(hermitian):
     def mine(q):
         outer.set()
         assert ended.wait(60)
-        return f(q)
+        return f(q) if order == 1 else np.sum(grad(f)(q) * P)
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(grad(other), 3.0)
@@ -227,7 +227,11 @@ def test_a_trace_number_given_out_twice_is_no_wrong_number(hermitian):
         assert outer.wait(60)
         assert first.result() == 6.0
         ended.set()
-        onp.testing.assert_allclose(second.result(), grad(f)(P), rtol=1e-9)
+        if order == 1:
+            onp.testing.assert_allclose(second.result(), grad(f)(P), rtol=1e-9)
+        else:
+            with pytest.raises(RuntimeError, match=r"one number to two nested traces.*take turns"):
+                second.result()
 
 
 # ---- reports, tolerances, scales, options --------------------------------------------------

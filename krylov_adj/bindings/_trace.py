@@ -36,11 +36,25 @@ def level(x: Any) -> int:
 
 
 def levels(*values: Any) -> list[int]:
-    """The levels of all Boxes nested in the values, lowest first."""
+    """The levels of all Boxes nested in the values, lowest first.
+
+    Raises
+    ------
+    RuntimeError
+        Where autograd has given one number to two nested traces. It counts traces per process, and
+        another thread's trace that ends lowers the count: derivatives would be wrong.
+    """
     found = set()
     for x in values:
+        above = np.inf
         while isbox(x):
-            found.add(x._trace)
+            if x._trace >= above:
+                raise RuntimeError(
+                    "autograd gave one number to two nested traces, because a trace of another thread ended in "
+                    "between. Nested derivatives in threads have to take turns (a lock around each), or use processes."
+                )
+            above = x._trace
+            found.add(above)
             x = x._value
     return sorted(found)
 

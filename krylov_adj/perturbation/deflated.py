@@ -129,7 +129,9 @@ class DeflatedSystems:
                 ran.append(name)
             left = np.linalg.norm(R, axis=0)
             target = np.minimum(0.5 * rtol * reference[columns] / left, 0.5)
-            update, steps = engine(self, side, columns, R, target, budget - iterations)
+            # The first engines leave the last one a share of the budget.
+            limit = budget if len(engines) == 1 else max(budget // 2, 1)
+            update, steps = engine(self, side, columns, R, target, max(limit - iterations, 1))
             iterations += steps
             before_update, last = U[:, columns], R
             U[:, columns] = self.project_in(side, before_update + update)
@@ -147,7 +149,7 @@ class DeflatedSystems:
             columns, R = columns[open_], R[:, open_]
             if iterations >= budget:
                 break
-            if stagnant:
+            if stagnant or iterations >= limit:
                 engines = engines[1:]
                 if not engines:
                     break

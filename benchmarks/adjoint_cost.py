@@ -1,0 +1,154 @@
+"""What an adjoint costs, relative to the forward solve it belongs to.
+
+    python benchmarks/adjoint_cost.py [--small]
+
+For each problem: random cotangents on all k eigenvectors (and, last columns, on the innermost
+one only), ARPACK at tol = 0, adjoint residual 1e-10. Counts are applications of the inverse (with
+sigma) or of the operator (without); times are medians of three alternating runs in this process.
+Every row checks its own residual and, in a random direction, its derivative against the tangent
+map, which shares no right-hand side with it. The last part is the first example: the gradient of
+an eigenvalue loss against SciPy's plain call without autograd.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+
+import autograd.numpy as anp
+import models
+import numpy as np
+import scipy.sparse.linalg as spla
+from autograd import grad, make_jvp, make_vjp
+
+import krylov_adj as ka
+
+RTOL = 1e-10
+
+
+def median_times(functions: list[Callable[[], object]], repeat: int = 3) -> list[float]:
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeat):
+        for function, record in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            record.append(time.perf_counter() - start)
+    return [float(np.median(record)) for record in times]
+
+
+def row(name: str, A, M, k: int, hermitian: bool, sigma: float | None = None, **arguments) -> None:
+    n = A.shape[0]
+    rng = np.random.default_rng(0)
+    reports: list[ka.Report] = []
+    options = ka.Adjoint(rtol=RTOL, callback=reports.append)
+    v0 = rng.standard_normal(n).astype(A.dtype)
+    solver = ka.eigsh if hermitian else ka.eigs
+    # A diagonal parameter is what every model has; with an inverse A(p) must stay explicit.
+    D = ka.aslinearoperator(A.__class__((rng.standard_normal(n), (np.arange(n), np.arange(n))), shape=(n, n)))
+    scale = float(abs(A).max())
+
+    def pairs(p):
+        explicit = ka.aslinearoperator(A)
+        free = ka.LinearOperator(A.shape, explicit.matvec, matmat=explicit.matmat, dtype=A.dtype)
+        operator = (free if sigma is None else explicit) + D * p
+        return solver(operator, k=k, M=M, sigma=sigma, v0=v0, adjoint=options, **arguments)
+
+    forward_w = pairs(0.0)[0]
+    weights = [rng.standard_normal((n, k)) for _ in range(2)]
+
+    def loss(active):
+        def f(p):
+            X = pairs(p)[1]
+            size = n * abs(forward_w).max() / scale  # every vector counts, whatever its units
+            return size * anp.sum(weights[0] * active * anp.abs(X) ** 2) + size * anp.sum(
+                weights[1] * active * anp.abs(X) ** 4
+            )
+
+        return f
+
+    closest = np.argmin(abs(forward_w - (0 if sigma is None else sigma)))
+    printed = []
+    for active in (np.ones(k), (np.arange(k) == closest) * 1.0):
+        f = loss(active)
+        reports.clear()
+        vjp, _ = make_vjp(f)(0.0)
+        gradient = vjp(1.0)
+        forward, adjoint = reports[0], reports[-1]
+        assert adjoint.converged, adjoint
+        assert max(adjoint.residuals) <= max(RTOL, max(adjoint.floors))
+        tangent = make_jvp(f)(0.0)(1.0)[1]
+        error = abs(tangent - gradient) / abs(gradient)
+        assert error < 1e-5, (name, gradient, tangent)
+        counts = (forward.solves, adjoint.solves) if sigma is not None else (forward.applications, adjoint.applications)
+        plain = {"sigma": sigma, "v0": v0, **arguments}
+        t_plain, t_both = median_times(
+            [partial(getattr(spla, solver.__name__), A, k, M, **plain), partial(grad(f), 0.0)]
+        )
+        printed += [f"{counts[1] / counts[0]:5.2f} ({counts[1]:4d}/{counts[0]:4d})", f"{t_both / t_plain:5.2f}"]
+    print(f"{name:44s} {n:7d} {k:3d} {adjoint.method:>7s}  " + "  ".join(printed), flush=True)
+
+
+def example(n: int) -> None:
+    """Eigenvalue loss of a matrix-free Schrödinger operator against plain SciPy."""
+    V0, h = models.potential(n), 1 / (n + 1)
+    v0, calls = np.ones(n * n), [0]
+
+    def kinetic(psi):
+        calls[0] += 1
+        u = np.zeros((n + 2, n + 2))
+        u[1:-1, 1:-1] = psi.reshape(n, n)
+        return ((4 * u[1:-1, 1:-1] - u[2:, 1:-1] - u[:-2, 1:-1] - u[1:-1, 2:] - u[1:-1, :-2]) / h**2).ravel()
+
+    def plain():
+        H = spla.LinearOperator((n * n, n * n), matvec=lambda v: kinetic(v) + V0 * v, dtype=float)
+        return spla.eigsh(H, k=4, which="SA", v0=v0, tol=1e-8)
+
+    def energy(V):
+        H = ka.LinearOperator((n * n, n * n), matvec=lambda v: kinetic(v) + V * v, dtype=float)
+        return anp.sum(ka.eigsh(H, k=4, which="SA", v0=v0, tol=1e-8)[0])
+
+    X = plain()[1]
+    g = grad(energy)(V0)
+    error = np.linalg.norm(g - np.sum(X**2, axis=1)) / np.linalg.norm(g)
+    assert error < 1e-6, error
+    counts = []
+    for function in (plain, lambda: grad(energy)(V0)):
+        calls[0] = 0
+        function()
+        counts.append(calls[0])
+    t_plain, t_gradient = median_times([plain, lambda: grad(energy)(V0)], repeat=5)
+    print(
+        f"\nEigenvalue loss, matrix-free Schrödinger, n = {n * n}, k = 4: value and gradient over SciPy's eigsh: time "
+        f"{t_gradient / t_plain:.2f}, applications {counts[1]}/{counts[0]} = {counts[1] / counts[0]:.3f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="small sizes, for a quick look")
+    small = parser.parse_args().small
+    print(f"{'':44s} {'':7s} {'':3s} {'':7s}  {'all k vectors':24s}  innermost vector only")
+    print(
+        f"{'problem':44s} {'n':>7s} {'k':>3s} {'method':>7s}  "
+        "adjoint/forward    grad/SciPy  adjoint/forward    grad/SciPy"
+    )
+    for n in (30, 40) if small else (100, 200):
+        row("Schrödinger, sigma", models.schroedinger(n), None, 6, True, 0.0)
+    for n in (30,) if small else (60, 100):
+        for peclet in (20, 200, 1000):
+            row(f"advection-diffusion Pe {peclet}, sigma", models.advection_diffusion(n, peclet), None, 6, False, 0.0)
+    for n in (30,) if small else (100, 140):
+        row("finite elements K x = w M x, sigma, k = 6", *models.finite_elements(n, 6 * n // 10), 6, True, -0.1)
+        row("finite elements K x = w M x, sigma, k = 10", *models.finite_elements(n, 6 * n // 10), 10, True, -0.1)
+        row("Hofstadter interior, complex, sigma", models.hofstadter(n), None, 6, True, 0.37)
+    for n in (400,) if small else (1500, 3000):
+        row("random pencil, not Hermitian, sigma", *models.random_pencil(n), 5, False, 0.7)
+    for n in (30,) if small else (60, 100):
+        row("Schrödinger, no inverse", models.schroedinger(n), None, 6, True, which="SA", maxiter=10**5)
+    example(30 if small else 200)
+
+
+if __name__ == "__main__":
+    main()
