@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from .bindings._trace import strip
+from .bindings._trace import strip, without_boxes
 from .bindings.autograd import xp
 from .operators import LinearOperator
 
@@ -42,6 +42,10 @@ class _Composite(LinearOperator):
 
     def prepared(self) -> LinearOperator:
         return _Composite(self.shape, self.dtype, tuple(op.prepared() for op in self._operands), *self._rules)
+
+    def plain(self) -> LinearOperator:
+        rules = [without_boxes(rule) for rule in self._rules]
+        return _Composite(self.shape, self.dtype, tuple(op.plain() for op in self._operands), *rules)  # type: ignore[arg-type]
 
     def explicit(self) -> Any:
         matrices = [operand.explicit() for operand in self._operands]

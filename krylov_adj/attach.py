@@ -341,6 +341,8 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int 
         transposed = matrix if hermitian else matrix.conj().T
         return ValueOperator(operator.shape, dtype, lambda V: matrix @ V, lambda V: transposed @ V, name, matrix)
 
+    operator = operator.plain()
+
     def columnwise(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
         """Boxes are stripped from every column at once: no trace of a whole block is built."""
 

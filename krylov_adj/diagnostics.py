@@ -193,7 +193,7 @@ def check_gradient(
     *,
     rtol: float = 1e-6,
     step: float | None = None,
-    rng: Any = 0,
+    rng: Any = 20261,
 ) -> GradientCheck:
     """Compare the gradient of ``f`` at ``x`` with differences in a random direction.
 
@@ -266,6 +266,12 @@ def check_gradient(
     scale = max(abs(derivative), abs(difference), float(np.linalg.norm(g)) / max(1, x.size) ** 0.5)
     error = abs(derivative - difference) / scale if scale > 0 else 0.0
     check = GradientCheck(derivative, difference, uncertainty, error)
+    if uncertainty > 0.01 * scale:
+        raise AssertionError(
+            f"The differences are too uncertain to tell anything: {check}. It may be that (a) the function is not "
+            "smooth within the step, or random (fix v0); (b) it is not accurate enough: lower tol; (c) the step is "
+            "wrong: give step=..."
+        )
     if not abs(derivative - difference) <= rtol * scale + uncertainty:
         raise AssertionError(
             f"The gradient disagrees with differences: {check}. It may be that (a) the function is not smooth here "

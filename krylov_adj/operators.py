@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from .bindings._trace import is_box, strip, transpose
+from .bindings._trace import is_box, strip, transpose, without_boxes
 from .bindings.autograd import apply_constant, xp
 
 __all__ = ["LinearOperator", "aslinearoperator"]
@@ -122,6 +122,14 @@ class LinearOperator(spla.LinearOperator):
                 "autograd.numpy, or assigns in place: rewrite it; (c) it calls compiled code: pass rmatvec=."
             ) from error
         return LinearOperator(self.shape, matvec, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype)
+
+    def plain(self) -> LinearOperator:
+        """The same operator for plain vectors, with fewer Boxes to strip from its results."""
+        if type(self) is not LinearOperator:
+            return self
+        matvec, rmatvec, matmat, rmatmat = map(without_boxes, self._functions)
+        assert matvec is not None
+        return LinearOperator(self.shape, matvec, rmatvec, matmat, rmatmat, self.dtype)
 
     def explicit(self) -> Any:
         """The plain matrix (ndarray or SciPy sparse) of the operator's value, or None."""
@@ -306,6 +314,9 @@ class _Dense(LinearOperator):
 
     def prepared(self) -> LinearOperator:
         return self
+
+    def plain(self) -> LinearOperator:
+        return _Dense(strip(self.matrix))
 
     def explicit(self) -> Any:
         return strip(self.matrix)

@@ -26,15 +26,20 @@ class Adjoint:
 
     Parameters
     ----------
-    method : {"auto", "minres", "gmres", "dense"}, optional
+    method : {"auto", "shared", "minres", "gmres", "direct", "dense"}, optional
         Solver of the perturbation systems.
 
+        * ``"shared"``: one Krylov space for all systems, from the inverse of the forward pass
+          (``sigma`` with explicit matrices, or ``OPinv``).
         * ``"minres"``: deflated MINRES, all systems advancing together; Hermitian problems only.
-        * ``"gmres"``: deflated GMRES, one system at a time, preconditioned by the inverse of the
-          forward pass where there is one (``sigma``).
-        * ``"dense"``: LU factorisation of the bordered systems; needs O(n²) memory.
-        * ``"auto"``: dense for n ≤ 200; GMRES where the forward pass had an inverse or where the
-          problem is not Hermitian; MINRES otherwise.
+        * ``"gmres"``: deflated, restarted GMRES, all systems advancing together, preconditioned by
+          the inverse of the forward pass where there is one.
+        * ``"direct"``: sparse LU of the bordered matrix, one for every system; explicit matrices
+          only.
+        * ``"dense"``: dense LU of the same; needs O(n²) memory.
+        * ``"auto"``: dense for n ≤ 200; with a preconditioner GMRES; with an inverse the shared
+          space, then GMRES; without one MINRES where Hermitian, then GMRES; where these fail and
+          the matrices are explicit, sparse LU. The report says what ran.
     rtol : float, optional
         Largest accepted residual of a system, relative to its right-hand side. Default 1e-10 in
         double and 1e-5 in single precision. Where rounding alone keeps a system above ``rtol``,
@@ -43,14 +48,14 @@ class Adjoint:
         Most iterations (MINRES steps, GMRES steps including restarts) spent on a system. Default
         10 n, at least 1000.
     restart : int, optional
-        Krylov dimension between restarts of GMRES. Default 60.
+        Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space.
     preconditioner : LinearOperator or callable, optional
         Approximates the inverse of A − λM (of its adjoint for the adjoint systems; the adjoint
         of a LinearOperator is taken through its ``rmatvec``, a callable stands for a Hermitian
         preconditioner). MINRES needs a positive definite one.
     cluster_tol : float, optional
-        Eigenvalues closer than ``cluster_tol * max|w|`` count as one. Default 100 machine
-        epsilons.
+        Eigenvalues closer than ``cluster_tol * max|w|`` count as one. Default: closer than ten
+        times the sum of their residuals, or 100 machine epsilons of the size of A and λM.
     on_gauge : {"warn", "raise", "ignore"}, optional
         What happens when the loss depends on the arbitrary phase of an eigenvector, or on the
         arbitrary basis of a degenerate eigenspace.

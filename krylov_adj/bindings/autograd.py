@@ -66,8 +66,9 @@ def attach(
     what they should be.
     """
     pencil = pencil.at(w, X)
-    systems = BorderedSystems(pencil.problem, w, X, pencil.options)
     residual = pencil.residual(w, X, verify)
+    sizes = np.linalg.norm(strip(residual)[: X.shape[0]], axis=0) / np.linalg.norm(X, axis=0)
+    systems = BorderedSystems(pencil.problem, w, X, pencil.options, sizes)
     below = UNTRACED
     for t in levels(residual):
         if below != UNTRACED:  # the pairs have become traced at the level below
@@ -190,7 +191,7 @@ def bordered_solve(
     # What a pair's cotangent weighs is known where it enters: with ``gauge``.
     weights = np.zeros_like(values[-1]) if gauge is None else values[-1]
     gauge = np.zeros(0) if gauge is None else gauge
-    check_gauge(systems.w, weights, gauge, solution.dropped, systems.conditions, pairs.pencil.options)
+    check_gauge(systems, weights, gauge, solution.dropped)
     Z = np.concatenate([solution.Z, solution.mu.reshape(1, -1)])
     if t == UNTRACED and level(rhs) == UNTRACED:
         return Z

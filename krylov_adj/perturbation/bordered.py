@@ -78,13 +78,16 @@ class BorderedSystems:
     X : ndarray, shape (n, k)
         Converged eigenpairs, normalised as the problem says.
     options : Adjoint
+    residuals : ndarray, shape (k,), optional
+        ‖A x − λ B x‖ / ‖x‖ of the pairs.
     """
 
-    def __init__(self, problem: Eigenproblem, w: Array, X: Array, options: Adjoint):
+    def __init__(self, problem: Eigenproblem, w: Array, X: Array, options: Adjoint, residuals: Array | None = None):
         # T(λ) of a nonlinear problem has the eigenvalue 0, see `Eigenproblem`.
         self.w = w if problem.slope is None else np.zeros_like(w)
         self.problem, self.X, self.options = problem, X, options
         self.eps = float(np.finfo(X.dtype).eps)
+        self.residuals = np.zeros(w.size) if residuals is None else residuals
         self._left: Array | None = None
         self._gauge = np.zeros(0)
         self._known = np.zeros(w.size, dtype=bool)
@@ -132,6 +135,32 @@ class BorderedSystems:
     def BX(self) -> Array:
         slope = self.problem.slope
         return self.problem.apply_B(self.deflation[1]) if slope is None else slope
+
+    def tolerances(self, d: int) -> Array:
+        """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
+
+        By default what tells nothing apart: ten times the pair's residual, which bounds the error of
+        a Hermitian problem's eigenvalue, and 50 ε of the size of A and λB, the error of forming it.
+        """
+        if self.options.cluster_tol is not None:
+            return np.full(d, 0.5 * self.options.cluster_tol * np.max(np.abs(self.w)))
+        norm_A, norm_B = self.systems.norms
+        rounding = 50 * self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
+        tau = 10 * self.residuals / norm_B + rounding
+        return np.concatenate([tau, np.full(d - tau.size, rounding)])  # what conjugation completed
+
+    def coinciding(self) -> list[list[int]]:
+        """Groups of two or more eigenvalues that count as one."""
+        tau = self.tolerances(self.w.size)
+        groups: list[list[int]] = []
+        for i in range(self.w.size):
+            for group in groups:
+                if any(abs(self.w[i] - self.w[j]) <= tau[i] + tau[j] for j in group):
+                    group.append(i)
+                    break
+            else:
+                groups.append([i])
+        return [group for group in groups if len(group) > 1]
 
     @cached_property
     def systems(self) -> DeflatedSystems:
@@ -300,7 +329,7 @@ class BorderedSystems:
         k = self.w.size
         noise = np.abs(numerators) <= NOISE * self.eps * scale
         np.fill_diagonal(noise, True)
-        equal = np.abs(gaps) <= cluster_tolerance(self.w, self.options)
+        equal = np.abs(gaps) <= self.tolerances(gaps.shape[0])[:, None] + self.tolerances(k)
         dropped = tuple(
             Coupling(int(j), int(i), float(abs(numerators[j, i]) / scale[i]), float(abs(gaps[j, i])))
             for j, i in np.argwhere(equal & ~noise)
@@ -312,12 +341,6 @@ class BorderedSystems:
 
 def _dots(V: Array, W: Array) -> Array:
     return np.einsum("ij,ij->j", V.conj(), W)
-
-
-def cluster_tolerance(w: Array, options: Adjoint) -> float:
-    """The distance within which eigenvalues count as one."""
-    relative = 100 * float(np.finfo(w.dtype).eps) if options.cluster_tol is None else options.cluster_tol
-    return relative * float(np.max(np.abs(w)))
 
 
 def power_of_two(*arrays: Array) -> float:

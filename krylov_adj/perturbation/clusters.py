@@ -15,7 +15,7 @@ from ..reports import (
     reads_phase,
     unequal_weights,
 )
-from .bordered import Coupling, cluster_tolerance
+from .bordered import BorderedSystems, Coupling
 
 Array = np.ndarray
 
@@ -33,13 +33,12 @@ def phase_dependence(X: Array, gX: Array) -> Array:
     return np.abs(c.imag) / np.where(scale > 0, scale, 1)
 
 
-def check_gauge(
-    w: Array, gw: Array, gauge: Array, dropped: tuple[Coupling, ...], conditions: Array, options: Adjoint
-) -> None:
+def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, dropped: tuple[Coupling, ...]) -> None:
     """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide."""
+    w, conditions, options = systems.w, systems.conditions, systems.options
     if options.on_gauge == "ignore":
         return
-    eps = float(np.finfo(w.dtype).eps)
+    eps = systems.eps
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
     # above that and far below the order-one value of a loss that reads a phase.
     depends = np.flatnonzero(gauge > np.sqrt(eps))
@@ -51,29 +50,15 @@ def check_gauge(
         _say(GaugeWarning, reads_basis(pairs, worst.size, worst.gap), options)
     unequal = [
         group
-        for group in coinciding(w, options)
+        for group in systems.coinciding()
         if np.max(np.abs(gw[group] - gw[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
     ]
     if unequal:
         _say(DegeneracyWarning, unequal_weights(unequal, w), options)
     # κ²ε past 10⁻⁶ in double precision
-    ill = np.flatnonzero(conditions > 1e-3 / np.sqrt(eps)) if conditions.size == w.size else np.zeros(0, int)
+    ill = np.flatnonzero(conditions > 1e-3 / np.sqrt(eps))
     if ill.size:
         _say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
-
-
-def coinciding(w: Array, options: Adjoint) -> list[list[int]]:
-    """Groups of two or more eigenvalues that count as one."""
-    tol = cluster_tolerance(w, options)
-    groups: list[list[int]] = []
-    for i in range(w.size):
-        for group in groups:
-            if abs(w[i] - w[group[0]]) <= tol:
-                group.append(i)
-                break
-        else:
-            groups.append([i])
-    return [group for group in groups if len(group) > 1]
 
 
 def _say(category: type[Warning], message: str, options: Adjoint) -> None:
