@@ -1,9 +1,11 @@
 """Gradients of eigenvalues and eigenvectors of large sparse and matrix-free operators."""
 
+from . import pde
 from ._version import __version__
 from .attach import attach_eigenpairs, attach_nonlinear
 from .diagnostics import canonical_phase, check_gradient, check_operator
 from .eigen import eigs, eigsh
+from .linear import solve
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .reports import (
@@ -12,8 +14,10 @@ from .reports import (
     DegeneracyWarning,
     EigenNoConvergence,
     GaugeWarning,
+    LinearNoConvergence,
     Report,
 )
+from .sparse import assemble, coo_array, csr_array
 
 __all__ = [
     "Adjoint",
@@ -22,15 +26,21 @@ __all__ = [
     "DegeneracyWarning",
     "EigenNoConvergence",
     "GaugeWarning",
+    "LinearNoConvergence",
     "LinearOperator",
     "Report",
     "__version__",
     "aslinearoperator",
+    "assemble",
     "attach_eigenpairs",
     "attach_nonlinear",
     "canonical_phase",
     "check_gradient",
     "check_operator",
+    "coo_array",
+    "csr_array",
     "eigs",
     "eigsh",
+    "pde",
+    "solve",
 ]

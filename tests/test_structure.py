@@ -26,6 +26,7 @@ RANKS = {
     "algebra": 4,
     "sparse": 4,
     "pde": 4,
+    "stencils": 4,
     "bindings": 4,
     "attach": 5,
     "arpack": 5,
