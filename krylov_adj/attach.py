@@ -18,6 +18,7 @@ from .options import Adjoint
 from .perturbation.problem import Eigenproblem, Inverse, ValueOperator, operator_norms
 from .reports import (
     Report,
+    dependent_vectors,
     logger,
     not_eigenpairs,
     not_normalised,
@@ -28,7 +29,8 @@ from .reports import (
 
 __all__ = ["attach_eigenpairs", "attach_nonlinear"]
 
-NORMALIZATIONS = ("2", "M", "A")
+#: The normalisations and the names of the matrices that are the identity.
+GRAM = {"2": "XᴴX", "M": "XᴴMX", "A": "XᴴAX"}
 
 
 def attach_eigenpairs(
@@ -137,10 +139,8 @@ def attach_eigenpairs(
         raise ValueError(f"columns {np.flatnonzero(~X.any(axis=0))} of X are zero: not normalised, and no eigenvectors")
     if normalization is None:
         normalization = "2" if M is None else "M"
-    if normalization not in NORMALIZATIONS or (normalization == "M" and M is None):
-        raise ValueError(
-            f"normalization={normalization!r}: expected one of {NORMALIZATIONS}, 'M' only where M is given"
-        )
+    if normalization not in GRAM or (normalization == "M" and M is None):
+        raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
     inverse = make_inverse(op_A, op_M, sigma, OPinv, hermitian)
     pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options)
     rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
@@ -250,6 +250,8 @@ def attach_verified(
 ) -> tuple[Any, Any]:
     """Attach pairs after checking their residuals and normalisation; completes ``report``."""
     problem, options = pencil.problem, pencil.options
+    if problem.hermitian:
+        X = orthonormal(pencil, X, rtol)
     shifts = w if problem.slope is None else np.zeros_like(w)
 
     def verify(AX: np.ndarray, BX: np.ndarray, NX: np.ndarray) -> None:
@@ -270,13 +272,33 @@ def attach_verified(
         rounding = 1e4 * float(np.finfo(X.dtype).eps) * scale / norm_B
         if problem.slope is None and np.any(along > np.maximum(rtol * np.abs(w), rounding)):
             raise ValueError(not_the_eigenvalue(w, along))
-        gram = X.conj().T @ NX
-        deviation = np.abs(gram - np.eye(w.size)) if problem.hermitian else np.abs(np.diagonal(gram) - 1)
-        if not np.max(deviation) <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
-            name = {"2": "XᴴX", "M": "XᴴMX", "A": "XᴴAX"}[problem.normalization]
-            raise ValueError(not_normalised(float(np.max(deviation)), name))
+        deviation = float(np.max(np.abs(column_dots(X, NX) - 1)))
+        if not deviation <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
+            raise ValueError(not_normalised(deviation, GRAM[problem.normalization]))
 
     return attach(pencil, w, X, verify)
+
+
+def orthonormal(pencil: TracedPencil | TracedNonlinear, X: np.ndarray, rtol: float) -> np.ndarray:
+    """X (XᴴNX)^−½, the nearest vectors with XᴴNX = I, of a Hermitian problem.
+
+    Vectors of close eigenvalues are orthogonal up to residual over gap, and what they lack is
+    divided by the gap once more in a derivative; of a degenerate eigenvalue of a complex matrix SciPy
+    returns any basis.
+    """
+    problem = pencil.problem
+    gram = X.conj().T @ strip(pencil.normaliser(X))
+    gram = 0.5 * (gram + gram.conj().T)
+    norms = np.real(np.diagonal(gram))
+    deviation = float(np.max(np.abs(norms - 1)))
+    if not deviation <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
+        raise ValueError(not_normalised(deviation, GRAM[problem.normalization]))
+    if np.max(np.abs(gram - np.eye(norms.size))) <= 100 * np.finfo(X.dtype).eps:
+        return X
+    s, U = np.linalg.eigh(gram)
+    if s[0] <= np.sqrt(np.finfo(s.dtype).eps) * s[-1]:
+        raise ValueError(dependent_vectors(float(s[0]), float(s[-1])))
+    return X @ (U * s**-0.5) @ U.conj().T
 
 
 # --------------------------------------------------------------------------------------------

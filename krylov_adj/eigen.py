@@ -16,7 +16,6 @@ from .arpack import (
     call_scipy,
     falls_back_to_dense,
     in_order_of_values,
-    orthonormalise_clusters,
     pairs,
     plain_operand,
     scipy_eigs,
@@ -231,8 +230,6 @@ def _solve(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[s
     if normalization == "2" and op_M is not None:
         hermitian = False  # XᴴX is then no multiple of the identity: treat the pairs one by one
     pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options)
-    if hermitian:
-        X = orthonormalise_clusters(pencil, w, X)
     report = Report(
         "forward",
         "LAPACK" if dense else "ARPACK",

@@ -229,6 +229,14 @@ def not_normalised(deviation: float, name: str) -> str:
     )
 
 
+def dependent_vectors(lowest: float, highest: float) -> str:
+    return (
+        f"The eigenvectors are linearly dependent: singular values of XᴴNX from {lowest:.1e} to {highest:.1e}. It may "
+        "be that (a) the solver returned one vector twice, having found fewer than k: try another v0, or a larger ncv; "
+        "(b) vectors of different problems were put together."
+    )
+
+
 def not_positive_definite(reason: str, solver: str, sigma: Any) -> str:
     if solver == "eigsh":
         remedy = (

@@ -204,7 +204,7 @@ def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Ar
     Q, R = la.qr(bottom.conj())
     diagonal = np.abs(np.diagonal(R))
     Y = np.zeros((m, k), np.result_type(H, E))
-    if diagonal.min() <= np.finfo(H.dtype).eps * diagonal.max():
+    if m < p or diagonal.min() <= np.finfo(H.dtype).eps * diagonal.max():
         return Y, np.full(k, np.inf)
     particular = la.solve_triangular(R[:p], E, trans="C")  # Q₁ coefficients of every y
     HQ = H @ Q

@@ -48,6 +48,12 @@ from .problem import Eigenproblem, Side
 
 Array = np.ndarray
 
+#: Eigenvalues with condition numbers past this over √ε have no derivative.
+DEFECTIVE = 0.02
+
+#: An attainable residual past this is looked into: is the eigenvalue defective?
+SUSPICIOUS = 1e-9
+
 
 @dataclass(frozen=True)
 class Coupling:
@@ -89,6 +95,7 @@ class BorderedSystems:
         self.eps = float(np.finfo(X.dtype).eps)
         self.residuals = np.zeros(w.size) if residuals is None else residuals
         self._left: Array | None = None
+        self._examining = False
         self._gauge = np.zeros(0)
         self._known = np.zeros(w.size, dtype=bool)
 
@@ -126,9 +133,14 @@ class BorderedSystems:
         """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
         if not self.real_pencil:
             return self.w, self.X
-        tol = np.sqrt(self.eps) * np.abs(self.w)
-        distance = np.abs(self.w.conj()[:, None] - self.w[None, :]).min(axis=1)
-        cut = (np.abs(self.w.imag) > tol) & (distance > tol)
+        # The conjugate of a pair is among the computed ones if it is closest to one that is its mirror
+        # image in the real axis, not to itself: |Im w| says nothing of a pair that is nearly real.
+        distance = np.abs(self.w.conj()[:, None] - self.w[None, :])
+        itself = np.abs(self.X.imag).max(axis=0) <= np.sqrt(self.eps) * np.abs(self.X).max(axis=0)
+        np.fill_diagonal(distance, np.where(itself & (self.w.imag == 0), 0, np.inf))
+        tol = 100 * self.eps * np.abs(self.w) + 10 * self.residuals
+        cut = distance.min(axis=1) > np.minimum(tol, np.where(self.w.imag == 0, np.inf, 0.5 * np.abs(self.w.imag)))
+        cut &= self.w.imag != 0
         return np.r_[self.w, self.w[cut].conj()], np.c_[self.X, self.X[:, cut].conj()]
 
     @cached_property
@@ -215,10 +227,11 @@ class BorderedSystems:
     def check_not_defective(self) -> None:
         """Raise where an eigenvalue has no derivative, or none of which rounding leaves a digit.
 
-        A Jordan block of order two that rounding has split shows condition numbers of about 1/√ε.
+        A Jordan block of order two that rounding has split shows condition numbers κ of up to 1/√ε; at
+        the limit κ²ε, the relative error of the derivative, is a few times 10⁻⁴.
         """
         worst = int(np.argmax(self.conditions))
-        if self.conditions[worst] > 0.1 / np.sqrt(self.eps):
+        if self.conditions[worst] > DEFECTIVE / np.sqrt(self.eps):
             raise DefectiveEigenvalueError(defective(worst, complex(self.w[worst]), float(self.conditions[worst])))
 
     # ---- solving -----------------------------------------------------------------------------
@@ -263,12 +276,19 @@ class BorderedSystems:
         logger.info("%s", report)
         if self.options.callback is not None:
             self.options.callback(report)
+        if not self.problem.hermitian and self.problem.slope is None and not self._examining:
+            self._examine(report.floors > max(SUSPICIOUS, 1e3 * self.eps))
         if not report.converged:
             message = cut_cluster(report, self.w) if report.neighbours else not_converged(report)
             if self.options.on_failure == "raise":
                 raise AdjointNoConvergence(message, report)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return U
+
+    def _examine(self, suspects: Array) -> None:
+        """Raise where an eigenvalue whose system has a huge solution turns out to be defective."""
+        if suspects.any():
+            self._left_vectors(suspects)
 
     def _left_vectors(self, needed: Array) -> Array:
         """The left eigenvectors with (B x_i)ᴴ y_i = 1: the adjoint solutions for F = 0, g = 1.
@@ -284,7 +304,11 @@ class BorderedSystems:
                 # Of a folded pair the second member is never asked for.
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
-            Z = self._solve_adjoint(np.zeros_like(self.X), columns.astype(self.X.dtype), np.zeros(self.w.size))[0]
+            self._examining = True  # the whole y is at hand below
+            try:
+                Z = self._solve_adjoint(np.zeros_like(self.X), columns.astype(self.X.dtype), np.zeros(self.w.size))[0]
+            finally:
+                self._examining = False
             self._left = Z if self._left is None else self._left + Z
             self._known = self._known | columns
             whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)

@@ -324,7 +324,10 @@ def _shared(
     problem = systems.problem
     inverse, B = problem.inverse, problem.B
     if inverse is None:
-        raise ValueError("Adjoint(method='shared') needs an inverse: pass sigma, with explicit matrices or OPinv")
+        raise ValueError(
+            "Adjoint(method='shared') needs an inverse: pass sigma, with explicit matrices, or with an OPinv that "
+            "has rmatvec where the problem is not Hermitian"
+        )
     operators = [inverse.operator] if B is None else [inverse.operator, B]
     real = all(operator.dtype.kind != "c" for operator in operators)
     shifts = systems.w[columns] - inverse.sigma
