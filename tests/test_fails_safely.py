@@ -1,0 +1,148 @@
+"""The benchmark of wrong gradients that are said to be right, in small."""
+
+import fails_safely
+import numpy as np
+import pytest
+from asking import Problem, matched
+from closed_forms import gradient_of_density, gradient_of_pairs
+from fails_safely import CLASSES, Verdict, draw, judge, main, run, shares, table
+from oracle import difference
+
+
+@pytest.mark.parametrize("seed", [100, 101])
+def test_nothing_is_silently_wrong(seed):
+    """Outside of the class that docs/limits.md names: some cuts of a cluster are not seen."""
+    lines = []
+    verdicts = run(seed, fraction=0.35, out=lines.append)
+    silent, _ = shares({key: verdict for key, verdict in verdicts.items() if key[0] != "cut clusters"})
+    needless = shares(verdicts)[1]
+    assert {name for name, _ in verdicts} == set(CLASSES)
+    assert silent == 0, "\n".join(lines)
+    assert needless < 0.05, "\n".join(lines)
+
+
+def test_at_least_200_problems_drawn_from_the_seed():
+    assert sum(quota for quota, _ in CLASSES.values()) >= 200
+    name = "wild scalings"
+    same = [draw(name, seed, 3).reference for seed in (5, 5, 6)]
+    np.testing.assert_array_equal(same[0], same[1])
+    assert not np.allclose(same[0], same[2])
+
+
+def test_the_command_line(capsys):
+    assert main(["--seed", "3", "--only", "wild scalings:0", "--peers", "-v"]) == 0
+    printed = capsys.readouterr().out
+    assert "silently wrong: 0; needless: 0.0 %" in printed
+    assert "autograd's numpy.linalg" in printed
+
+
+def test_the_exit_code_is_that_of_failure(monkeypatch, capsys):
+    wrong = Problem(lambda: np.ones(2), "right", np.array([1.0, 2.0]))
+    monkeypatch.setattr(fails_safely, "CLASSES", {"wrong": (2, lambda rng, index: wrong)})
+    assert main([]) == 1
+    assert "silently wrong: 2" in capsys.readouterr().out
+
+
+# ---- the judge, on answers whose verdict is known ----------------------------------------------
+
+RIGHT = np.array([1.0, 2.0])
+
+
+def answering(value, *said, error=None):
+    def gradient():
+        import warnings
+
+        for text in said:
+            warnings.warn(text, UserWarning, stacklevel=1)
+        if error is not None:
+            raise error
+        return value
+
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("label", "says", "gradient", "count"),
+    [
+        ("right", "", answering(RIGHT), "right"),
+        ("right", "", answering(RIGHT * (1 + 2e-6)), "silent"),
+        ("right", "", answering(RIGHT * np.nan), "silent"),
+        ("right", "", answering(RIGHT, "gap"), "needless"),
+        ("right", "", answering(None, error=ValueError("gap")), "needless"),
+        ("may", "gap", answering(RIGHT, "gap"), "warned"),
+        ("may", "gap", answering(RIGHT, "gap", "other"), "needless"),
+        ("may", "gap", answering(-RIGHT, "gap"), "warned"),
+        ("may", "gap", answering(-RIGHT), "silent"),
+        ("say", "UserWarning: .*gap", answering(-RIGHT, "a gap"), "warned"),
+        ("say", "GaugeWarning: .*gap", answering(-RIGHT, "a gap"), "needless"),
+        ("say", "gap", answering(RIGHT * np.nan, "gap"), "silent"),
+        ("say", "ValueError: gap", answering(None, error=ValueError("gap")), "refused"),
+        ("say", "ValueError: gap", answering(None, error=KeyError("gap")), "needless"),
+        ("say", "gap", answering(-RIGHT), "silent"),
+        ("say", "gap", answering(RIGHT), "right"),  # what was expected to fail did not
+    ],
+)
+def test_the_judge(label, says, gradient, count):
+    assert judge(Problem(gradient, label, RIGHT, 0.0, says), gradient).count == count
+
+
+def test_no_reference_means_nothing_silent_is_right():
+    gradient = answering(RIGHT)
+    assert judge(Problem(gradient, "say", says="gap"), gradient).count == "silent"
+
+
+def test_the_table_counts():
+    verdicts = {("gauge", 0): Verdict("right", 0, 0, (), ""), ("gauge", 1): Verdict("silent", 1, 0, (), "")}
+    assert "gauge                                1         0         0         0         1" in table("ours", verdicts)
+    assert shares(verdicts) == (1, 0.0)
+
+
+# ---- the closed forms, against differences ------------------------------------------------------
+
+
+def test_the_references_are_those_of_differences():
+    """Every kind of problem whose eigenvalues are far enough apart for differences of a dense solve."""
+    import scipy.linalg as la
+
+    compared = 0
+    for name in ("wild scalings", "ties in modulus", "non-normal", "simple beside a cluster", "clusters, legal losses"):
+        for index in range(12):
+            problem = draw(name, 11, index)
+            if problem.dense is None or problem.attainable > 1e-11:
+                continue
+            system, wanted, loss = problem.dense
+            gaps = np.abs(system.w[wanted][:, None] - system.w[None, :])
+            if name != "clusters, legal losses" and gaps[gaps > 0].min() < 1e-3 * np.abs(system.w).max():
+                continue
+
+            def value(p, system=system, wanted=wanted, loss=loss):
+                from closed_forms import AUTOGRAD
+
+                A = system.A + sum(a * D for a, D in zip(p, system.dA, strict=True))
+                M = None if system.M is None else system.M + sum(a * D for a, D in zip(p, system.dM, strict=True))
+                if system.hermitian:
+                    w, X = la.eigh(A, M)
+                else:
+                    w, X = la.eig(A)
+                order = matched(w, system.w[wanted])
+                return loss(AUTOGRAD, w[order], X[:, order])
+
+            direction = np.array([0.6, -0.5, 0.4])
+            expected, error = difference(value, np.zeros(3), direction, h=2e-3)
+            size = np.linalg.norm(problem.reference)
+            np.testing.assert_allclose(
+                problem.reference @ direction, expected, rtol=1e-6, atol=1e-6 * size + 10 * error
+            )
+            compared += 1
+    assert compared > 15
+
+
+def test_two_closed_forms_agree():
+    """Divided differences and sums over pairs, at a gap that both resolve."""
+    for index in range(36):
+        problem = draw("clusters, legal losses", 1, index)
+        system, wanted, loss = problem.dense
+        if not (system.hermitian and system.gap(wanted, wanted) > 1e-4):
+            continue
+        pairs, density = gradient_of_pairs(system, wanted, loss), gradient_of_density(system, wanted, loss)
+        np.testing.assert_allclose(pairs, density, rtol=1e-8, atol=1e-10)

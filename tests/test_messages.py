@@ -1,0 +1,467 @@
+"""Every text that the package can say: brought about, and read.
+
+A message has the numbers that were seen, the likely causes (a) (b), and what to try.
+"""
+
+import contextlib
+import inspect
+import logging
+import re
+import warnings
+
+import autograd.numpy as np
+import numpy as onp
+import pytest
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from autograd import grad, make_jvp
+
+import krylov_adj as ka
+from krylov_adj import reports
+
+N = 20
+RNG = onp.random.default_rng(0)
+G = RNG.standard_normal((N, N))
+S, C = G + G.T, G + 1j * RNG.standard_normal((N, N))
+H = C + C.conj().T
+Q = onp.linalg.qr(G)[0]
+U = onp.linalg.qr(C)[0]
+EYE, V0 = onp.eye(N), onp.ones(N)
+PROFILE = onp.linspace(0.5, 1.5, N)
+NUMBER = r"\d(\.\d+)?(e[+-]\d+)?"
+
+
+def symmetric(spectrum):
+    A = (Q * onp.asarray(spectrum)) @ Q.T
+    return 0.5 * (A + A.T)
+
+
+def jordan(epsilon):
+    D = onp.diag(onp.r_[2.0, 2.0, onp.linspace(-1, 1, N - 2)])
+    D[0, 1], D[1, 0] = 1.0, epsilon
+    return Q @ D @ Q.T
+
+
+def derivative(solver, A, loss, direction=S, **arguments):
+    """The gradient in p of a loss of the pairs of A + p·direction."""
+
+    def f(p):
+        return loss(*solver(A + p * direction, v0=V0, **arguments))
+
+    return grad(f)(0.0)
+
+
+def vectors(w, X):
+    return np.sum(PROFILE * np.abs(X[:, 0]) ** 4)
+
+
+def closure(A, dtype=float, **functions):
+    return ka.LinearOperator((N, N), lambda v: np.dot(A, v), dtype=dtype, **functions)
+
+
+# ---- what brings each text about ---------------------------------------------------------------
+
+
+def cut_cluster():
+    A = symmetric(onp.r_[0.5, 0.5, onp.linspace(1, 3, N - 2)])
+    derivative(ka.eigsh, A, vectors, k=1, which="SA")
+
+
+def not_converged():
+    derivative(ka.eigsh, S, vectors, k=2, adjoint=ka.Adjoint(method="minres", maxiter=2))
+
+
+def not_converged_warned():
+    options = ka.Adjoint(method="minres", maxiter=2, on_failure="warn")
+    derivative(ka.eigsh, S, vectors, k=2, adjoint=options)
+
+
+def defective():
+    derivative(ka.eigs, jordan(0.0), lambda w, X: np.real(np.sum(w * onp.array([1.0, 0.5]))), k=2, which="LR")
+
+
+def nearly_defective():
+    derivative(ka.eigs, jordan(1e-12), lambda w, X: np.real(np.sum(w * onp.array([1.0, 0.5]))), k=2, which="LR")
+
+
+def reads_phase():
+    derivative(ka.eigsh, H, lambda w, X: np.sum(PROFILE[:, None] * np.real(X)), k=2)
+
+
+def reads_phase_refused():
+    derivative(
+        ka.eigsh, H, lambda w, X: np.sum(PROFILE[:, None] * np.real(X)), k=2, adjoint=ka.Adjoint(on_gauge="raise")
+    )
+
+
+DOUBLE = symmetric(onp.r_[0.5, 0.5, onp.linspace(1, 3, N - 2)])
+
+
+def reads_basis():
+    derivative(ka.eigsh, DOUBLE, vectors, k=2, which="SA")
+
+
+def unequal_weights():
+    derivative(ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], k=2, which="SA")
+
+
+def not_finite():
+    f = grad(lambda p: ka.eigsh(ka.LinearOperator((N, N), lambda v: p * v + onp.nan, dtype=float), k=2, v0=V0)[0][0])
+    f(1.0)
+
+
+def loss_not_finite():
+    with onp.errstate(all="ignore"):
+        derivative(ka.eigsh, S, lambda w, X: np.sum(X[:, 0] ** 4) / (w[0] - w[0]), k=2)
+
+
+W, X = onp.linalg.eigh(S)
+
+
+def not_eigenpairs():
+    ka.attach_eigenpairs(S, W[:2] + onp.array([0.0, 0.5]), X[:, :2], hermitian=True)
+
+
+def not_the_eigenvalue():
+    A = onp.diag(onp.r_[1e-3, 1e6 * onp.arange(1.0, N)])
+    ka.attach_eigenpairs(A, onp.array([2e-3]), EYE[:, :1], hermitian=True)
+
+
+def dependent_vectors():
+    ka.attach_eigenpairs(EYE, onp.ones(2), EYE[:, [0, 0]], hermitian=True)
+
+
+def not_normalised():
+    ka.attach_eigenpairs(S, W[:2], 3 * X[:, :2], hermitian=True)
+
+
+INDEFINITE = onp.diag(onp.r_[-1.0, onp.ones(N - 1)])
+
+
+def not_positive_definite_eigsh():
+    derivative(ka.eigsh, S, vectors, k=2, M=INDEFINITE)
+
+
+def not_positive_definite_eigs():
+    derivative(ka.eigs, S, vectors, k=2, M=INDEFINITE)
+
+
+def needs_OPinv():
+    M = closure(INDEFINITE)
+    grad(lambda p: np.real(ka.eigs(closure(G + p * EYE), k=2, M=M, sigma=0.1, v0=V0)[0][0]))(0.0)
+
+
+def infinite_eigenvalue():
+    """M of rank 3 and not symmetric; the smallest θ of (A − σM)⁻¹M are zero."""
+    M = onp.diag(onp.r_[1.0, 1.0, onp.zeros(N - 2)]) + onp.eye(N, k=1) * onp.r_[1.0, onp.zeros(N - 1)][:, None]
+    ka.eigs(G, k=3, M=M, sigma=0.1, which="SM", v0=V0, ncv=N)
+
+
+def operator_not_hermitian():
+    """Of the vector alone it cannot be seen: A x = x holds exactly."""
+    A = onp.diag(onp.arange(1.0, N + 1)) + 0.3 * onp.triu(onp.ones((N, N)), 1)
+    grad(lambda p: ka.attach_eigenpairs(A + p * S, onp.ones(1), EYE[:, :1], hermitian=True)[0][0])(0.0)
+
+
+def operator_adjoint_wrong():
+    f = grad(lambda p: np.real(ka.eigs(closure(G + p * EYE, rmatvec=lambda v: np.dot(G, v)), k=2, v0=V0)[0][0]))
+    f(0.0)
+
+
+def boxes_in_scipy():
+    def f(p):
+        A = spla.LinearOperator((N, N), lambda v: np.dot(S + p * EYE, v), dtype=float)
+        return ka.eigsh(A, k=2, v0=V0)[0][0]
+
+    grad(f)(0.0)
+
+
+B = onp.diag(onp.arange(1.0, N + 1)) + 0.1 * G
+
+
+def linear_not_converged():
+    ka.solve(closure(B, rmatvec=lambda v: np.dot(B.T, v)), V0, solver="bicgstab", rtol=1e-15)
+    ka.solve(closure(onp.diag(onp.r_[0.0, onp.ones(N - 1)])), V0, solver="gmres")
+
+
+def singular_pivot():
+    ka.solve(onp.diag(onp.r_[0.0, onp.ones(N - 1)]), V0, solver="direct")
+
+
+def singular_refinement():
+    ka.solve(Q @ onp.diag(onp.r_[1e-17, onp.ones(N - 1)]) @ G, V0, solver="direct")
+
+
+def needs_hermitian():
+    ka.solve(closure(B), V0, solver="cg")
+
+
+def indefinite_preconditioner():
+    ka.solve(closure(onp.diag(onp.arange(1.0, N + 1))), V0, solver="minres", preconditioner=lambda V: -V)
+
+
+def method_minres():
+    derivative(ka.eigs, G, vectors, k=2, adjoint=ka.Adjoint(method="minres"))
+
+
+def method_direct():
+    f = grad(lambda p: vectors(*ka.eigsh(closure(S + p * EYE), k=2, v0=V0, adjoint=ka.Adjoint(method="direct"))))
+    f(0.0)
+
+
+def method_shared():
+    derivative(ka.eigsh, S, vectors, k=2, adjoint=ka.Adjoint(method="shared"))
+
+
+def preconditioner_shape():
+    options = ka.Adjoint(method="gmres", preconditioner=lambda V: V[:3])
+    derivative(ka.eigsh, S, vectors, k=2, adjoint=options)
+
+
+def preconditioner_indefinite():
+    options = ka.Adjoint(method="minres", preconditioner=lambda V: -V)
+    derivative(ka.eigsh, S, vectors, k=2, adjoint=options)
+
+
+def imaginary_parts():
+    ka.attach_eigenpairs(S, W[:2] + 0.5j, X[:, :2], hermitian=True)
+
+
+def adds_shapes():
+    closure(S) + ka.LinearOperator((N, 3), lambda v: v, dtype=float)
+
+
+def multiplies_shapes():
+    closure(S) @ ka.LinearOperator((3, N), lambda v: v, dtype=float)
+
+
+def no_phase():
+    ka.canonical_phase(onp.zeros((3, 1)))
+
+
+# What is raised or warned, and what the text must hold, in this order. Where a class is a warning
+# the gradient is returned all the same.
+TEXTS = {
+    cut_cluster: (ka.AdjointNoConvergence, r"0 \(w = 0\.5\): NUMBER.*\(a\) k cuts a cluster: increase k.*\(b\).*\(c\)"),
+    not_converged: (
+        ka.AdjointNoConvergence,
+        r"adjoint systems of 1 of 2 eigenpairs did not converge.*\{0: NUMBER\} with 1\.0e-10 requested, after 2 "
+        r"iterations of minres.*\(a\).*increase k.*\(b\).*sigma.*\(c\).*preconditioner.*maxiter.*\(d\) rtol",
+    ),
+    not_converged_warned: (RuntimeWarning, r"did not converge.*\{0: NUMBER\}.*\(a\).*\(d\)"),
+    defective: (
+        ka.DefectiveEigenvalueError,
+        r"eigenvalue 2\S* \(number \d\) is defective.*condition number is NUMBER.*\(a\).*Jordan block.*mean.*\(b\)",
+    ),
+    nearly_defective: (
+        ka.DegeneracyWarning,
+        r"nearly defective; condition numbers \{0: NUMBER.*κ²ε, here NUMBER.*\(a\).*mean.*\(b\).*on_gauge='ignore'",
+    ),
+    reads_phase: (
+        ka.GaugeWarning,
+        r"phase of eigenvectors.*\{0: NUMBER, 1: NUMBER\}.*\(a\).*\|x\|².*\(b\).*canonical_phase.*on_gauge='ignore'",
+    ),
+    reads_phase_refused: (ValueError, r"phase of eigenvectors.*\{0: NUMBER, 1: NUMBER\}.*\(a\).*\(b\)"),
+    reads_basis: (
+        ka.GaugeWarning,
+        r"basis chosen inside a degenerate eigenspace: pairs \[\(0, 1\)\], gap NUMBER.*NUMBER relative.*\(a\)"
+        r".*projector.*\(b\).*increase k.*\(c\).*on_gauge='ignore'",
+    ),
+    unequal_weights: (
+        ka.DegeneracyWarning,
+        r"coincide differently: numbers \[0, 1\] at 0\.5\..*generalised gradient is returned.*\(a\).*mean.*\(b\)"
+        r".*move the parameters.*on_gauge='ignore'",
+    ),
+    not_finite: (ValueError, r"matvec returned NaN or infinity.*\(a\) the parameters.*\(b\) a division by zero"),
+    loss_not_finite: (ValueError, r"NaN or infinity: the loss, or its derivative .* is not finite here"),
+    not_eigenpairs: (
+        ValueError,
+        r"residuals .* relative to NUMBER.*\{1: NUMBER\} exceed 1\.5e-08.*\(a\) they belong to other parameters.*\(b\)"
+        r".*rtol=.*\(c\).*not Hermitian.*\(d\)",
+    ),
+    not_the_eigenvalue: (ValueError, r"eigenvalue 0\.002 \(number 0\).*NUMBER away.*\(a\).*orders.*\(b\).*\(c\)"),
+    dependent_vectors: (ValueError, r"linearly dependent: singular values.*NUMBER.*\(a\).*another v0.*\(b\)"),
+    not_normalised: (ValueError, r"XᴴX deviates from one by 8\.0e\+00. Scale the columns, or name .*normalization="),
+    not_positive_definite_eigsh: (ValueError, r"diagonal holds -1\.0e\+00.*What to try: with sigma.*buckling.*eigs\("),
+    not_positive_definite_eigs: (ValueError, r"diagonal holds -1\.0e\+00.*What to try: give sigma.*M⁻¹A"),
+    needs_OPinv: (ValueError, r"M is not Hermitian positive definite and the matrices are not explicit: pass OPinv"),
+    infinite_eigenvalue: (ValueError, r"an eigenvalue is infinite: M is singular"),
+    operator_not_hermitian: (ValueError, r"A is not Hermitian.*NUMBER of.*\(a\).*check_operator.*\(b\).*use eigs"),
+    operator_adjoint_wrong: (ValueError, r"adjoint of A is wrong.*NUMBER of.*\(a\) rmatvec.*leave it.*\(b\).*\(c\)"),
+    boxes_in_scipy: (TypeError, r"traced value.*\(a\).*krylov_adj.LinearOperator.*\(b\).*krylov_adj.aslinearoperator"),
+    linear_not_converged: (
+        ka.LinearNoConvergence,
+        r"did not solve A x = b for 1 of 1 right-hand sides.*\{0: NUMBER\} with NUMBER requested, after \d+ iterations"
+        r".*\(a\) A is singular.*\(b\).*\(c\).*preconditioner=.*\(d\).*rtol=",
+    ),
+    singular_pivot: (onp.linalg.LinAlgError, r"zero pivot.*\(a\).*boundary condition.*\(b\).*bifurcation"),
+    singular_refinement: (onp.linalg.LinAlgError, r"changes the solution of a system by NUMBER of its.*\(a\).*\(b\)"),
+    needs_hermitian: (ValueError, r"solver='cg' needs a Hermitian A.*NUMBER of its terms.*\(a\).*gmres.*\(b\).*\(c\)"),
+    indefinite_preconditioner: (ValueError, r"solver='minres' needs a positive.*-NUMBER for.*\(a\).*\(b\).*gmres"),
+    method_minres: (ValueError, r"method='minres'.*Hermitian problems; use 'gmres' or 'auto'"),
+    method_direct: (ValueError, r"method='direct'.*explicit \(dense or sparse\) A and M; use 'auto'"),
+    method_shared: (ValueError, r"method='shared'.*needs an inverse: pass sigma"),
+    preconditioner_shape: (ValueError, r"preconditioner returned shape \(3, 1\) for a block of shape \(20, 1\)"),
+    preconditioner_indefinite: (ValueError, r"MINRES is not positive definite: vᴴPv = -NUMBER.*method='gmres'"),
+    imaginary_parts: (ValueError, r"hermitian=True, but eigenvalues have imaginary parts up to 5\.0e-01"),
+    adds_shapes: (ValueError, r"cannot add operators of shapes \(20, 20\) and \(20, 3\)"),
+    multiplies_shapes: (ValueError, r"cannot multiply operators of shapes \(20, 20\) and \(3, 20\)"),
+    no_phase: (ValueError, r"entries \[0\] of columns \[0\] are zero and have no phase"),
+}  # fmt: skip
+
+# The functions of reports.py whose texts the cases above read, where the names differ.
+READ_BY = {
+    "not_positive_definite": "not_positive_definite_eigsh",
+    "singular": "singular_pivot",
+}
+
+
+@pytest.mark.parametrize("case", TEXTS, ids=lambda case: case.__name__)
+def test_the_text(case):
+    category, pattern = TEXTS[case]
+    pattern = re.compile(pattern.replace("NUMBER", NUMBER), re.DOTALL)
+    if issubclass(category, Warning):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            case()
+        assert [entry.category for entry in caught] == [category]  # once
+        message = str(caught[0].message)
+    else:
+        with pytest.raises(category) as raised:
+            case()
+        message = str(raised.value)
+    assert pattern.search(message), message
+
+
+def test_every_text_of_reports_is_read():
+    texts = [
+        name
+        for name, function in vars(reports).items()
+        if inspect.isfunction(function) and function.__module__ == reports.__name__ and name[0] != "_"
+    ]
+    assert len(texts) > 15
+    cases = {case.__name__ for case in TEXTS}
+    assert [name for name in texts if READ_BY.get(name, name) not in cases] == []
+
+
+@pytest.mark.parametrize("case", TEXTS, ids=lambda case: case.__name__)
+def test_causes_come_in_order_and_sentences_end(case):
+    """(a), (b), … without gaps; a final stop; no doubled blanks or unfilled braces."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            case()
+            message = str(caught[0].message)
+        except Exception as error:
+            message = str(error)
+    causes = re.findall(r"\(([a-e])\)", message)
+    assert causes == list("abcde")[: len(causes)]
+    assert len(causes) != 1
+    assert "  " not in message
+    assert "None" not in message
+    if causes:
+        assert message.endswith(".")
+
+
+# ---- the exceptions' attributes, the reports, the log ---------------------------------------------
+
+
+def test_the_tangent_is_named_as_such():
+    options = ka.Adjoint(method="minres", maxiter=2)
+    f = make_jvp(lambda p: vectors(*ka.eigsh(S + p * DOUBLE, k=2, v0=V0, adjoint=options)))
+    with pytest.raises(ka.AdjointNoConvergence, match="The tangent systems of 2 of 2"):
+        f(0.0)(1.0)
+
+
+def test_the_exception_carries_the_report():
+    for case in (not_converged, cut_cluster):
+        with pytest.raises(ka.AdjointNoConvergence) as caught:
+            case()
+        report = caught.value.report
+        assert isinstance(report, ka.Report)
+        assert report.stage == "adjoint"
+        assert not report.converged
+        assert report.failed.tolist() == [0]
+        assert report.applications > 0
+    with pytest.raises(ka.LinearNoConvergence) as caught:
+        linear_not_converged()
+    assert not caught.value.report.converged
+
+
+def test_exceptions_are_what_one_would_catch():
+    assert issubclass(ka.AdjointNoConvergence, RuntimeError)
+    assert issubclass(ka.DefectiveEigenvalueError, ArithmeticError)
+    assert issubclass(ka.GaugeWarning, UserWarning)
+    assert issubclass(ka.DegeneracyWarning, UserWarning)
+    assert ka.EigenNoConvergence is spla.ArpackNoConvergence
+
+
+@pytest.mark.parametrize(
+    ("solver", "arguments", "method"),
+    [(ka.eigsh, {}, "minres"), (ka.eigs, {}, "gmres"), (ka.eigsh, {"sigma": 0.1}, "shared"), (ka.eigs, {}, "dense")],
+)
+def test_reports_read_as_sentences(solver, arguments, method, caplog):
+    """By callback, by print and in the log, the same; forward and adjoint, one sentence each."""
+    received = []
+    options = ka.Adjoint(method=method, callback=received.append)
+    with caplog.at_level(logging.INFO, logger="krylov_adj"):
+        derivative(solver, S, vectors, k=2, adjoint=options, **arguments)
+    assert [report.stage for report in received] == ["forward", "adjoint"]
+    assert [record.getMessage() for record in caplog.records] == [str(report) for report in received]
+    forward, adjoint = received
+    assert "ARPACK" in str(forward)
+    assert re.search(
+        rf"adjoint solve by {method} converged: 2 systems, largest relative residual {NUMBER}", str(adjoint)
+    )
+    assert f"{adjoint.iterations} iterations" in str(adjoint)
+    assert f"{adjoint.applications} applications" in str(adjoint)
+    assert all(str(report).endswith(".") and "\n" not in str(report) for report in received)
+
+
+def test_a_report_of_a_failure_says_so():
+    with pytest.raises(ka.AdjointNoConvergence) as caught:
+        not_converged()
+    assert "did NOT converge" in str(caught.value.report)
+
+
+def test_reports_hold_condition_numbers_and_gauge():
+    received = []
+    options = ka.Adjoint(callback=received.append, on_gauge="ignore")
+    derivative(ka.eigs, jordan(1e-6), lambda w, X: np.real(np.sum(w)), k=2, which="LR", adjoint=options)
+    conditions = received[-1].conditions
+    assert conditions.shape == (2,)
+    assert onp.all((conditions > 100) & (conditions < 2000))  # 1 / (2 √ε), and what U adds
+    derivative(ka.eigsh, H, lambda w, X: np.sum(PROFILE * np.real(X[:, 0])), k=2, adjoint=options)
+    assert received[-1].gauge[0] > 1e-3
+    assert received[-1].gauge[1] == 0
+
+
+def test_silence():
+    """on_gauge="ignore" is silent, and nothing is printed or logged above INFO."""
+    options = ka.Adjoint(on_gauge="ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        derivative(ka.eigsh, DOUBLE, vectors, k=2, which="SA", adjoint=options)
+        derivative(ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], k=2, which="SA", adjoint=options)
+        derivative(ka.eigsh, H, lambda w, X: np.sum(PROFILE[:, None] * np.real(X)), k=2, adjoint=options)
+
+
+@pytest.mark.parametrize(
+    "case", [not_converged, cut_cluster, defective, not_eigenpairs, reads_basis, linear_not_converged]
+)
+def test_nothing_is_printed(case, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with contextlib.suppress(Exception):
+            case()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == ""
+
+
+def test_sparse_forms_say_the_same():
+    A = sp.csr_array(onp.where(onp.abs(DOUBLE) > 0, DOUBLE, 0))
+    with pytest.raises(ka.AdjointNoConvergence, match="increase k"):
+        grad(lambda p: vectors(*ka.eigsh(ka.aslinearoperator(A) + ka.aslinearoperator(S) * p, k=1, which="SA", v0=V0)))(
+            0.0
+        )
