@@ -21,8 +21,9 @@ from functools import partial
 import autograd.numpy as anp
 import models
 import numpy as np
+import scipy.sparse as sp
 import scipy.sparse.linalg as spla
-from autograd import grad, make_jvp, make_vjp
+from autograd import grad, jacobian, make_jvp, make_vjp
 
 import krylov_adj as ka
 
@@ -91,6 +92,31 @@ def row(name: str, A, M, k: int, hermitian: bool, sigma: float | None = None, **
     print(f"{name:44s} {n:7d} {k:3d} {adjoint.method:>7s}  " + "  ".join(printed), flush=True)
 
 
+def jacobian_of_eigenvalues(n: int, k: int) -> None:
+    """k rows, but two goes at the systems: the first row's, and all others' together."""
+    A, reports = models.advection_diffusion(n, 20), []
+    D = ka.aslinearoperator(sp.diags_array(np.linspace(0, 100, n * n)).tocsr())
+
+    def levels(p):
+        options = ka.Adjoint(rtol=RTOL, callback=reports.append)
+        operator = ka.aslinearoperator(A) + D * p[0]
+        return anp.real(ka.eigs(operator, k=k, sigma=0.0, v0=np.ones(n * n), adjoint=options)[0])
+
+    J = jacobian(levels)(np.zeros(1))[:, 0]
+    solves = [report.solves for report in reports if report.stage == "adjoint"]
+    alone, h = [], 1e-3
+    for i in range(k):
+        reports.clear()
+        grad(lambda p, i=i: levels(p)[i])(np.zeros(1))
+        alone.append(reports[-1].solves)
+    difference = (levels(np.array([h])) - levels(np.array([-h]))) / (2 * h)
+    assert np.linalg.norm(J - difference) < 1e-6 * np.linalg.norm(J)
+    print(
+        f"\nJacobian of {k} eigenvalues, advection-diffusion Pe 20, sigma, n = {n * n}: {' + '.join(map(str, solves))} "
+        f"adjoint solves, one row after the other in calls of their own {' + '.join(map(str, alone))}"
+    )
+
+
 def example(n: int) -> None:
     """Eigenvalue loss of a matrix-free Schrödinger operator against plain SciPy."""
     V0, h = models.potential(n), 1 / (n + 1)
@@ -148,6 +174,7 @@ def main() -> None:
         row("random pencil, not Hermitian, sigma", *models.random_pencil(n), 5, False, 0.7)
     for n in (30,) if small else (60, 100):
         row("Schrödinger, no inverse", models.schroedinger(n), None, 6, True, which="SA", maxiter=10**5)
+    jacobian_of_eigenvalues(30 if small else 60, 6)
     example(30 if small else 200)
 
 

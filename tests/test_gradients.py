@@ -153,10 +153,11 @@ def test_every_method_agrees_with_the_dense_formula(name, dtype, method):
     assert relative(g, case.reference(weights)) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("name", "dtype"), DOUBLE)
-def test_forward_mode_is_the_adjoint_of_reverse_mode(name, dtype):
+def test_forward_mode_is_the_adjoint_of_reverse_mode(name, dtype, form):
     case = Case(name, dtype)
-    f = case.loss("closure", case.weights())
+    f = case.loss(form, case.weights())
     onp.testing.assert_allclose(make_jvp(f)(case.p)(case.dp)[1], grad(f)(case.p) @ case.dp, rtol=1e-9)
 
 
