@@ -43,3 +43,25 @@ def test_quantum_well(tmp_path: Path) -> None:
     picture = (tmp_path / "well.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 10_000
+
+
+def test_hear_the_string(tmp_path: Path) -> None:
+    printed = run("hear_the_string.py", tmp_path, "--points", "250", "--output", "string.png")
+    assert found(r"gradient: .* relative error NUMBER", printed) < 1e-6
+    assert found(r"Hessian: .* relative error NUMBER", printed) < 1e-6
+    rows = [line.split() for line in printed.splitlines() if re.match(r" +\d+  \d", line)]
+    assert found("NUMBER Newton steps", printed) == len(rows) - 1 < 10
+    assert float(rows[-1][3]) < 1e-10 * float(rows[0][3])  # gradient
+    assert float(rows[-1][1]) < 1e-16 * float(rows[0][1])  # loss
+    assert found("NUMBER linear systems per tone and product", printed) <= 3
+    assert found("Density off by at most NUMBER,", printed) < 0.1
+    assert (tmp_path / "string.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_damped_structure(tmp_path: Path) -> None:
+    printed = run("damped_structure.py", tmp_path, "--points", "40", "--steps", "3", "--output", "tower.png")
+    assert found(r"differences \S+ ± \S+ relative error NUMBER", printed) < 1e-6
+    assert found("NUMBER steps", printed) <= 3
+    assert found("Total damping NUMBER, then", printed) == found(r"then (\S+)\.\n", printed)
+    assert found("to NUMBER, with", printed) > 1.5 * found("The smallest went from NUMBER", printed)
+    assert (tmp_path / "tower.png").read_bytes().startswith(b"\x89PNG")
