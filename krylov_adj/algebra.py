@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from .bindings._trace import strip, without_boxes
+from .bindings._trace import refuse_boxes, strip, without_boxes
 from .bindings.autograd import xp
 from .operators import LinearOperator
 
@@ -56,6 +56,12 @@ class _Composite(LinearOperator):
 
     def applies_blocks(self) -> bool:
         return all(operand.applies_blocks() for operand in self._operands)
+
+
+# autograd 1.9 lets the operator answer for ``t * op`` with a traced t; before that it tries to trace the result.
+refuse_boxes(
+    _Composite, "a traced number on the left of an operator needs autograd 1.9 or newer: write op * t, not t * op"
+)
 
 
 def operator_sum(a: LinearOperator, b: LinearOperator) -> LinearOperator:

@@ -251,7 +251,7 @@ def check_gradient(
     derivative = float(along(g))
     if not np.all(np.isfinite(g)):
         raise ValueError("the gradient holds NaN or infinity")
-    size = float(np.linalg.norm(x)) or 1.0
+    size = float(np.linalg.norm(x)) or max(1.0, x.size**0.5)
     eps = float(np.finfo(x.dtype).eps)
     h = eps**0.2 * 0.1 * size if step is None else step
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from autograd.core import JVPNode, VJPNode, backward_pass
-from autograd.tracer import getval, isbox, new_box, trace_stack
+from autograd.tracer import Box, getval, isbox, new_box, trace_stack
 
 #: The level of a value that is not traced.
 UNTRACED = -1
@@ -24,6 +24,15 @@ UNTRACED = -1
 
 def is_box(x: Any) -> bool:
     return bool(isbox(x))
+
+
+def refuse_boxes(kind: type, message: str) -> None:
+    """Make autograd raise TypeError(message) where it would put an object of this type into a Box."""
+
+    def refuse(value: Any, trace: Any, node: Any) -> None:
+        raise TypeError(message)
+
+    Box.type_mappings[kind] = refuse
 
 
 def strip(x: Any) -> Any:

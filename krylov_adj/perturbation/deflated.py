@@ -308,7 +308,7 @@ def _direct(
     for m, i in enumerate(columns):
         R = A - systems.w[i] * B
         R = R.conj().T if side == "adjoint" else R
-        bordered = sp.block_array([[R, sp.csc_array(Q_out)], [sp.csc_array(Q_in.conj().T), None]], format="csc")
+        bordered = sp.bmat([[R, sp.csc_array(Q_out)], [sp.csc_array(Q_in.conj().T), None]], format="csc")
         try:
             lu = spla.splu(bordered.astype(U.dtype))
         except RuntimeError:
