@@ -139,8 +139,8 @@ def forms(p):
         "bound method": operator(Model(p).apply),
         "partial": operator(functools.partial(apply_with, p, table)),
         "dense": A0 + np.sin(p[0]) * A1 + p[1] ** 2 * A2,
-        "algebra": wrap(A0) + wrap(A1) * np.sin(p[0]) + (p[1] * wrap(A2)) * p[1],
-        "product": wrap(A0) + np.sin(p[0]) * wrap(A1) + (p[1] ** 2 * wrap(A2)) @ wrap(onp.eye(N)),
+        "algebra": wrap(A0) + wrap(A1) * np.sin(p[0]) + (wrap(A2) * p[1]) * p[1],
+        "product": wrap(A0) + wrap(A1) * np.sin(p[0]) + (wrap(A2) * p[1] ** 2) @ wrap(onp.eye(N)),
     }
 
 

@@ -1,5 +1,7 @@
 """Without traced operators our functions are SciPy's, to the bit; with them they give SciPy's values."""
 
+import inspect
+
 import autograd.numpy as np
 import autograd.tracer
 import numpy as onp
@@ -92,7 +94,8 @@ def cases(solver, dtype):
         yield {"sigma": 5.2, "mode": "cayley"}
         yield {"sigma": 5.2, "mode": "buckling"}
     yield {"ncv": 25, "maxiter": 300, "tol": 1e-3, "k": 2}
-    if solver == "eigs" or real:  # SciPy's complex eigsh ignores rng, ours does not
+    # SciPy's complex eigsh ignores rng, ours does not; before 1.17 SciPy has none.
+    if "rng" in inspect.signature(spla.eigs).parameters and (solver == "eigs" or real):
         yield {"rng": 7, "v0": None}
 
 
@@ -190,7 +193,11 @@ def test_the_dense_fallback(solver, dtype, tracing):
             with pytest.warns(RuntimeWarning, match="k >= N") as caught:
                 derivative = grad(f)(0.0) if tracing else f(0.0)
             assert [str(w.message) for w in caught] == [str(w.message) for w in theirs]
-            identical(results[0], expected)
+            if tracing:  # and made orthonormal to the last bit
+                for ours, reference in zip(results[0], expected, strict=True):
+                    onp.testing.assert_allclose(ours, reference, rtol=1e-9, atol=1e-12)
+            else:
+                identical(results[0], expected)
             if tracing:  # dw = x^H x / x^H M x with the left vector: by differences
                 h = 1e-5
                 shifted = [scipy_nearest(A + s * h * onp.eye(N), mass, expected[0][0]) for s in (1, -1)]

@@ -55,7 +55,7 @@ def quadratic(p, parts, form):
             return lam**2 * M + lam * C + K
         if form == "algebra":
             M_, C_, K_ = (ka.aslinearoperator(term) for term in (M, C, K))
-            return lam**2 * M_ + lam * C_ + K_
+            return M_ * lam**2 + C_ * lam + K_
         return ka.LinearOperator(
             (N, N), lambda v: lam**2 * np.dot(M, v) + lam * np.dot(C, v) + np.dot(K, v), dtype=complex
         )
@@ -91,30 +91,30 @@ def test_quadratic_problem_to_second_order(form, complex_):
 def test_damped_structure_with_2000_unknowns():
     """A chain of masses, springs and dampers: λ² M + λ C(c) + K(k), sparse, several pairs at once."""
     n, k = 2000, 3
-    D = sp.diags_array([onp.ones(n), -onp.ones(n - 1)], offsets=[0, -1], format="csr")
+    D = sp.diags([onp.ones(n), -onp.ones(n - 1)], [0, -1], format="csr")
     rng = onp.random.default_rng(3)
-    stiffness = sp.diags_array(rng.uniform(0.5, 1.5, n))
+    stiffness = sp.diags(rng.uniform(0.5, 1.5, n))
     K = (D.T @ stiffness @ D).tocsr()
-    K_left = (D.T @ sp.diags_array(onp.where(onp.arange(n) < n // 3, 1.0, 0.0)) @ D).tocsr()
-    C = (D.T @ sp.diags_array(rng.uniform(0, 0.2, n)) @ D + 1e-3 * sp.eye_array(n)).tocsr()
+    K_left = (D.T @ sp.diags(onp.where(onp.arange(n) < n // 3, 1.0, 0.0)) @ D).tocsr()
+    C = (D.T @ sp.diags(rng.uniform(0, 0.2, n)) @ D + 1e-3 * sp.identity(n)).tocsr()
     profile = onp.linspace(0, 1, n)
 
     def solve(p):
-        A = sp.block_array([[None, sp.eye_array(n)], [-(K + p[0] * K_left), -p[1] * C]], format="csc")
+        A = sp.bmat([[None, sp.identity(n)], [-(K + p[0] * K_left), -p[1] * C]], format="csc")
         w, V = sp.linalg.eigs(A, k=2 * k, sigma=0.0, v0=onp.ones(2 * n), tol=0)
         up = onp.argsort(onp.where(w.imag > 0, abs(w), onp.inf))[:k]
         X = V[:n, up]
         return w[up], X / onp.linalg.norm(X, axis=0)
 
     wrapped = [ka.aslinearoperator(S) for S in (K, K_left, C)]
-    identity = ka.aslinearoperator(sp.eye_array(n, format="csr"))
+    identity = ka.aslinearoperator(sp.identity(n, format="csr"))
 
     def functional(w, X):
         return np.sum(np.real(w)) * 1e4 + np.sum(np.imag(w)) * 100 + np.sum(profile[:, None] * np.abs(X) ** 2)
 
     def f(p):
         def T(lam):
-            return lam**2 * identity + lam * p[1] * wrapped[2] + wrapped[0] + wrapped[1] * p[0]
+            return identity * lam**2 + wrapped[2] * (lam * p[1]) + wrapped[0] + wrapped[1] * p[0]
 
         return functional(*ka.attach_nonlinear(T, *solve(value(p))))
 
@@ -128,7 +128,7 @@ def test_damped_structure_with_2000_unknowns():
 def test_dispersive_material():
     """A x = λ² ε(λ) x with ε(λ) = 1 + s/(λ₀² − λ²) in a part of the domain: rational in λ, real throughout."""
     n = 60
-    A = sp.diags_array([2.0 * onp.ones(n), -onp.ones(n - 1), -onp.ones(n - 1)], offsets=[0, 1, -1]).tocsr() * 25.0
+    A = sp.diags([2.0 * onp.ones(n), -onp.ones(n - 1), -onp.ones(n - 1)], [0, 1, -1]).tocsr() * 25.0
     inside = onp.where(onp.abs(onp.linspace(-1, 1, n)) < 0.4, 1.0, 0.0)
     profile = onp.linspace(0, 1, n) ** 2
 

@@ -4,7 +4,9 @@ Every expression of operators stands next to its dense counterpart; values, dtyp
 derivatives of both are compared. The counterpart's derivatives come from autograd alone.
 """
 
+import inspect
 import re
+from importlib.metadata import version
 
 import autograd.numpy as np
 import numpy as onp
@@ -63,6 +65,14 @@ FORMS = {
 }
 
 #: name: (operators a, b and scalar t -> operator, matrices A, B and t -> matrix)
+# autograd lets an operator answer for a traced number on its left since 1.9.
+ON_THE_LEFT = tuple(map(int, version("autograd").split(".")[:2])) >= (1, 9)
+
+
+def left(t, a):
+    return t * a if ON_THE_LEFT or not isbox(t) else a * t
+
+
 ALGEBRA = {
     "a + b": (lambda a, b, t: a + b, lambda A, B, t: A + B),
     "a - b": (lambda a, b, t: a - b, lambda A, B, t: A - B),
@@ -70,7 +80,7 @@ ALGEBRA = {
     "a @ b": (lambda a, b, t: a @ b, lambda A, B, t: np.dot(A, B)),
     "a * b": (lambda a, b, t: a * b, lambda A, B, t: np.dot(A, B)),
     "a * t": (lambda a, b, t: a * t, lambda A, B, t: A * t),
-    "t * a": (lambda a, b, t: t * a, lambda A, B, t: A * t),
+    "t * a": (lambda a, b, t: left(t, a), lambda A, B, t: A * t),
     "a / t": (lambda a, b, t: a / t, lambda A, B, t: A / t),
     "a ** 0": (lambda a, b, t: a**0, lambda A, B, t: onp.eye(N, dtype=A.dtype)),
     "a ** 3": (lambda a, b, t: a**3, lambda A, B, t: np.dot(A, np.dot(A, A))),
@@ -78,7 +88,7 @@ ALGEBRA = {
     "a.H": (lambda a, b, t: a.H, lambda A, B, t: np.conj(A).T),
     "a.T.H": (lambda a, b, t: a.T.H, lambda A, B, t: np.conj(A)),
     "all": (
-        lambda a, b, t: (t * a + b.H) @ a.T - b / t,
+        lambda a, b, t: (left(t, a) + b.H) @ a.T - b / t,
         lambda A, B, t: np.dot(A * t + np.conj(B).T, A.T) - B / t,
     ),
 }
@@ -211,12 +221,14 @@ def test_arrays_on_either_side():
     same(B @ op, B @ A)
 
 
+@pytest.mark.filterwarnings("ignore:.*called without specifying `atol`:DeprecationWarning")  # before SciPy 1.12
 def test_scipy_takes_our_operators():
     S, b = random(0, (N, N)), random(1, N)
     S = S @ S.T + N * onp.eye(N)
     op = closure(S)
     for solve in (spla.gmres, spla.cg, spla.bicg, spla.minres):
-        x, info = solve(op, b, rtol=1e-12)
+        tolerance = "rtol" if "rtol" in inspect.signature(solve).parameters else "tol"  # before SciPy 1.12
+        x, info = solve(op, b, **{tolerance: 1e-12})
         assert info == 0
         onp.testing.assert_allclose(x, onp.linalg.solve(S, b), rtol=1e-9)
     onp.testing.assert_allclose(spla.lsqr(op, b, atol=1e-14, btol=1e-14)[0], onp.linalg.solve(S, b), rtol=1e-9)
@@ -410,3 +422,16 @@ def test_explicit_of_sparse_and_dense_together_is_an_array():
     ):
         assert not isinstance(op.explicit(), onp.matrix)
         same(onp.asarray(op.explicit()) @ B[0], op @ B[0])
+
+
+def test_a_traced_number_on_the_left_is_right_or_an_error_that_says_what_to_write():
+    op, x = ka.aslinearoperator(random(0, (N, N))), random(1, N)
+
+    def f(t):
+        return np.sum((t * op) @ x)
+
+    if ON_THE_LEFT:
+        onp.testing.assert_allclose(grad(f)(0.7), onp.sum(random(0, (N, N)) @ x), rtol=1e-12)
+    else:
+        with pytest.raises(TypeError, match=r"write op \* t, not t \* op"):
+            grad(f)(0.7)
