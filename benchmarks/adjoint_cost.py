@@ -153,7 +153,8 @@ def example(n: int) -> None:
     t_plain, t_gradient = median_times([plain, partial(grad(energy), V0)], repeat=9)
     print(
         f"\nEigenvalue loss, matrix-free quantum well, n = {n * n}, k = 4: value and gradient over SciPy's eigsh "
-        f"without autograd: time {t_gradient / t_plain:.2f}, applications {counts[1]}/{counts[0]} = {counts[1] / counts[0]:.3f}"
+        f"without autograd: time {t_gradient / t_plain:.2f}, applications {counts[1]}/{counts[0]} = "
+        f"{counts[1] / counts[0]:.3f}"
     )
 
 
