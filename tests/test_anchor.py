@@ -9,7 +9,16 @@ import functools
 import autograd.numpy as np
 import numpy as onp
 import pytest
-from autograd import elementwise_grad, grad, hessian, jacobian, make_ggnvp, make_jvp, make_vjp
+from autograd import (
+    elementwise_grad,
+    grad,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    make_ggnvp,
+    make_jvp,
+    make_vjp,
+)
 from autograd.differential_operators import make_jvp_reversemode
 from autograd.tracer import isbox
 
@@ -188,6 +197,7 @@ def test_forward_over_reverse_and_reverse_over_forward(loss):
     d = onp.array([0.7, -1.1])
     expected = hessian(f)(P) @ d
     onp.testing.assert_allclose(make_jvp(grad(f))(P)(d)[1], expected, rtol=1e-9, atol=1e-10)
+    onp.testing.assert_allclose(hessian_vector_product(f)(P, d), expected, rtol=1e-9, atol=1e-10)
     onp.testing.assert_allclose(grad(lambda p: make_jvp(f)(p)(d)[1])(P), expected, rtol=1e-9, atol=1e-10)
 
 
