@@ -285,11 +285,18 @@ def _dense(
     for m, i in enumerate(columns):
         R = A - systems.w[i] * B
         R = R.conj().T if side == "adjoint" else R
-        bordered = np.block([[R, Q_out], [Q_in.conj().T, border]])
-        try:
-            U[:, m] = np.linalg.solve(bordered, np.r_[rhs[:, m], border[0]])[:n]
-        except np.linalg.LinAlgError:
+        size = np.abs(R).max() or 1.0  # a border of the matrix's own size
+        bordered = np.block([[R, size * Q_out], [size * Q_in.conj().T, border]])
+        getrf, getrs, gecon = la.get_lapack_funcs(("getrf", "getrs", "gecon"), (bordered,))
+        factors, pivots, zero_pivot = getrf(bordered)
+        if zero_pivot:
             continue  # exactly singular: the column's residual, recomputed, says so
+        column = np.r_[rhs[:, m], border[0]].astype(U.dtype)
+        if gecon(factors, np.abs(bordered).sum(axis=0).max())[0] < 10 * systems.eps:
+            # Singular to working precision. A right-hand side in the range would still give a solution,
+            # one of many; a random one shows the null vector, and the column is refused for it.
+            column = random_right_hand_side(column)
+        U[:, m] = getrs(factors, pivots, column)[0][:n]
     return U, 1
 
 
@@ -354,6 +361,12 @@ ENGINES: dict[str, Engine] = {
     "direct": _direct,
     "dense": _dense,
 }
+
+
+def random_right_hand_side(like: Array) -> Array:
+    rng = np.random.default_rng(13)
+    column = rng.standard_normal(like.size).astype(like.dtype)
+    return column * (np.linalg.norm(like) / np.linalg.norm(column))
 
 
 def _complement(Q: Array, V: Array) -> Array:
