@@ -77,19 +77,24 @@ def attach_eigenpairs(
     -------
     w : array, shape (k,)
     X : array, shape (n, k)
-        The values that were given; traced where A or M are.
+        The values that were given; traced where A or M are. Vectors of a Hermitian problem that are
+        orthonormal only up to their residuals are replaced by the nearest orthonormal ones.
 
     Raises
     ------
     ValueError
-        Wrong shapes, NaN or infinity, pairs that are not eigenpairs, vectors not normalised.
-    AdjointNoConvergence
+        Wrong shapes, NaN or infinity, pairs that are not eigenpairs, vectors not normalised, an
+        operator that is not Hermitian though it was said to be, a wrong adjoint.
+    AdjointNoConvergence, DefectiveEigenvalueError
         From the backward pass.
 
     Warns
     -----
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
+    DegeneracyWarning
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or an
+        eigenvalue is nearly defective.
 
     Derivative
     ----------

@@ -84,6 +84,9 @@ def eigs(
     -----
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
+    DegeneracyWarning
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or an
+        eigenvalue is nearly defective.
 
     Derivative
     ----------
@@ -158,8 +161,8 @@ def eigsh(
         Real eigenvalues, in SciPy's order, which for ``return_eigenvectors=False`` is another one.
     X : ndarray, shape (n, k)
         Eigenvectors; xᴴx = 1, xᴴMx = 1 where M is given, xᴴAx = 1 in buckling mode. Only if
-        ``return_eigenvectors``. Traced calls make the vectors of a complex degenerate eigenvalue
-        orthonormal, which SciPy does not.
+        ``return_eigenvectors``. Traced calls make them orthonormal to rounding, which SciPy's of close
+        eigenvalues of a complex matrix are not.
 
     Raises
     ------
@@ -175,6 +178,9 @@ def eigsh(
     -----
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
+    DegeneracyWarning
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or an
+        eigenvalue is nearly defective.
 
     Derivative
     ----------

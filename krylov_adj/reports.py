@@ -59,6 +59,14 @@ class Report:
         The systems that were not solved.
     converged : bool
         Whether every residual is at most max(requested, floor), and every floor at most its limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import krylov_adj as ka
+    >>> report = ka.Report("adjoint", "minres", 1e-10, np.array([3e-11, 2e-9]), iterations=40, applications=80)
+    >>> report.converged, report.failed.tolist()
+    (False, [1])
     """
 
     stage: str
