@@ -133,14 +133,13 @@ class BorderedSystems:
         """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
         if not self.real_pencil:
             return self.w, self.X
-        # The conjugate of a pair is among the computed ones if it is closest to one that is its mirror
-        # image in the real axis, not to itself: |Im w| says nothing of a pair that is nearly real.
+        # A pair's conjugate is computed too if another eigenvalue is the mirror image of its own, to
+        # within its error and clearly closer than the pair itself, which may be nearly real.
         distance = np.abs(self.w.conj()[:, None] - self.w[None, :])
-        itself = np.abs(self.X.imag).max(axis=0) <= np.sqrt(self.eps) * np.abs(self.X).max(axis=0)
-        np.fill_diagonal(distance, np.where(itself & (self.w.imag == 0), 0, np.inf))
-        tol = 100 * self.eps * np.abs(self.w) + 10 * self.residuals
-        cut = distance.min(axis=1) > np.minimum(tol, np.where(self.w.imag == 0, np.inf, 0.5 * np.abs(self.w.imag)))
-        cut &= self.w.imag != 0
+        np.fill_diagonal(distance, np.inf)
+        error = 100 * self.eps * np.abs(self.w) + 10 * self.residuals
+        mirrored = distance.min(axis=1) <= np.minimum(error, 0.5 * np.abs(self.w.imag))
+        cut = (self.w.imag != 0) & ~mirrored
         return np.r_[self.w, self.w[cut].conj()], np.c_[self.X, self.X[:, cut].conj()]
 
     @cached_property
