@@ -1,0 +1,83 @@
+"""The core by itself: bordered systems for any right-hand side, and the shared Krylov space."""
+
+import numpy as np
+import pytest
+import scipy.linalg as la
+
+from krylov_adj.krylov.shared import shared_krylov
+from krylov_adj.options import Adjoint
+from krylov_adj.perturbation.bordered import BorderedSystems
+from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
+
+N, K = 14, 3
+
+
+def operator(matrix):
+    adjoint = matrix.conj().T
+    return ValueOperator(matrix.shape, matrix.dtype, lambda V: matrix @ V, lambda V: adjoint @ V, "A", matrix)
+
+
+def pencil(kind, rng):
+    def draw(*shape):
+        return rng.normal(size=shape) + (0 if kind == "symmetric" else 1j * rng.normal(size=shape))
+
+    A, C = draw(N, N), draw(N, N)
+    if kind != "general":
+        A = A + A.conj().T
+    return A, np.eye(N) + 0.1 * C @ C.conj().T
+
+
+@pytest.mark.parametrize("method", ["dense", "gmres", "direct"])
+@pytest.mark.parametrize("side", ["adjoint", "tangent"])
+@pytest.mark.parametrize("mass", [False, True])
+@pytest.mark.parametrize("kind", ["symmetric", "hermitian", "general"])
+def test_any_right_hand_side(kind, mass, side, method):
+    """z and μ, the part of z along x too, which eigenpairs' own derivatives project out again."""
+    rng = np.random.default_rng(1)
+    A, B = pencil(kind, rng)
+    B = B if mass else np.eye(N, dtype=A.dtype)
+    if kind == "general":
+        w, X = la.eig(A, B)
+        X = X / np.sqrt(np.sum(X.conj() * (B @ X), axis=0).real)
+    else:
+        w, X = la.eigh(A, B)
+    w, X = w[:K], X[:, :K]
+    problem = Eigenproblem(operator(A), operator(B) if mass else None, kind != "general", "M" if mass else "2")
+    systems = BorderedSystems(problem, w, X, Adjoint(method=method, rtol=1e-12))
+    F, g = rng.normal(size=(N, K)).astype(A.dtype), rng.normal(size=K).astype(A.dtype)
+    if A.dtype.kind == "c":
+        F, g = F + 1j * rng.normal(size=(N, K)), g + 1j * rng.normal(size=K)
+    solution = systems.solve(side, F, g)
+    for i in range(K):
+        x, Bx = X[:, [i]], B @ X[:, [i]]
+        bordered = np.block([[(A - w[i] * B).conj().T, x], [Bx.conj().T, np.zeros((1, 1))]])
+        bordered = bordered if side == "adjoint" else bordered.conj().T
+        expected = np.linalg.solve(bordered, np.r_[F[:, i], g[i]])
+        np.testing.assert_allclose(solution.Z[:, i], expected[:N], rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(solution.mu[i], expected[N], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_shared_space_is_small(real):
+    """Four systems of order 400 from one space, real where T is, whatever the shifts."""
+    rng = np.random.default_rng(2)
+    n = 400
+    T = np.diag(0.9 / np.arange(1, n + 1)) + np.triu(rng.normal(size=(n, n)), 1) * 1e-4
+    theta = np.array([3.0, 2.0 + 0.5j, 1.7 - 0.8j, -1.5])
+    rhs = rng.normal(size=(n, 4)) + 1j * rng.normal(size=(n, 4))
+    if not real:
+        T = T * np.exp(0.3j)
+    rhs[:, [0, 3]] = rhs[:, [0, 3]].real
+    applied = []
+
+    def solve(v):
+        applied.append(v.dtype)
+        return T @ v
+
+    U, steps = shared_krylov(solve, lambda z: z, lambda v: v, theta, rhs, np.full(4, 1e-10), 100, real)
+    assert steps == len(applied) <= 30
+    assert {dtype.kind for dtype in applied} == {"f" if real else "c"}
+    # U = S s with S = T here: (T − θ) s = −θ b.
+    for i in range(4):
+        expected = T @ np.linalg.solve(T - theta[i] * np.eye(n), -theta[i] * rhs[:, i])
+        np.testing.assert_allclose(U[:, i], expected, rtol=1e-6, atol=1e-8)
