@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 
+from krylov_adj.krylov.gmres import gmres
+from krylov_adj.krylov.minres import minres
 from krylov_adj.krylov.shared import shared_krylov
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.bordered import BorderedSystems
@@ -81,3 +83,22 @@ def test_shared_space_is_small(real):
     for i in range(4):
         expected = T @ np.linalg.solve(T - theta[i] * np.eye(n), -theta[i] * rhs[:, i])
         np.testing.assert_allclose(U[:, i], expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["gmres", "minres"])
+def test_engines_need_no_second_cycle(engine):
+    """Complex systems of several shifts, within n steps: a wrong rotation costs restarts, not digits."""
+    rng = np.random.default_rng(3)
+    n, shifts = 60, np.linspace(0, 0.5, 4)
+    A = 2 * np.eye(n) + (rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n))) / np.sqrt(2 * n)
+    A = A if engine == "gmres" else A @ A.conj().T
+    b = rng.normal(size=(n, 4)) + 1j * rng.normal(size=(n, 4))
+
+    def apply(V, columns):
+        return A @ V - V * shifts[columns] * (1 if engine == "gmres" else 0.1)
+
+    arguments = (60,) if engine == "gmres" else ()
+    U, steps = {"gmres": gmres, "minres": minres}[engine](apply, b, np.full(4, 1e-10), 500, *arguments)
+    assert steps <= 60
+    residuals = np.linalg.norm(apply(U, np.arange(4)) - b, axis=0) / np.linalg.norm(b, axis=0)
+    assert np.all(residuals < 2e-10)
