@@ -238,7 +238,10 @@ def test_traced_values_are_scipys_in_scipys_order(solver, dtype, k):
     A, M = matrices(solver, dtype)
     eye = onp.eye(N, dtype=dtype)
     compared = refused = 0
+    # One-sided of sigma the third value lies in the bulk: in single precision SciPy's own result then
+    # differs from call to call (ARPACK's restarts are random), so these are for double precision.
     extra = [{"sigma": 5.2, "which": which} for which in WHICH[solver][1:] if which != "BE" or dtype[0] == "f"]
+    extra = extra if dtype in ("float64", "complex128") else []
     for case in [*cases(solver, dtype), *extra]:
         matrix = (A @ A.conj().T if case.get("mode") == "buckling" else A).astype(dtype)
         rtol = 100 * case["tol"] if "tol" in case else 1e-3 if onp.finfo(dtype).eps > 1e-10 else 1e-9
