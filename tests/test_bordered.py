@@ -98,7 +98,27 @@ def test_engines_need_no_second_cycle(engine):
         return A @ V - V * shifts[columns] * (1 if engine == "gmres" else 0.1)
 
     arguments = (60,) if engine == "gmres" else ()
-    U, steps = {"gmres": gmres, "minres": minres}[engine](apply, b, np.full(4, 1e-10), 500, *arguments)
+    U, steps, _ = {"gmres": gmres, "minres": minres}[engine](apply, b, np.full(4, 1e-10), 500, *arguments)
     assert steps <= 60
     residuals = np.linalg.norm(apply(U, np.arange(4)) - b, axis=0) / np.linalg.norm(b, axis=0)
     assert np.all(residuals < 2e-10)
+
+
+@pytest.mark.parametrize("gap", [1e-5, 1e-8])
+@pytest.mark.parametrize("method", ["gmres", "minres"])
+def test_accurate_next_to_an_eigenvalue_that_was_not_computed(method, gap):
+    """A right-hand side that feels the neighbour by the gap only: a residual of 1e-10 would be an error of 1e-10/gap."""
+    rng = np.random.default_rng(4)
+    n = 60
+    w = np.r_[3.0, 3.0 - gap, np.linspace(-1, 1, n - 2)]
+    V = la.qr(rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n)))[0]
+    problem = Eigenproblem(operator((V * w) @ V.conj().T), None, True, "2")
+    amounts = np.r_[0, gap, rng.normal(size=n - 2)]
+    reports = []
+    options = Adjoint(method=method, callback=reports.append)
+    F = V @ amounts[:, None]
+    Z = BorderedSystems(problem, w[:1], V[:, :1], options).solve("adjoint", F, np.zeros(1, complex)).Z
+    expected = V[:, 1:] @ (amounts[1:] / (w[1:] - w[0]))
+    # The data themselves are known to ε/gap only.
+    assert np.linalg.norm(Z[:, 0] - expected) < (3e-8 + 100 * 2.2e-16 / gap) * np.linalg.norm(expected)
+    assert reports[0].method == method

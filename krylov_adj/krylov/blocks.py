@@ -7,6 +7,9 @@ from scipy.linalg import get_blas_funcs
 
 Array = np.ndarray
 
+#: A solver reports how far a solution moved while its residual fell by this much, to its target.
+LATE = 100.0
+
 
 def column_dots(V: Array, W: Array) -> Array:
     """vⱼᴴ wⱼ of every column, shape (m,), without temporaries."""

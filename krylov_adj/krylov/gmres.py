@@ -14,6 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from .blocks import LATE, column_norms
+
 Array = np.ndarray
 
 
@@ -24,7 +26,7 @@ def gmres(
     maxiter: int,
     restart: int,
     precondition: Callable[[Array], Array] | None = None,
-) -> tuple[Array, int]:
+) -> tuple[Array, int, Array]:
     """Solve K_i u_i = b_i for all columns i.
 
     Parameters
@@ -44,25 +46,29 @@ def gmres(
     U : ndarray, shape (n, m)
     iterations : int
         Steps taken; the caller recomputes the residuals.
+    moved : ndarray, shape (m,)
+        How far u_i moved while its residual fell from `LATE` times the target to where it is.
     """
     U = np.zeros(rhs.shape, rhs.dtype, order="F")
     residual = rhs
     columns = np.arange(rhs.shape[1])
     target = rtol * np.linalg.norm(rhs, axis=0)
+    moved = np.zeros_like(target)
     steps = 0
     while True:
         size = min(restart, maxiter - steps, rhs.shape[0])
-        S, taken = _cycle(apply, residual, target[columns], columns, size, precondition)
+        S, late, taken = _cycle(apply, residual, target[columns], columns, size, precondition)
         steps += taken
         update = S if precondition is None else precondition(S)
+        moved[columns] += column_norms(late if precondition is None else precondition(late))
         U[:, columns] += update
         if steps >= maxiter:
-            return U, steps
+            return U, steps, moved
         residual = residual - apply(update, columns)
         norms = np.linalg.norm(residual, axis=0)
         keep = norms > target[columns]
         if not keep.any():
-            return U, steps
+            return U, steps, moved
         columns, residual = columns[keep], residual[:, keep]
 
 
@@ -73,16 +79,21 @@ def _cycle(
     columns: Array,
     size: int,
     precondition: Callable[[Array], Array] | None,
-) -> tuple[Array, int]:
-    """One Arnoldi cycle of at most ``size`` steps; solutions before preconditioning, and steps."""
+) -> tuple[Array, Array, int]:
+    """One Arnoldi cycle of at most ``size`` steps.
+
+    Solutions before preconditioning, what was added to them since the residual was at `LATE` times its
+    target, and steps.
+    """
     n, m = residual.shape
     dtype = residual.dtype
-    S = np.zeros((n, m), dtype, order="F")
+    S, late = np.zeros((n, m), dtype, order="F"), np.zeros((n, m), dtype, order="F")
     beta = np.linalg.norm(residual, axis=0)
     V = np.zeros((m, size + 1, n), dtype)  # the Krylov basis of every system, in rows
     H = np.zeros((m, size + 1, size), dtype)  # becomes upper triangular
     rotations: list[tuple[Array, Array]] = []
     g = np.zeros((m, size + 1), dtype)
+    remaining = np.zeros((size, m), beta.dtype)  # residual norms after every step
     V[:, 0] = (residual / beta).T
     g[:, 0] = beta
     active = np.arange(m)
@@ -116,21 +127,28 @@ def _cycle(
         H[active, : j + 2, j] = h
         g[active, j + 1] = -s[active].conj() * g[active, j]
         g[active, j] *= c[active]
-        done = (np.abs(g[active, j + 1]) <= target[active]) | invariant
+        remaining[j, active] = np.abs(g[active, j + 1])
+        done = (remaining[j, active] <= target[active]) | invariant
         last = j + 1 == size
         for i in (active if last else active[done]).tolist():
-            S[:, i] = _combine(V[i], H[i], g[i], j + 1)
+            y = _coefficients(H[i], g[i], j + 1)
+            S[:, i] = y @ V[i, : y.size]
+            if abs(g[i, j + 1]) <= LATE * target[i]:
+                start = np.flatnonzero(np.r_[beta[i], remaining[: j + 1, i]] <= LATE * target[i])[0]
+                move = np.zeros(j + 1, dtype)
+                move[: y.size] = y
+                early = _coefficients(H[i], g[i], int(start))
+                move[: early.size] -= early
+                late[:, i] = move @ V[i, : j + 1]
         active = active[~done]
         if active.size == 0:
-            return S, j + 1
-    return S, size
+            return S, late, j + 1
+    return S, late, size
 
 
-def _combine(V: Array, H: Array, g: Array, j: int) -> Array:
-    """V y with H y = g; a last pivot of zero (K singular on the space) drops its direction."""
+def _coefficients(H: Array, g: Array, j: int) -> Array:
+    """y with H y = g in the first j basis vectors; a last pivot of zero (K singular there) drops its own."""
     diagonal = np.abs(np.diagonal(H)[:j])
-    while j > 0 and diagonal[j - 1] <= 10 * np.finfo(V.dtype).eps * diagonal.max():
+    while j > 0 and diagonal[j - 1] <= 10 * np.finfo(H.dtype).eps * diagonal.max():
         j -= 1
-    if j == 0:
-        return np.zeros(V.shape[1], V.dtype)
-    return solve_triangular(H[:j, :j], g[:j]) @ V[:j]
+    return solve_triangular(H[:j, :j], g[:j]) if j else np.zeros(0, H.dtype)

@@ -68,13 +68,13 @@ def _gmres(restart: int, A: Apply, P: Apply | None, R: Array, target: Array, max
     for start in range(0, m, width):
         part = slice(start, start + width)
         steps = min(maxiter, CYCLES * restart)
-        D[:, part], taken = gmres(lambda V, columns: A(V), R[:, part], target[part], steps, restart, P)
+        D[:, part], taken, _ = gmres(lambda V, columns: A(V), R[:, part], target[part], steps, restart, P)
         most = max(most, taken)
     return D, most
 
 
 def _minres(A: Apply, P: Apply | None, R: Array, target: Array, maxiter: int) -> tuple[Array, int]:
-    return minres(lambda V, columns: A(V), R, target, maxiter, P)
+    return minres(lambda V, columns: A(V), R, target, maxiter, P)[:2]
 
 
 def _scipy(

@@ -7,6 +7,9 @@ Lanczos in the inner product of the preconditioner P ≈ K⁻¹ (positive defini
     β₁ v₁ = b,  β_{j+1} v_{j+1} = K z_j − α_j v_j − β_j v_{j−1},  z = P v,  α_j = Re zⱼᴴ K zⱼ;
 the tridiagonal matrix is reduced to upper triangular form by Givens rotations as it grows, and
 the solution moves along w_j = (z_j − ρ₃ w_{j−2} − ρ₂ w_{j−1}) / ρ₁.
+
+Near the end the lengths of these moves are summed: they bound the solution's size, below whose rounding
+no residual falls, and say how far the solution still moved while the residual fell to its target.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from .blocks import column_dots
+from .blocks import LATE, column_dots, column_norms
 
 Array = np.ndarray
 
@@ -27,7 +30,7 @@ def minres(
     rtol: Array,
     maxiter: int,
     precondition: Callable[[Array], Array] | None = None,
-) -> tuple[Array, int]:
+) -> tuple[Array, int, Array]:
     """Solve K_i u_i = b_i for all columns i.
 
     Parameters
@@ -37,7 +40,8 @@ def minres(
     rhs : ndarray, shape (n, m)
         No zero columns.
     rtol : ndarray, shape (m,)
-        A column stops when its recurred residual norm has fallen below ``rtol`` times the first.
+        A column stops when its recurred residual norm has fallen below ``rtol`` times the first, or to
+        the rounding of K u.
     maxiter : int
     precondition : callable, optional
         Hermitian positive definite, applied to blocks.
@@ -47,8 +51,11 @@ def minres(
     U : ndarray, shape (n, m)
     iterations : int
         Steps taken; the caller recomputes the residuals.
+    moved : ndarray, shape (m,)
+        How far u_i moved (at most) while its residual fell from `LATE` times the target to where it is.
     """
     U = np.zeros(rhs.shape, rhs.dtype, order="F")
+    moved = np.zeros(rhs.shape[1], np.finfo(rhs.dtype).dtype)
     real = np.finfo(rhs.dtype).dtype
     m = rhs.shape[1]
     columns = np.arange(m)
@@ -60,6 +67,7 @@ def minres(
     s_old, s = np.zeros(m, real), np.zeros(m, real)
     eta, target = beta.copy(), rtol * beta
     beta_old, largest = np.zeros(m, real), np.zeros(m, real)
+    length = np.zeros(m, real)  # of u, from above; known near the end
     for iteration in range(1, maxiter + 1):
         _scale(1 / beta, v)
         z = v if precondition is None else z / beta
@@ -88,22 +96,30 @@ def minres(
         _add(np.ones_like(rho1), z, w_old)
         _scale(1 / safe, w_old)
         w_old, w = w, w_old
-        _add(np.where(dead, 0, c * eta), w, x)
+        step = np.where(dead, 0, c * eta)
+        near = np.abs(eta) <= LATE**2 * target
+        if near.any():
+            length = np.where(near & (length == 0), column_norms(x), length)
+            distance = np.abs(step) * column_norms(w)
+            length += np.where(near, distance, 0)
+            moved[columns] += np.where(np.abs(eta) <= LATE * target, distance, 0)
+        _add(step, w, x)
         eta = -s * eta
         z, beta_old, beta = z_next, beta_next, beta_next
-        done = (np.abs(eta) <= target) | (beta <= np.finfo(real).eps * largest) | dead
+        rounding = np.finfo(real).eps * largest
+        done = (np.abs(eta) <= np.maximum(target, rounding * length)) | (beta <= rounding) | dead
         if done.any():
             U[:, columns[done]] = x[:, done]
             keep = ~done
             if not keep.any():
-                return U, iteration
+                return U, iteration, moved
             columns = columns[keep]
             v, z, v_old, w, w_old, x = (np.asfortranarray(a[:, keep]) for a in (v, z, v_old, w, w_old, x))
-            beta, beta_old, c, c_old, s, s_old, eta, target, largest = (
-                a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, largest)
+            beta, beta_old, c, c_old, s, s_old, eta, target, largest, length = (
+                a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, largest, length)
             )
     U[:, columns] = x
-    return U, maxiter
+    return U, maxiter, moved
 
 
 # The updates of vectors, in place. BLAS on contiguous columns: at n = 40,000 this takes a quarter

@@ -18,6 +18,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ..krylov.blocks import LATE
 from ..krylov.gmres import gmres
 from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
@@ -26,11 +27,17 @@ from ..reports import Report
 from .problem import Eigenproblem, Side, operator_norms
 
 Array = np.ndarray
-Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], tuple[Array, int]]
+#: Solutions, steps, and how far each solution moved while its residual fell by `LATE`, to its target.
+Solved = tuple[Array, int, Array]
+Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], Solved]
 
 #: Krylov dimension between restarts, unless told: of GMRES, and of the shared space.
 RESTART = 60
 SHARED_DIMENSION = 100
+
+#: A solution in error by more than this many rtol of its size is improved: next to an eigenvalue that
+#: was not computed at a distance of δ, a residual of rtol is an error of rtol/δ.
+AMPLIFIED = 30.0
 
 #: A numerator or right-hand side below this many machine epsilons of its scale is noise.
 NOISE = 30.0
@@ -123,15 +130,16 @@ class DeflatedSystems:
         ran: list[str] = []
         iterations = 0
         R = b[:, columns]
+        wanted = 0.5 * rtol * reference
         while columns.size:
             name, engine = engines[0]
             if name not in ran:
                 ran.append(name)
             left = np.linalg.norm(R, axis=0)
-            target = np.minimum(0.5 * rtol * reference[columns] / left, 0.5)
+            target = np.minimum(wanted[columns] / left, 0.5)
             # The first engines leave the last one a share of the budget.
             limit = budget if len(engines) == 1 else max(budget // 2, 1)
-            update, steps = engine(self, side, columns, R, target, max(limit - iterations, 1))
+            update, steps, moved = engine(self, side, columns, R, target, max(limit - iterations, 1))
             iterations += steps
             before_update, last = U[:, columns], R
             U[:, columns] = self.project_in(side, before_update + update)
@@ -144,7 +152,13 @@ class DeflatedSystems:
                 now = np.where(worse, left, now)
             residuals[columns] = now / reference[columns]
             floors[columns] = self._floor(U[:, columns], columns, reference[columns])
-            open_ = residuals[columns] > np.maximum(rtol, floors[columns])
+            # What the residual's last digits moved the solution by, times what is left of the residual.
+            error, allowed = moved / LATE, AMPLIFIED * rtol * np.linalg.norm(U[:, columns], axis=0)
+            inaccurate = (error > allowed) & (residuals[columns] > floors[columns])
+            less = np.minimum(allowed / np.where(inaccurate, error, 1), 1 / LATE)
+            less = np.maximum(now * less, 0.1 * floors[columns] * reference[columns])
+            wanted[columns] = np.where(inaccurate, less, wanted[columns])
+            open_ = inaccurate | (residuals[columns] > np.maximum(rtol, floors[columns]))
             stagnant = bool(np.all(now[open_] > 0.5 * left[open_]))
             columns, R = columns[open_], R[:, open_]
             if iterations >= budget:
@@ -227,9 +241,7 @@ class DeflatedSystems:
         return [(name, ENGINES[name]) for name in order]
 
 
-def _minres(
-    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
-) -> tuple[Array, int]:
+def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """MINRES on Pᴴ R P with P = I − Q (QᴴBQ)⁻¹ (BQ)ᴴ, Q a basis of X.
 
     R P = Pᴴ R, so that Pᴴ R P is Hermitian on X^⊥ and R u = b is solved by u = P v (P is the
@@ -256,13 +268,11 @@ def _minres(
         assert precondition is not None
         return _complement(Q, precondition(_complement(Q, V)))
 
-    V, steps = minres(apply, oblique_adjoint(rhs), rtol, maxiter, precondition and restricted)
-    return oblique(V), steps
+    V, steps, moved = minres(apply, oblique_adjoint(rhs), rtol, maxiter, precondition and restricted)
+    return oblique(V), steps, moved
 
 
-def _gmres(
-    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
-) -> tuple[Array, int]:
+def _gmres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """GMRES on P_out R P_in, with vectors in the range of P_out; preconditioned from the right."""
 
     def apply(V: Array, active: Array) -> Array:
@@ -273,9 +283,7 @@ def _gmres(
     return gmres(apply, rhs, rtol, maxiter, restart, systems.precondition(side))
 
 
-def _dense(
-    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
-) -> tuple[Array, int]:
+def _dense(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """LU of [R_i Q_out; Q_inᴴ 0] [u; ν] = [b; 0]: ν takes what of b lies outside of the range."""
     A, B = systems.dense
     Q_in, Q_out = (systems.Q_BX, systems.Q_X) if side == "adjoint" else (systems.Q_X, systems.Q_BX)
@@ -297,12 +305,10 @@ def _dense(
             # one of many; a random one shows the null vector, and the column is refused for it.
             column = random_right_hand_side(column)
         U[:, m] = getrs(factors, pivots, column)[0][:n]
-    return U, 1
+    return U, 1, np.zeros(columns.size)
 
 
-def _direct(
-    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
-) -> tuple[Array, int]:
+def _direct(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """Sparse LU of the matrix of `_dense`, one factorisation for every column."""
     problem = systems.problem
     if not systems.explicit:
@@ -321,12 +327,10 @@ def _direct(
         except RuntimeError:
             continue  # SuperLU's word for exactly singular: the column's residual, recomputed, says so
         U[:, m] = lu.solve(np.concatenate([rhs[:, m].astype(U.dtype), np.zeros(d, U.dtype)]))[:n]
-    return U, 1
+    return U, 1, np.zeros(columns.size)
 
 
-def _shared(
-    systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
-) -> tuple[Array, int]:
+def _shared(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """One Krylov space for all systems, from the inverse of the forward pass."""
     problem = systems.problem
     inverse, B = problem.inverse, problem.B
@@ -342,7 +346,7 @@ def _shared(
         solve, image, shifts = inverse.operator.adjoint, None if B is None else B.adjoint, np.conj(shifts)
     else:
         solve, image = inverse.operator.apply, None if B is None else B.apply
-    return shared_krylov(
+    U, steps = shared_krylov(
         solve,
         image or (lambda z: z),
         lambda v: systems.project_out(side, v),
@@ -352,6 +356,7 @@ def _shared(
         min(systems.options.restart or SHARED_DIMENSION, maxiter + 1),
         real,
     )
+    return U, steps, np.zeros(columns.size)
 
 
 ENGINES: dict[str, Engine] = {
