@@ -298,7 +298,7 @@ def cut_cluster(rng, index):
     return Problem(
         ask(system, wanted, loss, check=1.0, **arguments),
         "say",
-        says=CUT + "|" + BASIS + "|" + DEFECTIVE,
+        says="|".join([CUT, BASIS, DEFECTIVE, UNEQUAL]),  # unequal to the conjugate of a pair that k cuts
         dense=(system, wanted, loss),
         note=f"gap {gap:.0e}, k {k} of {size}, hermitian {hermitian}, {type(loss).__name__}, {form}, {options.method}",
     )

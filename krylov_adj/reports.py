@@ -58,7 +58,8 @@ class Report:
     failed : ndarray of int
         The systems that were not solved.
     converged : bool
-        Whether every residual is at most max(requested, floor), and every floor at most its limit.
+        Whether every residual is at most max(requested, floor), every floor at most its limit, and no
+        eigenvalue has a neighbour.
 
     Examples
     --------
@@ -87,7 +88,9 @@ class Report:
         """The numbers of the systems (pairs) that were not solved."""
         floors = self.floors if self.floors.size else np.zeros_like(self.residuals)
         accepted = np.maximum(self.requested, floors)
-        return np.flatnonzero(~((self.residuals <= accepted) & (floors <= self.floor_limit)))
+        solved = (self.residuals <= accepted) & (floors <= self.floor_limit)
+        solved[list(self.neighbours)] = False
+        return np.flatnonzero(~solved)
 
     @property
     def converged(self) -> bool:
@@ -192,9 +195,10 @@ def reads_phase(indices: np.ndarray, sizes: np.ndarray) -> str:
     )
 
 
-def reads_basis(pairs: list[tuple[int, int]], size: float, gap: float) -> str:
+def reads_basis(pairs: list[tuple[str, str]], size: float, gap: float) -> str:
+    listed = ", ".join(f"({i}, {j})" for i, j in pairs)
     return (
-        f"The loss depends on the basis chosen inside a degenerate eigenspace: pairs {pairs}, gap {gap:.1e}, "
+        f"The loss depends on the basis chosen inside a degenerate eigenspace: pairs [{listed}], gap {gap:.1e}, "
         f"antihermitian part of XᴴG {size:.1e} relative to it. The component of the derivative along the "
         "arbitrary rotation was dropped. It may be that (a) only some members of the cluster enter the loss: "
         "use a function of all of them, such as the projector X Xᴴ; (b) k cuts the cluster: increase k; "
@@ -342,12 +346,23 @@ def nearly_defective(indices: np.ndarray, conditions: np.ndarray, eps: float) ->
     )
 
 
-def unequal_weights(groups: list[list[int]], w: np.ndarray) -> str:
-    listed = "; ".join(f"{group} at {w[group[0]]:.6g}" for group in groups)
+def cut_eigenvalues(distances: dict[int, float], w: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (w = {w[i]:.6g}): {distance:.1e}" for i, distance in distances.items())
+    return (
+        "The loss reads eigenvalues that coincide with ones that were not computed; number and distance: "
+        f"{{{listed}}}. There it has no gradient. A generalised gradient is returned: the one of the eigenvectors that "
+        "the solver happened to choose (an element of Clarke's). It may be that (a) k cuts a cluster: increase k, so "
+        "that the whole cluster is computed, and use a symmetric function of it; (b) levels cross here: move the "
+        "parameters. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def unequal_weights(groups: list[tuple[list[str], float | complex]]) -> str:
+    listed = "; ".join(f"[{', '.join(numbers)}] at {eigenvalue:.6g}" for numbers, eigenvalue in groups)
     return (
         f"The loss treats eigenvalues that coincide differently: numbers {listed}. There it has no gradient. A "
         "generalised gradient is returned: the one of the eigenvectors that the solver happened to choose, "
         "Σ gᵢ xᵢᴴ dA xᵢ (an element of Clarke's, for sorted eigenvalues of a Hermitian matrix). It may be that "
-        "(a) a symmetry makes them coincide: use a symmetric function of the cluster, such as its mean; (b) the "
-        "levels cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
+        "(a) a symmetry makes them coincide: use a symmetric function of the cluster, such as its mean; (b) k cuts the "
+        "cluster: increase k; (c) the levels cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
     )

@@ -107,7 +107,7 @@ def test_engines_need_no_second_cycle(engine):
 @pytest.mark.parametrize("gap", [1e-5, 1e-8])
 @pytest.mark.parametrize("method", ["gmres", "minres"])
 def test_accurate_next_to_an_eigenvalue_that_was_not_computed(method, gap):
-    """A right-hand side that feels the neighbour by the gap only: a residual of 1e-10 would be an error of 1e-10/gap."""
+    """A right-hand side that feels the neighbour by the gap only: a residual r is an error r/gap."""
     rng = np.random.default_rng(4)
     n = 60
     w = np.r_[3.0, 3.0 - gap, np.linspace(-1, 1, n - 2)]

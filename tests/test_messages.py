@@ -105,6 +105,10 @@ def unequal_weights():
     derivative(ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], k=2, which="SA")
 
 
+def cut_eigenvalues():
+    derivative(ka.eigsh, DOUBLE, lambda w, X: w[0], k=1, sigma=0.1)
+
+
 def not_finite():
     f = grad(lambda p: ka.eigsh(ka.LinearOperator((N, N), lambda v: p * v + onp.nan, dtype=float), k=2, v0=V0)[0][0])
     f(1.0)
@@ -270,7 +274,12 @@ TEXTS = {
     unequal_weights: (
         ka.DegeneracyWarning,
         r"coincide differently: numbers \[0, 1\] at 0\.5\..*generalised gradient is returned.*\(a\).*mean.*\(b\)"
-        r".*move the parameters.*on_gauge='ignore'",
+        r".*increase k.*\(c\).*move the parameters.*on_gauge='ignore'",
+    ),
+    cut_eigenvalues: (
+        ka.DegeneracyWarning,
+        r"coincide with ones that were not computed; number and distance: \{0 \(w = 0\.5\): NUMBER\}.*generalised "
+        r"gradient is returned.*\(a\).*increase k.*\(b\).*move the parameters.*on_gauge='ignore'",
     ),
     not_finite: (ValueError, r"matvec returned NaN or infinity.*\(a\) the parameters.*\(b\) a division by zero"),
     loss_not_finite: (ValueError, r"NaN or infinity: the loss, or its derivative .* is not finite here"),

@@ -98,13 +98,17 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
         unit = power_of_two(strip(g[0]), strip(g[1]))
         gw, gX = anp.conj(g[0]) / unit, anp.conj(g[1]) / unit
         NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+        weights = strip(gw)
         if pairs.systems.folding is not None:
             D, E = pairs.systems.folding
             gw, gX = gw @ D + anp.conj(gw) @ E, gX @ D + anp.conj(gX) @ E
         values = strip(gX)
         gauge = phase_dependence(strip(X), values)  # after folding: the phases of a pair turn together
         F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
-        Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, np.linalg.norm(values, axis=0), gauge)
+        # F is a difference: its rounding is that of its terms.
+        norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
+        scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0)
+        Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, scale, gauge, weights)
         cotangent = anp.conj(Z[:-1])
         if problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
@@ -177,21 +181,22 @@ def bordered_solve(
     t: int,
     scale: np.ndarray | None = None,
     gauge: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Any:
     """[z; μ] (n + 1, k), differentiable in the pencil as seen from level t, in w, X, F and g.
 
     w and X have no level above t. F and g may have: through them, and never through an
     application of an operator (whose closure may hold Boxes of an ended trace with the same
-    number), enters what is traced above t.
+    number), enters what is traced above t. ``gauge`` and ``weights`` are what the loss reads of phases
+    and of eigenvalues, where it is its cotangents that enter here.
     """
     rhs = anp.concatenate([F, anp.reshape(_cast(g, F), (1, -1))])
     values = strip(rhs)
     systems = pairs.systems
     solution = systems.solve(side, values[:-1], values[-1], scale, gauge)
-    # What a pair's cotangent weighs is known where it enters: with ``gauge``.
-    weights = np.zeros_like(values[-1]) if gauge is None else values[-1]
+    weights = np.zeros_like(values[-1]) if weights is None else weights
     gauge = np.zeros(0) if gauge is None else gauge
-    check_gauge(systems, weights, gauge, solution.dropped)
+    check_gauge(systems, weights, gauge, solution)
     Z = np.concatenate([solution.Z, solution.mu.reshape(1, -1)])
     if t == UNTRACED and level(rhs) == UNTRACED:
         return Z

@@ -28,7 +28,7 @@ gap would be garbage, and no threshold on the gap itself is right for every loss
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -44,6 +44,7 @@ from ..reports import (
     not_converged,
 )
 from .deflated import NOISE, DeflatedSystems
+from .neighbours import coinciding
 from .problem import Eigenproblem, Side
 
 Array = np.ndarray
@@ -51,13 +52,16 @@ Array = np.ndarray
 #: Eigenvalues with condition numbers past this over √ε have no derivative.
 DEFECTIVE = 0.02
 
-#: An attainable residual past this is looked into: is the eigenvalue defective?
-SUSPICIOUS = 1e-9
+#: A condition number that may be past this part of it is looked into.
+SUSPICIOUS = 0.03
 
 
 @dataclass(frozen=True)
 class Coupling:
-    """A coupling between coinciding eigenvalues that has no quotient and was dropped."""
+    """A coupling between coinciding eigenvalues that has no quotient and was dropped.
+
+    j counts the conjugates that complete the deflation too, see `BorderedSystems.name`.
+    """
 
     j: int
     i: int
@@ -67,11 +71,16 @@ class Coupling:
 
 @dataclass(frozen=True)
 class Solution:
-    """Z (n, k) and μ (k,) of k bordered systems, and the couplings that were dropped."""
+    """Z (n, k) and μ (k,) of k bordered systems, and what was met on the way.
+
+    The couplings that were dropped; distances from eigenvalues that were asked for by themselves to ones
+    that were not computed.
+    """
 
     Z: Array
     mu: Array
-    dropped: tuple[Coupling, ...]
+    dropped: tuple[Coupling, ...] = ()
+    uncomputed: dict[int, float] = field(default_factory=dict)
 
 
 class BorderedSystems:
@@ -95,9 +104,10 @@ class BorderedSystems:
         self.eps = float(np.finfo(X.dtype).eps)
         self.residuals = np.zeros(w.size) if residuals is None else residuals
         self._left: Array | None = None
-        self._examining = False
+        self._examining, self._asked = False, np.zeros(w.size, dtype=bool)
         self._gauge = np.zeros(0)
         self._known = np.zeros(w.size, dtype=bool)
+        self._twins: dict[int, float] | None = None
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
 
@@ -129,44 +139,43 @@ class BorderedSystems:
         return D.astype(self.X.real.dtype), E.astype(self.X.real.dtype)
 
     @cached_property
-    def deflation(self) -> tuple[Array, Array]:
-        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
+    def cut(self) -> Array:
+        """Numbers of the pairs of a real pencil whose conjugates were not computed."""
         if not self.real_pencil:
-            return self.w, self.X
+            return np.zeros(0, dtype=int)
         # A pair's conjugate is computed too if another eigenvalue is the mirror image of its own, to
         # within its error and clearly closer than the pair itself, which may be nearly real.
         distance = np.abs(self.w.conj()[:, None] - self.w[None, :])
         np.fill_diagonal(distance, np.inf)
         error = 100 * self.eps * np.abs(self.w) + 10 * self.residuals
         mirrored = distance.min(axis=1) <= np.minimum(error, 0.5 * np.abs(self.w.imag))
-        cut = (self.w.imag != 0) & ~mirrored
-        return np.r_[self.w, self.w[cut].conj()], np.c_[self.X, self.X[:, cut].conj()]
+        return np.flatnonzero((self.w.imag != 0) & ~mirrored)
+
+    @cached_property
+    def deflation(self) -> tuple[Array, Array]:
+        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
+        if not self.cut.size:
+            return self.w, self.X
+        return np.r_[self.w, self.w[self.cut].conj()], np.c_[self.X, self.X[:, self.cut].conj()]
+
+    def name(self, j: int) -> str:
+        """What messages call the member j of the deflation."""
+        k = self.w.size
+        return str(j) if j < k else f"the conjugate of {self.cut[j - k]}"
 
     @cached_property
     def BX(self) -> Array:
         slope = self.problem.slope
         return self.problem.apply_B(self.deflation[1]) if slope is None else slope
 
-    def tolerances(self, d: int) -> Array:
-        """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
-
-        By default what tells nothing apart: ten times the pair's residual, which bounds the error of
-        a Hermitian problem's eigenvalue, and 50 ε of the size of A and λB, the error of forming it.
-        """
-        if self.options.cluster_tol is not None:
-            return np.full(d, 0.5 * self.options.cluster_tol * np.max(np.abs(self.w)))
-        norm_A, norm_B = self.systems.norms
-        rounding = 50 * self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
-        tau = 10 * self.residuals / norm_B + rounding
-        return np.concatenate([tau, np.full(d - tau.size, rounding)])  # what conjugation completed
-
     def coinciding(self) -> list[list[int]]:
-        """Groups of two or more eigenvalues that count as one."""
-        tau = self.tolerances(self.w.size)
+        """Groups of two or more members of the deflation that count as one."""
+        w = self.deflation[0]
+        tau = self.systems.tolerances(w.size)
         groups: list[list[int]] = []
-        for i in range(self.w.size):
+        for i in range(w.size):
             for group in groups:
-                if any(abs(self.w[i] - self.w[j]) <= tau[i] + tau[j] for j in group):
+                if any(abs(w[i] - w[j]) <= tau[i] + tau[j] for j in group):
                     group.append(i)
                     break
             else:
@@ -182,7 +191,7 @@ class BorderedSystems:
             Q_X = self._basis(X)
             same = self.problem.B is None and self.problem.slope is None
             Q_BX = Q_X if same else self._basis(self.BX)
-        return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options)
+        return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options, self.residuals)
 
     def _basis(self, V: Array) -> Array:
         """An orthonormal basis; a real one where the span is closed under conjugation."""
@@ -251,7 +260,7 @@ class BorderedSystems:
                 "derivative with respect to the eigenpairs, is not finite here."
             )
         if not F.any() and not g.any():
-            return Solution(np.zeros_like(F), np.zeros_like(g), ())
+            return Solution(np.zeros_like(F), np.zeros_like(g))
         self.check_not_defective()
         # Exactly scaled, so that no size of the loss meets underflow in a norm.
         unit = power_of_two(F, g)
@@ -259,30 +268,71 @@ class BorderedSystems:
         size = np.linalg.norm(F, axis=0)
         scale = size if scale is None else np.maximum(scale / unit, size)
         self._gauge = np.zeros(0) if gauge is None else gauge
+        uncomputed: dict[int, float] = {}
         if side == "tangent":
             Z, mu, dropped = self._solve_tangent(F, g, scale)
         elif size.any() or self.problem.hermitian:
+            if not size.any():
+                uncomputed = self._look(g)
             Z, mu, dropped = self._solve_adjoint(F, g, scale)
         else:
-            return Solution(self._left_vectors(g != 0) * (g * unit), np.zeros_like(g), ())
-        return Solution(Z * unit, mu * unit, dropped)
+            return Solution(self._left_vectors(g != 0) * (g * unit), np.zeros_like(g))
+        return Solution(Z * unit, mu * unit, dropped, uncomputed)
 
     def _deflated(self, side: Side, rhs: Array, scale: Array) -> Array:
         """The solution on the complement, reported, and refused where it is none."""
-        U, report = self.systems.solve(side, rhs, scale)
+        # Left eigenvectors' right-hand sides are in the range of R_i, also of a singular one.
+        consistent = np.flatnonzero(self._asked) if self._examining else None
+        U, report = self.systems.solve(side, rhs, scale, consistent)
         conditions = np.zeros(0) if self.problem.hermitian else self.conditions
         report = replace(report, conditions=conditions, gauge=self._gauge)
         logger.info("%s", report)
         if self.options.callback is not None:
             self.options.callback(report)
         if not self.problem.hermitian and self.problem.slope is None and not self._examining:
-            self._examine(report.floors > max(SUSPICIOUS, 1e3 * self.eps))
+            self._examine(self._suspects(rhs, U))
         if not report.converged:
             message = cut_cluster(report, self.w) if report.neighbours else not_converged(report)
             if self.options.on_failure == "raise":
                 raise AdjointNoConvergence(message, report)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return U
+
+    def _look(self, g: Array) -> dict[int, float]:
+        """For Hermitian eigenvalues by themselves, which need no system that would show a cut cluster.
+
+        Only where an inverse is at hand, of which it takes about ten applications: without one, the
+        search would cost more than the derivative.
+        """
+        if self.problem.inverse is None or self.options.on_gauge == "ignore":
+            return {}
+        if self._twins is None:
+            self._twins = coinciding(self.systems, "adjoint", np.arange(self.w.size))
+        return {i: distance for i, distance in self._twins.items() if g[i] != 0}
+
+    def _suspects(self, rhs: Array, U: Array) -> Array:
+        """Eigenvalues that may be defective, by what their left eigenvectors may be outside of the span.
+
+        That part is R⁻¹ of a right-hand side that is at hand, and ‖R⁻¹‖ is at least ‖u‖/‖b‖ of any
+        system that has been solved.
+        """
+        b = np.linalg.norm(rhs, axis=0)
+        growth = np.linalg.norm(U, axis=0) / np.where(b > 0, b, 1)
+        conditions = self.conditions + growth * self._outside
+        return conditions > SUSPICIOUS * DEFECTIVE / np.sqrt(self.eps)
+
+    @cached_property
+    def _outside(self) -> Array:
+        """‖B x_i‖ times the norms of the right-hand sides of the left eigenvectors' systems."""
+        k = self.w.size
+        span = self._span(la.solve(self.gram, np.eye(self.gram.shape[0], k)))
+        outside = np.linalg.norm(self.systems.project_out("adjoint", span), axis=0)
+        return outside * np.linalg.norm(self.BX[:, :k], axis=0)
+
+    def _span(self, C: Array) -> Array:
+        """R_i Φ c_i of a pencil that is not Hermitian."""
+        AP, BP = self.images
+        return AP @ C - (BP @ C) * np.conj(self.w)
 
     def _examine(self, suspects: Array) -> None:
         """Raise where an eigenvalue whose system has a huge solution turns out to be defective."""
@@ -303,7 +353,7 @@ class BorderedSystems:
                 # Of a folded pair the second member is never asked for.
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
-            self._examining = True  # the whole y is at hand below
+            self._examining, self._asked = True, columns  # the whole y is at hand below
             try:
                 Z = self._solve_adjoint(np.zeros_like(self.X), columns.astype(self.X.dtype), np.zeros(self.w.size))[0]
             finally:
@@ -321,15 +371,16 @@ class BorderedSystems:
         wd, Xd = self.deflation
         mu = _dots(X, F) / _dots(X, X)
         F = F - X * mu
-        T, dropped = self._divide(Xd.conj().T @ F, np.conj(wd[:, None] - w), scale)
+        T, dropped = self._divide(
+            Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
+        )
         T[np.arange(k), np.arange(k)] = g
         if self.problem.hermitian:
             C = T / np.real(np.diagonal(self.gram))[:, None]
             span = self.BX @ (C * (wd[:, None] - w))  # R_i Φ c_i, (n, k)
         else:
             C = la.solve(self.gram, T)
-            AP, BP = self.images
-            span = AP @ C - (BP @ C) * np.conj(w)
+            span = self._span(C)
         U = self._deflated("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))
         return self.phi @ C + U, mu, dropped
 
@@ -339,24 +390,24 @@ class BorderedSystems:
         U = self._deflated("tangent", F, scale)
         d = la.lstsq(self.BX, F - self.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
         mu = np.diagonal(d)[:k].copy()
-        C, dropped = self._divide(d, wd[:, None] - w, scale)
+        C, dropped = self._divide(d, wd[:, None] - w, np.outer(1 / np.linalg.norm(self.BX, axis=0), scale))
         Z = Xd @ C + U
         return Z + X * ((g - _dots(X, Z)) / _dots(X, X)), mu, dropped
 
-    def _divide(self, numerators: Array, gaps: Array, scale: Array) -> tuple[Array, tuple[Coupling, ...]]:
+    def _divide(self, numerators: Array, gaps: Array, size: Array) -> tuple[Array, tuple[Coupling, ...]]:
         """numerators / gaps by the noise rule, zero on the diagonal.
 
-        Eigenvalues within ``cluster_tol`` count as equal; a coupling between them that is not
-        noise has no quotient and is listed.
+        ``size`` (d, k) is what the numerators' rounding is relative to. Eigenvalues within ``cluster_tol``
+        count as equal; a coupling between them that is not noise has no quotient and is listed.
         """
         k = self.w.size
-        noise = np.abs(numerators) <= NOISE * self.eps * scale
+        noise = np.abs(numerators) <= NOISE * self.eps * size
         np.fill_diagonal(noise, True)
-        equal = np.abs(gaps) <= self.tolerances(gaps.shape[0])[:, None] + self.tolerances(k)
+        tau = self.systems.tolerances(gaps.shape[0])
+        equal = np.abs(gaps) <= tau[:, None] + tau[:k]
         dropped = tuple(
-            Coupling(int(j), int(i), float(abs(numerators[j, i]) / scale[i]), float(abs(gaps[j, i])))
+            Coupling(int(j), int(i), float(abs(numerators[j, i]) / size[j, i]), float(abs(gaps[j, i])))
             for j, i in np.argwhere(equal & ~noise)
-            if j < k
         )
         zero = noise | equal
         return np.where(zero, 0, numerators / np.where(zero, 1, gaps)), dropped

@@ -10,12 +10,13 @@ from ..options import Adjoint
 from ..reports import (
     DegeneracyWarning,
     GaugeWarning,
+    cut_eigenvalues,
     nearly_defective,
     reads_basis,
     reads_phase,
     unequal_weights,
 )
-from .bordered import BorderedSystems, Coupling
+from .bordered import BorderedSystems, Solution
 
 Array = np.ndarray
 
@@ -33,9 +34,9 @@ def phase_dependence(X: Array, gX: Array) -> Array:
     return np.abs(c.imag) / np.where(scale > 0, scale, 1)
 
 
-def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, dropped: tuple[Coupling, ...]) -> None:
+def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Solution) -> None:
     """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide."""
-    w, conditions, options = systems.w, systems.conditions, systems.options
+    conditions, options = systems.conditions, systems.options
     if options.on_gauge == "ignore":
         return
     eps = systems.eps
@@ -44,19 +45,25 @@ def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, dropped: tupl
     depends = np.flatnonzero(gauge > np.sqrt(eps))
     if depends.size:
         _say(GaugeWarning, reads_phase(depends, gauge[depends]), options)
+    dropped = solution.dropped
     if dropped:
         worst = max(dropped, key=lambda coupling: coupling.size)
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
-        _say(GaugeWarning, reads_basis(pairs, worst.size, worst.gap), options)
+        named = [(systems.name(i), systems.name(j)) for i, j in pairs]
+        _say(GaugeWarning, reads_basis(named, worst.size, worst.gap), options)
+    weights = np.r_[gw, np.zeros(systems.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
         for group in systems.coinciding()
-        if np.max(np.abs(gw[group] - gw[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
+        if np.max(np.abs(weights[group] - weights[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
     ]
     if unequal:
-        _say(DegeneracyWarning, unequal_weights(unequal, w), options)
-    # κ²ε past 10⁻⁶ in double precision
-    ill = np.flatnonzero(conditions > 1e-3 / np.sqrt(eps))
+        groups = [([systems.name(j) for j in group], systems.deflation[0][group[0]]) for group in unequal]
+        _say(DegeneracyWarning, unequal_weights(groups), options)
+    if solution.uncomputed:
+        _say(DegeneracyWarning, cut_eigenvalues(solution.uncomputed, systems.w), options)
+    # Rounding's share of the derivative: 10⁻⁶, in single precision what is lost of its digits.
+    ill = np.flatnonzero(conditions**2 * eps > max(1e-6, 1e3 * eps))
     if ill.size:
         _say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
 

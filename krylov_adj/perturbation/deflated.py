@@ -24,6 +24,7 @@ from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
 from ..options import DENSE_ORDER, Adjoint
 from ..reports import Report
+from .neighbours import betrayed, coinciding, unless_singular
 from .problem import Eigenproblem, Side, operator_norms
 
 Array = np.ndarray
@@ -54,11 +55,22 @@ class DeflatedSystems:
     Q_X, Q_BX : ndarray, shape (n, d)
         Orthonormal bases of the deflated vectors and of their images under B.
     options : Adjoint
+    residuals : ndarray, shape (k,)
+        ‖A x − λ B x‖ / ‖x‖ of the pairs.
     """
 
-    def __init__(self, problem: Eigenproblem, w: Array, X: Array, Q_X: Array, Q_BX: Array, options: Adjoint):
+    def __init__(
+        self,
+        problem: Eigenproblem,
+        w: Array,
+        X: Array,
+        Q_X: Array,
+        Q_BX: Array,
+        options: Adjoint,
+        residuals: Array,
+    ):
         self.problem, self.w, self.X, self.options = problem, w, X, options
-        self.Q_X, self.Q_BX = Q_X, Q_BX
+        self.Q_X, self.Q_BX, self.residuals = Q_X, Q_BX, residuals
         self.eps = float(np.finfo(X.dtype).eps)
 
     # ---- the operators -----------------------------------------------------------------------
@@ -107,14 +119,28 @@ class DeflatedSystems:
     def norms(self) -> tuple[float, float]:
         return operator_norms(self.problem)
 
+    def tolerances(self, d: int) -> Array:
+        """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
+
+        By default what tells nothing apart: ten times the pair's residual, which bounds the error of
+        a Hermitian problem's eigenvalue, and 50 ε of the size of A and λB, the error of forming it.
+        """
+        if self.options.cluster_tol is not None:
+            return np.full(d, 0.5 * self.options.cluster_tol * np.max(np.abs(self.w)))
+        norm_A, norm_B = self.norms
+        rounding = 50 * self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
+        tau = 10 * self.residuals / norm_B + rounding
+        return np.concatenate([tau, np.full(d - tau.size, rounding)])  # what conjugation completed
+
     # ---- solving -----------------------------------------------------------------------------
 
-    def solve(self, side: Side, rhs: Array, scale: Array) -> tuple[Array, Report]:
+    def solve(self, side: Side, rhs: Array, scale: Array, consistent: Array | None = None) -> tuple[Array, Report]:
         """u_i with R_i u_i = P_out rhs_i, for every column i.
 
         ``scale`` (k,) is the size of the data that rhs was computed from: columns that are noise
         relative to the largest of them are not solved for. As long as the recomputed residuals
-        fall, the engine runs again on what is left of the right-hand side.
+        fall, the engine runs again on what is left of the right-hand side. ``consistent`` lists columns whose
+        right-hand side is in the range of R_i even where R_i is singular, so that no solver would notice.
         """
         problem, options = self.problem, self.options
         before = self._counts()
@@ -127,6 +153,9 @@ class DeflatedSystems:
         rtol = options.tolerance(b.dtype)
         budget = options.maxiter or max(10 * problem.n, 1000)
         engines = self._engines()
+        found: dict[int, float] = {}
+        if consistent is not None and engines[0][0] not in ("dense", "direct"):  # which look for themselves
+            found = coinciding(self, side, consistent)
         ran: list[str] = []
         iterations = 0
         R = b[:, columns]
@@ -151,7 +180,7 @@ class DeflatedSystems:
                 U[:, columns[worse]], R[:, worse] = before_update[:, worse], last[:, worse]
                 now = np.where(worse, left, now)
             residuals[columns] = now / reference[columns]
-            floors[columns] = self._floor(U[:, columns], columns, reference[columns])
+            floors[columns] = self.rounding(U[:, columns], columns) / reference[columns] + 10 * self.eps
             # What the residual's last digits moved the solution by, times what is left of the residual.
             error, allowed = moved / LATE, AMPLIFIED * rtol * np.linalg.norm(U[:, columns], axis=0)
             inaccurate = (error > allowed) & (residuals[columns] > floors[columns])
@@ -181,36 +210,15 @@ class DeflatedSystems:
         )
         if not report.converged:
             suspects = np.where(suspects.any(axis=0), suspects, U)
-            report = replace(report, neighbours=self._neighbours(side, b, U, suspects, report.failed))
+            found = betrayed(self, side, b, U, suspects, report.failed) | found
+        if found:
+            report = replace(report, neighbours=found)
         return U, report
 
-    def _neighbours(self, side: Side, b: Array, U: Array, suspects: Array, failed: Array) -> dict[int, float]:
-        """Distances from eigenvalues to ones that were not computed, where a failure betrays them.
-
-        A solution that blew up, and a residual that no iteration reduces, both lie along the
-        eigenvector of an eigenvalue that R_i maps (nearly) to zero.
-        """
-        found: dict[int, float] = {}
-        for i in failed:
-            column = np.array([i])
-            residual = self.project_out(side, b[:, column] - self.shifted(side, U[:, column], column))
-            for v in (suspects[:, column], residual):
-                v = self.project_in(side, v)
-                norm = float(np.linalg.norm(v))
-                if norm == 0 or not np.isfinite(norm):
-                    continue
-                v = v / norm
-                distance = float(np.linalg.norm(self.project_out(side, self.shifted(side, v, column))))
-                distance /= float(np.linalg.norm(self.problem.apply_B(v)))
-                size = self.norms[0] / self.norms[1] + abs(self.w[i])
-                if distance <= float(np.sqrt(self.eps)) * size:
-                    found[int(i)] = min(distance, found.get(int(i), np.inf))
-        return found
-
-    def _floor(self, U: Array, columns: Array, reference: Array) -> Array:
-        """The residual that rounding leaves: 10 ε (‖R‖ ‖u‖ / ‖b‖ + 1), norms from below."""
+    def rounding(self, U: Array, columns: Array | slice = slice(None)) -> Array:
+        """What rounding adds to R_i u_i: 10 ε ‖R‖ ‖u‖, ‖R‖ from below."""
         norm_R = self.norms[0] + np.abs(self.w[columns]) * self.norms[1]
-        return 10 * self.eps * (norm_R * np.linalg.norm(U, axis=0) / reference + 1)
+        return 10 * self.eps * norm_R * np.linalg.norm(U, axis=0)
 
     def _counts(self) -> tuple[int, int]:
         inverse = self.problem.inverse
@@ -295,16 +303,14 @@ def _dense(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
         R = R.conj().T if side == "adjoint" else R
         size = np.abs(R).max() or 1.0  # a border of the matrix's own size
         bordered = np.block([[R, size * Q_out], [size * Q_in.conj().T, border]])
-        getrf, getrs, gecon = la.get_lapack_funcs(("getrf", "getrs", "gecon"), (bordered,))
-        factors, pivots, zero_pivot = getrf(bordered)
+        lu, pivots, zero_pivot = la.lapack.get_lapack_funcs(("getrf",), (bordered,))[0](bordered)
         if zero_pivot:
             continue  # exactly singular: the column's residual, recomputed, says so
-        column = np.r_[rhs[:, m], border[0]].astype(U.dtype)
-        if gecon(factors, np.abs(bordered).sum(axis=0).max())[0] < 10 * systems.eps:
-            # Singular to working precision. A right-hand side in the range would still give a solution,
-            # one of many; a random one shows the null vector, and the column is refused for it.
-            column = random_right_hand_side(column)
-        U[:, m] = getrs(factors, pivots, column)[0][:n]
+
+        def solve(f: Array, factors: tuple[Array, Array] = (lu, pivots)) -> Array:
+            return la.lu_solve(factors, np.concatenate([f, border[0]]).astype(U.dtype), check_finite=False)[:n]
+
+        U[:, m] = unless_singular(systems, side, i, rhs[:, m], solve)
     return U, 1, np.zeros(columns.size)
 
 
@@ -326,7 +332,11 @@ def _direct(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
             lu = spla.splu(bordered.astype(U.dtype))
         except RuntimeError:
             continue  # SuperLU's word for exactly singular: the column's residual, recomputed, says so
-        U[:, m] = lu.solve(np.concatenate([rhs[:, m].astype(U.dtype), np.zeros(d, U.dtype)]))[:n]
+
+        def solve(f: Array, lu: Any = lu) -> Array:
+            return lu.solve(np.concatenate([f, np.zeros(d)]).astype(U.dtype))[:n]
+
+        U[:, m] = unless_singular(systems, side, i, rhs[:, m], solve)
     return U, 1, np.zeros(columns.size)
 
 
@@ -366,12 +376,6 @@ ENGINES: dict[str, Engine] = {
     "direct": _direct,
     "dense": _dense,
 }
-
-
-def random_right_hand_side(like: Array) -> Array:
-    rng = np.random.default_rng(13)
-    column = rng.standard_normal(like.size).astype(like.dtype)
-    return column * (np.linalg.norm(like) / np.linalg.norm(column))
 
 
 def _complement(Q: Array, V: Array) -> Array:

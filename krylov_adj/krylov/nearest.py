@@ -1,0 +1,81 @@
+"""Has T an eigenvalue next to θ? Arnoldi from a random vector, one Krylov space for several θ.
+
+A solver of (T − θ) s = b cannot tell when b happens to lie in the range of a singular T − θ: it returns
+one of many solutions, with a small residual. A random vector r has a share of about ‖r‖/√n outside of
+every such range. So GMRES on (T − θ) s = r reduces its residual below that share only where no
+eigenvalue is next to θ; where one is, the smallest singular value of H̲ − θ I̲ falls to its distance, and
+the singular vector becomes its eigenvector. (Avron, Druinsky & Toledo, arXiv:1301.1107, estimate the
+smallest singular value of a matrix from a random right-hand side, too.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.linalg as la
+
+Array = np.ndarray
+
+#: A residual below this part of a random vector's typical share in one direction, 1/√n, leaves no room for
+#: an eigenvector: fewer than one real vector in a thousand has a smaller share, and one complex in 10⁶.
+SHARE = 1e-3
+
+#: Steps between extractions.
+EVERY = 2
+
+
+def nearest(
+    apply: Callable[[Array], Array], start: Array, theta: Array, tolerance: Array, dimension: int
+) -> dict[int, Array]:
+    """Approximate eigenvectors of T for those θ_i that have an eigenvalue within ``tolerance`` of them, or may have.
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(v)`` is T v, for single vectors.
+    start : ndarray, shape (n,)
+        Random.
+    theta, tolerance : ndarray, shape (m,)
+    dimension : int
+        Largest dimension of the space. What is not decided by then is among the results.
+    """
+    n = start.size
+    most = min(dimension, n)
+    dtype = np.result_type(start, theta)
+    V = np.zeros((most + 1, n), start.dtype)
+    H = np.zeros((most + 1, most), dtype)
+    V[0] = start / np.linalg.norm(start)
+    open_ = list(range(theta.size))
+    found: dict[int, Array] = {}
+    enough = SHARE / np.sqrt(n)
+    for m in range(1, most + 1):
+        w = apply(V[m - 1])
+        before = np.linalg.norm(w)
+        if np.iscomplexobj(w) and not np.iscomplexobj(V):
+            V = V.astype(w.dtype)
+        for _ in range(2):
+            h = V[:m].conj() @ w
+            w = w - h @ V[:m]
+            H[:m, m - 1] += h
+        norm = np.linalg.norm(w)
+        closed = norm <= np.finfo(dtype).eps * before
+        H[m, m - 1] = 0 if closed else norm
+        last = closed or m == most
+        if not closed:
+            V[m] = w / norm
+        if m % EVERY and not last:
+            continue
+        for i in list(open_):
+            K = H[: m + 1, :m] - theta[i] * np.eye(m + 1, m)
+            left, values, right = la.svd(K)
+            # GMRES' residual for r = V e₁: what of e₁ is outside of the range of K.
+            outside = np.linalg.norm(left[0, m:])
+            if values[-1] <= tolerance[i] or (last and outside > enough):
+                found[i] = right[-1].conj() @ V[:m]
+                open_.remove(i)
+            elif outside <= enough:
+                open_.remove(i)
+        if not open_ or last:
+            break
+    return found
