@@ -6,8 +6,8 @@ Labels
     say     there is none, or an input is broken: an error or a warning that matches ``says``.
 
 What is left out, because no test of the pairs in hand can see it: the sign of real vectors, and
-eigenvalue-only losses of a Hermitian cluster that k cuts, where Hellmann-Feynman's formula without a
-solve returns an element of Clarke's generalised gradient.
+eigenvalue-only losses of a Hermitian cluster that k cuts without a shift, where Hellmann-Feynman's formula
+without a solve returns an element of Clarke's generalised gradient.
 """
 
 from collections.abc import Callable

@@ -54,7 +54,7 @@ class Report:
         |Im xᴴg| / ‖x‖‖g‖ of the vectors' cotangents g: how much the loss depends on their phases. Empty
         where there is none.
     neighbours : dict
-        For systems that failed: the distance to an eigenvalue that was not computed.
+        For systems that are singular: the distance to an eigenvalue that was not computed.
     failed : ndarray of int
         The systems that were not solved.
     converged : bool
