@@ -317,7 +317,7 @@ class BorderedSystems:
         system that has been solved.
         """
         b = np.linalg.norm(rhs, axis=0)
-        growth = np.linalg.norm(U, axis=0) / np.where(b > 0, b, 1)
+        growth = np.maximum(np.linalg.norm(U, axis=0) / np.where(b > 0, b, 1), self.systems.growth)
         conditions = self.conditions + growth * self._outside
         return conditions > SUSPICIOUS * DEFECTIVE / np.sqrt(self.eps)
 

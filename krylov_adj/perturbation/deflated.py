@@ -72,6 +72,8 @@ class DeflatedSystems:
         self.problem, self.w, self.X, self.options = problem, w, X, options
         self.Q_X, self.Q_BX, self.residuals = Q_X, Q_BX, residuals
         self.eps = float(np.finfo(X.dtype).eps)
+        #: Lower bounds on ‖R_i⁻¹‖ on the complement, of systems that were solved for other than the caller's sake.
+        self.growth = np.zeros(w.size)
 
     # ---- the operators -----------------------------------------------------------------------
 

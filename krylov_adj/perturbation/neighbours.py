@@ -98,6 +98,7 @@ def unless_singular(systems: DeflatedSystems, side: Side, i: int, rhs: Array, so
     random = np.random.default_rng(13).standard_normal(systems.problem.n)
     random *= np.linalg.norm(rhs) / np.linalg.norm(random)
     null = solve(random)
+    systems.growth[i] = max(systems.growth[i], np.linalg.norm(null) / np.linalg.norm(random))
     apart = distance(systems, side, i, null) > 2 * systems.tolerances(systems.w.size)[i]
     return solve(rhs) if apart else null
 
