@@ -91,7 +91,9 @@ def eigs(
     Derivative
     ----------
     As for `attach_eigenpairs`. With ``sigma`` and explicit matrices the forward factorisation is
-    used again, transposed. Not differentiable: v0, Minv, OPinv, sigma.
+    used again, transposed. It is made in another order than SciPy's where the sparse A − σM has a
+    symmetric pattern (half the fill); pass ``OPinv`` for one of your own. Not differentiable: v0,
+    Minv, OPinv, sigma.
 
     With ``return_eigenvectors=False`` and a real A, SciPy's order (and, where k cuts a complex pair,
     its selection) is another one than with vectors; a traced call then solves twice to give the
@@ -187,6 +189,10 @@ def eigsh(
     As for `attach_eigenpairs`. The derivative with respect to the entries of a dense A is the one
     for Hermitian changes of A. A loss of the eigenvalues alone needs no linear solve. The sign of a
     real eigenvector is arbitrary and cannot be detected: use `canonical_phase` where it matters.
+
+    With ``sigma`` and sparse matrices, traced calls factorise A − σM in an order for symmetric
+    patterns, without pivoting where that is accurate: half of SciPy's fill, and the factors serve
+    the derivative too. The pairs are SciPy's to rounding. Pass ``OPinv`` for an inverse of your own.
 
     References
     ----------

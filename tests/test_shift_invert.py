@@ -1,0 +1,184 @@
+"""The factorisation behind ``sigma``: its ordering, what makes it fall back, and when it is freed."""
+
+import gc
+import weakref
+
+import autograd.numpy as np
+import numpy as onp
+import pytest
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from autograd import grad, make_vjp
+
+import krylov_adj as ka
+from krylov_adj.krylov import shift_invert
+
+RNG = onp.random.default_rng(0)
+EYE = sp.eye_array(24, format="csr")
+D2 = sp.diags_array([-onp.ones(23), 2 * onp.ones(24), -onp.ones(23)], offsets=[-1, 0, 1]).tocsr()
+D1 = sp.diags_array([-onp.ones(23), onp.ones(23)], offsets=[-1, 1]).tocsr()
+LAPLACIAN = sp.kron(D2, EYE) + sp.kron(EYE, D2) + sp.diags_array(0.3 * RNG.random(576))
+HOP = sp.kron(
+    sp.diags_array([onp.ones(23)], offsets=[1], shape=(24, 24)), sp.diags_array(onp.exp(0.7j * onp.arange(24)))
+)
+MAGNETIC = HOP + HOP.conj().T + sp.kron(EYE, D2) + sp.diags_array(0.3 * RNG.random(576))
+FLOW = LAPLACIAN + 0.4 * sp.kron(D1, EYE) + 0.3 * sp.kron(EYE, D1)
+MASS = sp.kron(sp.eye_array(24) * 2 / 3 - D2 / 12 + EYE / 2, EYE).tocsr()
+
+
+def path(m):
+    return sp.diags_array([onp.ones(m - 1), onp.ones(m - 1)], offsets=[-1, 1])
+
+
+ADJACENCY = (sp.kron(path(18), sp.eye_array(32)) + sp.kron(sp.eye_array(18), path(32))).tocsr()
+
+# matrix, M, sigma, dtype of the factors, factorisations made, refined
+CASES = {
+    "definite": (LAPLACIAN, None, -0.1, "d", 1, False),
+    "definite, M": (LAPLACIAN, MASS, -0.1, "d", 1, False),
+    "single": (LAPLACIAN.astype("f"), None, -0.1, "f", 1, False),
+    "interior": (LAPLACIAN, None, 3.71, "d", 1, True),
+    "complex Hermitian, interior": (MAGNETIC, None, 1.37, "D", 1, True),
+    "complex sigma": (LAPLACIAN, None, 3.71 + 0.1j, "D", 1, False),
+    "symmetric pattern": (FLOW, None, -0.1, "d", 1, False),
+    # Eliminating a 1 next to a 1 leaves a pivot of zero, or of rounding.
+    "zero pivots": (ADJACENCY, None, 1.0, "d", 2, False),
+    "tiny pivots": (ADJACENCY, None, 1.0 + 1e-13, "d", 2, False),
+    "zero diagonal": (ADJACENCY + sp.diags_array(onp.r_[0.0, onp.full(575, 4.5)]), None, 0.0, "d", 1, False),
+    "any pattern": (LAPLACIAN + 0.1 * sp.random_array((576, 576), density=0.002, rng=RNG), None, -0.1, "d", 1, False),
+}
+
+
+@pytest.fixture
+def factorisations(monkeypatch):
+    """The keyword arguments, and weak references to the results, of every call of SuperLU."""
+
+    class Factors:
+        def __init__(self, lu):
+            self._lu, self.solves = lu, 0
+
+        def solve(self, *arguments):
+            self.solves += 1
+            return self._lu.solve(*arguments)
+
+    calls, splu = [], spla.splu
+
+    def recorded(K, **options):
+        factors = Factors(splu(K, **options))
+        calls.append((options, weakref.ref(factors)))
+        return factors
+
+    monkeypatch.setattr(shift_invert.spla, "splu", recorded)
+    return calls
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_inverse(name, factorisations):
+    """Accurate like SuperLU's own, by the ordering that the matrix deserves."""
+    A, M, sigma, dtype, count, refined = CASES[name]
+    K = (A - sigma * (sp.eye_array(576) if M is None else M)).toarray().astype(dtype)
+    apply, apply_adjoint, found = shift_invert.factorise(A, M, sigma)
+    assert found == onp.dtype(dtype)
+    symmetric = name not in ("zero diagonal", "any pattern")
+    assert [options.get("permc_spec") == "MMD_AT_PLUS_A" for options, _ in factorisations] == [
+        symmetric,
+        *[False] * (count - 1),
+    ]
+    in_use = factorisations[-1][1]()
+    in_use.solves = 0
+    V = RNG.standard_normal((576, 3)).astype(dtype)
+    eps = onp.finfo(dtype).eps
+    for solve, matrix in ((apply, K), (apply_adjoint, K.conj().T)):
+        X = solve(V)
+        assert X.dtype == onp.dtype(dtype)
+        error = onp.abs(V - matrix @ X) / (onp.abs(matrix) @ onp.abs(X) + onp.abs(V))
+        assert onp.max(error) <= 500 * eps
+    assert in_use.solves == (4 if refined else 2)
+    if onp.dtype(dtype).kind != "c":
+        onp.testing.assert_allclose(apply(1j * V), 1j * apply(V))
+
+
+@pytest.mark.parametrize("name", ["definite", "symmetric pattern"])
+def test_the_ordering_saves_fill(name):
+    K = sp.csc_array(CASES[name][0])
+    options = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+    assert spla.splu(K, **options).nnz < 0.75 * spla.splu(K).nnz
+
+
+def test_a_singular_matrix_is_an_error():
+    with pytest.raises(RuntimeError, match="singular"):
+        shift_invert.factorise(sp.diags_array(onp.r_[1.0, 0.0, 1.0]).tocsc(), None, 0.0)
+    with pytest.raises(RuntimeError, match="singular"):  # for either order of pivots
+        shift_invert.factorise(sp.csc_array(onp.ones((3, 3))), None, 0.0)
+
+
+DIAGONAL = onp.arange(576)
+V0 = onp.ones(576)
+
+
+def levels(A, solver, sigma, **arguments):
+    """p to a loss of the pairs of A + diag(p)."""
+
+    def f(p):
+        operator = ka.aslinearoperator(A) + ka.coo_array((p, (DIAGONAL, DIAGONAL)), shape=A.shape)
+        w, X = solver(operator, k=3, sigma=sigma, v0=V0, **arguments)
+        return np.sum(np.real(w)) + np.sum(np.abs(X[:, 0]) ** 4)
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("A", "solver", "sigma"),
+    [(LAPLACIAN, "eigsh", -0.1), (LAPLACIAN, "eigsh", 3.71), (MAGNETIC, "eigsh", 1.37), (FLOW, "eigs", -0.1)],
+)
+def test_traced_and_untraced_results_agree(A, solver, sigma, factorisations):
+    """The untraced call is SciPy's to the bit; the traced one has the same pairs to rounding."""
+    A = sp.csr_array(A)
+    expected = getattr(spla, solver)(A, k=3, sigma=sigma, v0=V0)
+    factorisations.clear()
+    plain = getattr(ka, solver)(A, k=3, sigma=sigma, v0=V0)
+    assert [options.get("permc_spec") for options, _ in factorisations] == [None] * len(factorisations)
+    for found, value in zip(plain, expected, strict=True):
+        onp.testing.assert_array_equal(found, value)
+    values = []
+
+    def f(p):
+        w, X = getattr(ka, solver)(ka.aslinearoperator(A) * p, k=3, sigma=sigma, v0=V0)
+        values.append((onp.sort(onp.real(w._value)), np.abs(X._value) ** 2))
+        return np.sum(np.real(w))
+
+    grad(f)(1.0)
+    onp.testing.assert_allclose(values[0][0], onp.sort(expected[0].real), rtol=1e-10)
+    onp.testing.assert_allclose(values[0][1].sum(axis=1), (abs(expected[1]) ** 2).sum(axis=1), rtol=1e-8, atol=1e-12)
+    assert factorisations[-1][0]["permc_spec"] == "MMD_AT_PLUS_A"
+
+
+def test_an_inverse_of_ones_own_replaces_it(factorisations):
+    """The way to turn the ordering off."""
+    A = sp.csc_array(LAPLACIAN)
+    lu = spla.splu(A + 0.1 * sp.eye_array(576))
+    factorisations.clear()
+    own = ka.LinearOperator(A.shape, lambda v: lu.solve(v), dtype=float)
+    ours = grad(levels(A, ka.eigsh, -0.1))(onp.zeros(576))
+    assert len(factorisations) == 1
+    theirs = grad(levels(A, ka.eigsh, -0.1, OPinv=own))(onp.zeros(576))
+    assert len(factorisations) == 1
+    onp.testing.assert_allclose(theirs, ours, atol=1e-9 * onp.max(onp.abs(ours)))
+
+
+@pytest.mark.parametrize("A", [LAPLACIAN, FLOW])
+def test_factors_serve_both_passes_and_are_freed_with_the_tape(A, factorisations):
+    solver = ka.eigsh if A is LAPLACIAN else ka.eigs
+    gc.collect()
+    gc.disable()
+    try:
+        vjp, _ = make_vjp(levels(sp.csr_array(A), solver, -0.1))(onp.zeros(576))
+        ((_, factors),) = factorisations
+        forward = factors().solves
+        vjp(1.0)
+        assert len(factorisations) == 1
+        assert factors().solves > forward
+        del vjp
+        assert factors() is None
+    finally:
+        gc.enable()
