@@ -3,6 +3,7 @@
 from . import pde
 from ._version import __version__
 from .attach import attach_eigenpairs, attach_nonlinear
+from .continuation import Continuation
 from .diagnostics import canonical_phase, check_gradient, check_operator
 from .eigen import eigs, eigsh
 from .linear import solve
@@ -21,6 +22,7 @@ from .sparse import assemble, coo_array, csr_array
 
 __all__ = [
     "Adjoint",
+    "Continuation",
     "AdjointNoConvergence",
     "DefectiveEigenvalueError",
     "DegeneracyWarning",

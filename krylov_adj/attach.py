@@ -11,6 +11,7 @@ import numpy as np
 from .bindings._trace import UNTRACED, derivative, guarded, strip
 from .bindings.autograd import attach, deepest_level, xp
 from .bindings.pencil import TracedNonlinear, TracedPencil
+from .continuation import Continuation
 from .krylov.blocks import column_dots
 from .krylov.shift_invert import factorise
 from .operators import LinearOperator, aslinearoperator, random_vector
@@ -338,6 +339,7 @@ def make_pencil(
     normalization: str,
     inverse: Inverse | None,
     options: Adjoint,
+    continuation: Continuation | None = None,
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
     deepest = deepest_level(A, M)
@@ -349,7 +351,7 @@ def make_pencil(
     for value in values:
         if value is not None and traced:
             check_adjoint(value, hermitian)
-    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse)
+    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse, continuation=continuation)
     return TracedPencil(
         problem,
         options,

@@ -21,9 +21,10 @@ from .arpack import (
     scipy_eigs,
     scipy_eigsh,
 )
-from .attach import attach_verified, check_operators, check_options, make_inverse, make_pencil
+from .attach import as_value, attach_verified, check_operators, check_options, make_inverse, make_pencil
 from .bindings._trace import UNTRACED, is_box
 from .bindings.autograd import deepest_level
+from .continuation import Continuation
 from .operators import LinearOperator
 from .options import Adjoint
 from .reports import Report
@@ -48,6 +49,7 @@ def eigs(
     rng: Any = None,
     *,
     adjoint: Adjoint | None = None,
+    continuation: Continuation | None = None,
 ) -> Any:
     """`scipy.sparse.linalg.eigs`, differentiable.
 
@@ -62,6 +64,8 @@ def eigs(
         As in SciPy.
     adjoint : Adjoint, optional
         How derivatives are computed.
+    continuation : Continuation, optional
+        Start from what the last call that was given this object has left, and leave it for the next.
 
     Returns
     -------
@@ -124,7 +128,7 @@ def eigs(
         "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
         "Minv": Minv, "OPinv": OPinv, "OPpart": OPpart, "rng": rng,
     }  # fmt: skip
-    return _solve(scipy_eigs, A, k, M, return_eigenvectors, arguments, adjoint)
+    return _solve(scipy_eigs, A, k, M, return_eigenvectors, arguments, adjoint, continuation)
 
 
 def eigsh(
@@ -144,6 +148,7 @@ def eigsh(
     rng: Any = None,
     *,
     adjoint: Adjoint | None = None,
+    continuation: Continuation | None = None,
 ) -> Any:
     """`scipy.sparse.linalg.eigsh`, differentiable.
 
@@ -156,6 +161,8 @@ def eigsh(
         As in SciPy.
     adjoint : Adjoint, optional
         How derivatives are computed.
+    continuation : Continuation, optional
+        Start from what the last call that was given this object has left, and leave it for the next.
 
     Returns
     -------
@@ -218,38 +225,81 @@ def eigsh(
         "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
         "Minv": Minv, "OPinv": OPinv, "mode": mode, "rng": rng,
     }  # fmt: skip
-    return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint)
+    return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint, continuation)
 
 
-def _solve(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any], adjoint: Any) -> Any:
+def _solve(
+    solver: Any,
+    A: Any,
+    k: int,
+    M: Any,
+    vectors: bool,
+    arguments: dict[str, Any],
+    adjoint: Adjoint | None,
+    continuation: Continuation | None,
+) -> Any:
     options = check_options(adjoint)
+    if not isinstance(continuation, Continuation | None):
+        raise TypeError(f"continuation must be krylov_adj.Continuation(), not {type(continuation).__name__}")
     plain = {name: plain_operand(value) for name, value in arguments.items()}
     if not any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M)):
-        return call_scipy(solver, A, k, M, vectors, plain)
+        return _untraced(solver, A, k, M, vectors, plain, continuation)
     op_A, op_M = check_operators(A, M)
     value_A, value_M = plain_operand(op_A), plain_operand(op_M)
     if deepest_level(op_A, op_M) == UNTRACED:
-        return call_scipy(solver, value_A, k, value_M, vectors, plain)
+        return _untraced(solver, value_A, k, value_M, vectors, plain, continuation)
 
+    _start(continuation, value_A, value_M, plain)
     hermitian = solver is scipy_eigsh
     dense = falls_back_to_dense(solver, value_A, k)
     inverse = None if dense else make_inverse(op_A, op_M, plain["sigma"], plain["OPinv"], hermitian)
     if inverse is not None and plain["OPinv"] is None:
         plain["OPinv"] = as_scipy(inverse.operator)
+    if inverse is None and not dense and not isinstance(value_A, as_scipy):
+        value_A = as_scipy(as_value(op_A, True, "matvec"))  # which counts
     w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
+    applications = getattr(value_A, "applications", 0)
+    solves = 0 if inverse is None else inverse.operator.applications
+    if continuation is not None:
+        continuation.keep_vectors(X)
     if not vectors:
         w, X = in_order_of_values(solver, value_A, k, value_M, plain, w, X)
     if normalization == "2" and op_M is not None:
         hermitian = False  # XᴴX is then no multiple of the identity: treat the pairs one by one
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options)
+    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation)
     report = Report(
         "forward",
         "LAPACK" if dense else "ARPACK",
         0.0,
         np.zeros(w.size),
-        applications=getattr(value_A, "applications", 0),
-        solves=0 if inverse is None else inverse.operator.applications,
+        applications=applications,
+        solves=solves,
+        ncv=0 if dense else plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20)),  # SciPy's default
     )
     rtol = accepted_residual(X.dtype, float(plain["tol"]))
     w, X = attach_verified(pencil, w, X, rtol, report)
     return (w, X) if vectors else w
+
+
+def _untraced(
+    solver: Any,
+    A: Any,
+    k: int,
+    M: Any,
+    vectors: bool,
+    arguments: dict[str, Any],
+    continuation: Continuation | None,
+) -> Any:
+    _start(continuation, A, M, arguments)
+    result = call_scipy(solver, A, k, M, vectors, arguments)
+    if continuation is not None and vectors:
+        continuation.keep_vectors(result[1])
+    return result
+
+
+def _start(continuation: Continuation | None, A: Any, M: Any, arguments: dict[str, Any]) -> None:
+    """The continuation's v0 in place of the caller's, where it has one."""
+    if continuation is None:
+        return
+    dtype = np.result_type(*(operand.dtype for operand in (A, M) if operand is not None))
+    arguments["v0"] = continuation.start_vector(A.shape[0], dtype, float(arguments["tol"]), arguments["v0"])

@@ -19,6 +19,9 @@ __all__ = [
     "Report",
 ]
 
+#: Steps of ARPACK, over the size of its basis, past which a larger basis is advised (benchmarks/basis_size.py).
+RESTARTED = 20
+
 logger = logging.getLogger("krylov_adj")
 
 
@@ -47,6 +50,9 @@ class Report:
         Applications of A (or its adjoint) to one vector.
     solves : int
         Applications of the inverse (or its adjoint) to one vector.
+    ncv : int
+        The size of ARPACK's basis; 0 for every other solver. Printed, with a larger one to try, where
+        ARPACK restarted a lot.
     conditions : ndarray, shape (k,)
         Condition numbers of the eigenvalues, ‖y‖‖Bx‖ for (Bx)ᴴy = 1, from below; empty for Hermitian
         problems, where they are one.
@@ -82,6 +88,7 @@ class Report:
     conditions: np.ndarray = field(default_factory=lambda: np.zeros(0))
     gauge: np.ndarray = field(default_factory=lambda: np.zeros(0))
     neighbours: dict[int, float] = field(default_factory=dict)
+    ncv: int = 0
 
     @property
     def failed(self) -> np.ndarray:
@@ -102,7 +109,17 @@ class Report:
         return (
             f"{self.stage} solve by {self.method} {state}: {self.residuals.size} systems, largest relative "
             f"residual {worst:.1e} (requested {self.requested:.1e}), {self.iterations} iterations, "
-            f"{self.applications} applications of the operator, {self.solves} of the inverse."
+            f"{self.applications} applications of the operator, {self.solves} of the inverse.{self._larger_basis()}"
+        )
+
+    def _larger_basis(self) -> str:
+        steps = self.solves or self.applications
+        if not self.ncv or steps <= RESTARTED * self.ncv:
+            return ""
+        return (
+            f" ARPACK restarted a lot: {steps} steps in a basis of ncv = {self.ncv} vectors. With "
+            f"ncv={2 * self.ncv} it needs about a fifth fewer, and more memory and work for the basis: try it where an "
+            "application is expensive."
         )
 
 

@@ -427,6 +427,36 @@ def test_reports_read_as_sentences(solver, arguments, method, caplog):
     assert all(str(report).endswith(".") and "\n" not in str(report) for report in received)
 
 
+def test_the_report_of_many_restarts_names_a_larger_basis():
+    """Where it was SciPy's, or one's own; the number is right, and the advice helps."""
+    n, calls = 300, []
+
+    def steps(**arguments):
+        reports = []
+
+        def f(p):
+            A = ka.LinearOperator(
+                (n, n), lambda v: p * (2 * v - np.append(v[1:], 0.0) - np.append(0.0, v[:-1])), dtype=float
+            )
+            options = ka.Adjoint(callback=reports.append)
+            return np.sum(ka.eigsh(A, k=2, which="SA", v0=onp.ones(n), maxiter=10**5, adjoint=options, **arguments)[0])
+
+        grad(f)(1.0)
+        calls.append(reports[0].applications)
+        return reports[0]
+
+    usual = steps()
+    assert usual.ncv == 20
+    assert f"ARPACK restarted a lot: {usual.applications} steps in a basis of ncv = 20 vectors. With ncv=40" in str(
+        usual
+    )
+    assert str(usual).endswith("where an application is expensive.")
+    larger = steps(ncv=40)
+    assert larger.ncv == 40
+    assert larger.applications < 0.9 * usual.applications
+    assert "restarted" not in str(steps(ncv=150))
+
+
 def test_a_report_of_a_failure_says_so():
     with pytest.raises(ka.AdjointNoConvergence) as caught:
         not_converged()

@@ -20,6 +20,7 @@ RANKS = {
     "_version": 0,
     "reports": 1,
     "options": 1,
+    "continuation": 2,
     "krylov": 2,
     "perturbation": 3,
     "operators": 4,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -161,6 +161,11 @@ class DeflatedSystems:
         ran: list[str] = []
         iterations = 0
         R = b[:, columns]
+        warm = None if engines[0][0] in ("dense", "direct") else problem.continuation
+        active = columns
+        if warm is not None and columns.size:
+            project = partial(self.project_in, side)
+            U[:, columns], R = warm.guess(side, R, self._real, project, partial(self._images, side, columns))
         wanted = 0.5 * rtol * reference
         while columns.size:
             name, engine = engines[0]
@@ -198,6 +203,8 @@ class DeflatedSystems:
                 engines = engines[1:]
                 if not engines:
                     break
+        if warm is not None and active.size:
+            warm.keep_solutions(side, U[:, active])
         applications, solves = (after - start for after, start in zip(self._counts(), before, strict=True))
         report = Report(
             side,
@@ -216,6 +223,20 @@ class DeflatedSystems:
         if found:
             report = replace(report, neighbours=found)
         return U, report
+
+    @property
+    def _real(self) -> bool:
+        """The pencil is real."""
+        return all(operator is None or operator.dtype.kind != "c" for operator in (self.problem.A, self.problem.B))
+
+    def _images(self, side: Side, columns: Array, V: Array) -> Callable[[int], Array]:
+        """i ↦ P_out R V for the i-th of the columns, from one application of A and B."""
+        A, B = self.problem.A, self.problem.B
+        adjoint = side == "adjoint"
+        AV = A.adjoint(V) if adjoint else A.apply(V)
+        BV = V if B is None else B.adjoint(V) if adjoint else B.apply(V)
+        shifts = np.conj(self.w[columns]) if adjoint else self.w[columns]
+        return lambda i: self.project_out(side, AV - BV * shifts[i])
 
     def rounding(self, U: Array, columns: Array | slice = slice(None)) -> Array:
         """What rounding adds to R_i u_i: 10 ε ‖R‖ ‖u‖, ‖R‖ from below."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..continuation import Continuation
 from ..reports import not_finite
 
 Array = np.ndarray
@@ -89,6 +90,8 @@ class Eigenproblem:
     slope : ndarray, shape (n, k), optional
         For a nonlinear problem T(λ) x = 0, treated as A = T(λᵢ), B = I at the eigenvalue 0 of A: the
         vectors −T′(λᵢ) xᵢ that stand for B xᵢ.
+    continuation : Continuation, optional
+        Solutions of earlier problems to start from.
     """
 
     A: ValueOperator
@@ -97,6 +100,7 @@ class Eigenproblem:
     normalization: str
     inverse: Inverse | None = None
     slope: Array | None = None
+    continuation: Continuation | None = None
 
     @property
     def n(self) -> int:

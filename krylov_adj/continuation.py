@@ -1,0 +1,159 @@
+"""What one solve leaves for the next one: start vectors and guesses for loops over parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.linalg as la
+
+__all__ = ["Continuation"]
+
+Array = np.ndarray
+
+#: How many calls' solutions are kept.
+DEPTH = 3
+
+#: The start vector's random part, over the least that lets an eigenvector that is new grow in time.
+SAFETY = 10.0
+
+#: A random part past this, relative to the vectors, and there is nothing in them to start from.
+FAR = 0.1
+
+
+class Continuation:
+    """Warm starts for the calls of an optimisation or a parameter sweep.
+
+    Passed as ``eigs(..., continuation=c)`` or ``eigsh(..., continuation=c)``, the same object in every
+    call. It keeps plain arrays: the last eigenvectors, and the last solutions of the derivatives'
+    systems. Results agree with those of a cold start to the tolerances asked for (``tol``,
+    ``Adjoint(rtol=...)``), because nothing is skipped: ARPACK starts from a better vector, and the
+    systems of a derivative are solved for what the kept solutions leave of the right-hand side.
+
+    Attributes
+    ----------
+    calls : int
+        How many calls have had a start vector from here.
+
+    Notes
+    -----
+    *Eigenvectors.* The start vector v0 is the sum of the last eigenvectors and a random vector of
+    relative size max(δ, 10 (τ √n)^½), δ the sine of the largest angle between the last two
+    eigenspaces, τ ARPACK's tolerance. Without it an eigenvalue could cross into the window unseen,
+    its eigenvector of another symmetry than the last ones: with it, that vector has grown to order
+    one when the residuals of the others have fallen by the square root of what they have to. Where
+    the size is past 0.1 (a loose ``tol``, large steps) the start is cold: the caller's ``v0``, or SciPy's.
+
+    *Solutions.* The guess for R u = b is the combination of the last solutions that leaves the least
+    residual; a column that it does not help starts from zero. One application of the operator for
+    each vector kept.
+
+    It starts cold, and forgets what it has, where the order or the type of the problem changes. Memory:
+    up to 4 k vectors of length n (7 k where forward mode is used, too). One object belongs to one family of
+    problems. Threads may share one without harm (what is stored last stays), each is better off
+    with its own.
+
+    References
+    ----------
+    P. F. Fischer, Comput. Methods Appl. Mech. Eng. 163 (1998) 193: guesses from earlier solutions.
+    Measured by benchmarks/continuation.py.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> warm = ka.Continuation()
+    >>> def ground_state(V):
+    ...     H = ka.aslinearoperator(numpy.diag(numpy.full(8, -1.0), 1) + numpy.diag(numpy.full(8, -1.0), -1))
+    ...     H = H + ka.coo_array((V, (range(9), range(9))), shape=(9, 9))
+    ...     return ka.eigsh(H, k=1, which="SA", continuation=warm)[0][0]
+    >>> V = numpy.linspace(0, 1, 9)
+    >>> for _ in range(3):
+    ...     V = V - 0.1 * grad(ground_state)(V)
+    >>> warm.calls
+    2
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.calls = 0
+        self._vectors: Array | None = None
+        self._moved = 0.0
+        self._solutions: dict[str, Array] = {}
+
+    # ---- eigenvectors ------------------------------------------------------------------------
+
+    def start_vector(self, n: int, dtype: Any, tol: float, otherwise: Any) -> Any:
+        """v0 for ARPACK, shape (n,), or ``otherwise`` where there is nothing to start from."""
+        X, dtype = self._vectors, np.result_type(dtype, np.float32)
+        if X is None or X.shape[0] != n or np.finfo(X.dtype).dtype != np.finfo(dtype).dtype:
+            return otherwise
+        eps = max(float(tol), float(np.finfo(dtype).eps))
+        size = max(self._moved, SAFETY * (eps * n**0.5) ** 0.5)
+        if size > FAR:
+            return otherwise
+        self.calls += 1
+        # Both parts of a complex vector of a real problem, of a pair's two members too.
+        v = X @ np.exp(1j * np.arange(X.shape[1])) if np.iscomplexobj(X) else X.sum(axis=1)
+        v = v if dtype.kind == "c" else v.real
+        r = np.random.default_rng(self.calls).standard_normal(n)
+        return (v / np.linalg.norm(v) + size * r / np.linalg.norm(r)).astype(dtype)
+
+    def keep_vectors(self, X: Array) -> None:
+        """The eigenvectors (n, k) of a call, as plain arrays."""
+        last, self._vectors = self._vectors, X
+        if last is None or last.shape != X.shape:
+            self._moved = 0.0
+            return
+        Q, P = (la.qr(V, mode="economic")[0] for V in (last, X))
+        self._moved = float(np.linalg.norm(P - Q @ (Q.conj().T @ P), 2))
+
+    # ---- the derivatives' systems ------------------------------------------------------------
+
+    def guess(
+        self,
+        side: str,
+        b: Array,
+        real: bool,
+        project: Callable[[Array], Array],
+        images: Callable[[Array], Callable[[int], Array]],
+    ) -> tuple[Array, Array]:
+        """U (n, m) and what it leaves of b (n, m): b_i − R_i u_i.
+
+        ``real``: all R_i are real up to their shifts. ``project`` is onto the space of the solutions;
+        ``images(Q)`` gives i ↦ R_i Q.
+        """
+        U = np.zeros_like(b)
+        H = self._solutions.get(side)
+        if H is None or H.shape[0] != b.shape[0] or H.dtype != b.dtype:
+            self._solutions.pop(side, None)
+            return U, b
+        H = project(np.concatenate([H.real, H.imag], axis=1) if real and np.iscomplexobj(H) else H)
+        Q, R, _ = la.qr(H, mode="economic", pivoting=True)
+        size = np.abs(np.diagonal(R))
+        Q = Q[:, size > np.sqrt(np.finfo(b.dtype).eps) * size.max(initial=0)]
+        if Q.shape[1] == 0:
+            return U, b
+        image, left = images(Q), b.copy()
+        for i in range(b.shape[1]):
+            G = image(i)
+            c = la.lstsq(G, b[:, i], lapack_driver="gelsy")[0]
+            r = b[:, i] - G @ c
+            if 0 < np.linalg.norm(r) < np.linalg.norm(b[:, i]):  # engines take no right-hand side of zero
+                U[:, i], left[:, i] = Q @ c, r
+        return U, left
+
+    def keep_solutions(self, side: str, U: Array) -> None:
+        """Solutions (n, m)."""
+        most = DEPTH * U.shape[1]
+        norms = np.linalg.norm(U, axis=0)
+        U = U[:, norms > 0] / norms[norms > 0]
+        last = self._solutions.get(side)
+        if last is not None and last.shape[0] == U.shape[0] and last.dtype == U.dtype:
+            U = np.concatenate([U, last], axis=1)
+        self._solutions[side] = U[:, :most]

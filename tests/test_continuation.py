@@ -1,0 +1,234 @@
+"""Warm starts: the same answers for less, nothing kept that is traced, no eigenvalue missed."""
+
+import threading
+
+import autograd.numpy as np
+import numpy as onp
+import pytest
+import scipy.linalg as la
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from autograd import grad, make_hvp, make_jvp
+from autograd.tracer import isbox
+
+import krylov_adj as ka
+
+N = 20
+RNG = onp.random.default_rng(0)
+D2 = (N + 1) ** 2 * sp.diags_array([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()
+D1 = (N + 1) / 2 * sp.diags_array([-onp.ones(N - 1), onp.ones(N - 1)], offsets=[-1, 1]).tocsr()
+EYE = sp.eye_array(N, format="csr")
+AXIS = onp.linspace(0, 1, N + 2)[1:-1]
+LAPLACIAN = (sp.kron(D2, EYE) + 1.7 * sp.kron(EYE, D2)).tocsr()
+FLOW = (LAPLACIAN + 12 * sp.kron(D1, EYE) + 9 * sp.kron(EYE, D1)).tocsr()
+MAGNETIC = (LAPLACIAN + 8j * sp.kron(D1, sp.diags_array(AXIS))).tocsr()
+MASS = sp.kron(EYE, sp.eye_array(N) - D2 / D2[0, 0] / 3).tocsr()
+DIAGONAL = onp.arange(N * N)
+WAVES = onp.stack([onp.kron(onp.sin(a * onp.pi * AXIS), onp.sin(b * onp.pi * AXIS)) for a in (1, 2) for b in (1, 2)])
+WHITE = RNG.standard_normal(N * N)
+P0 = onp.array([1.0, -0.5, 0.3, 0.2])
+
+PROBLEMS = {
+    "symmetric, MINRES": (ka.eigsh, LAPLACIAN, {"which": "SA"}, "applications"),
+    "symmetric, sigma": (ka.eigsh, LAPLACIAN, {"sigma": 0.0}, "solves"),
+    "complex Hermitian, sigma": (ka.eigsh, MAGNETIC, {"sigma": 0.0}, "solves"),
+    "complex Hermitian, MINRES": (ka.eigsh, MAGNETIC, {"which": "SA"}, "applications"),
+    "generalised, sigma": (ka.eigsh, LAPLACIAN, {"sigma": 0.0, "M": MASS}, "solves"),
+    "not symmetric, sigma": (ka.eigs, FLOW, {"sigma": 0.0}, "solves"),
+    "not symmetric, complex pairs": (ka.eigs, FLOW, {"sigma": 300.0 + 40j}, "solves"),
+    "not symmetric, GMRES": (ka.eigs, FLOW, {"which": "SR", "adjoint": {"restart": 150}}, "applications"),
+    "pencil that is not symmetric, sigma": (ka.eigs, FLOW, {"sigma": 0.0, "M": MASS}, "solves"),
+}
+
+
+def loss(name, reports=None, continuation=None, v0=None, **more):
+    """p to a loss of three eigenpairs of A + diag(p · waves)."""
+    solver, A, arguments, _ = PROBLEMS[name]
+    arguments = {**arguments, **more}
+    options = ka.Adjoint(callback=(reports if reports is not None else []).append, **arguments.pop("adjoint", {}))
+
+    def f(p):
+        potential = ka.coo_array((20 * np.dot(p, WAVES), (DIAGONAL, DIAGONAL)), shape=A.shape)
+        w, X = solver(
+            ka.aslinearoperator(A) + potential,
+            k=3,
+            v0=onp.ones(N * N) if v0 is None else v0,
+            adjoint=options,
+            continuation=continuation,
+            **arguments,
+        )
+        order = onp.argsort(onp.real(value(w)) + 1e-3 * onp.imag(value(w)))
+        return np.sum(np.real(w[order]) * onp.arange(1, 4)) + N * N * np.sum(
+            np.abs(X[:, order]) ** 4 * WAVES[0][:, None]
+        )
+
+    return f
+
+
+def value(x):
+    return x._value if isbox(x) else x
+
+
+def path(steps=6, size=0.02):
+    """A straight way through the parameters."""
+    return [P0 + size * i * onp.array([1.0, 0.5, -1.0, 0.7]) for i in range(steps)]
+
+
+def work(reports, name):
+    return sum(getattr(report, PROBLEMS[name][3]) for report in reports)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_same_gradients_for_less(name):
+    warm, cold_reports, warm_reports = ka.Continuation(), [], []
+    cold_loss, warm_loss = loss(name, cold_reports), loss(name, warm_reports, warm)
+    for p in path():
+        expected, found = grad(cold_loss)(p), grad(warm_loss)(p)
+        onp.testing.assert_allclose(found, expected, atol=1e-8 * onp.max(onp.abs(expected)))
+    assert warm.calls >= 4
+    adjoint = [[r for r in reports if r.stage == "adjoint"] for reports in (cold_reports, warm_reports)]
+    # The first call is the same; of the later ones the derivative's share is less, guesses included.
+    assert work(adjoint[1][:1], name) == work(adjoint[0][:1], name)
+    assert work(adjoint[1][2:], name) < 0.9 * work(adjoint[0][2:], name)
+    assert work(warm_reports, name) < work(cold_reports, name)
+    assert all(report.converged for report in warm_reports)
+
+
+@pytest.mark.parametrize("name", ["symmetric, MINRES", "not symmetric, sigma"])
+def test_a_wild_jump_costs_little(name):
+    """What is kept is of no use: right all the same, and hardly more than from nothing."""
+    warm, cold_reports, warm_reports = ka.Continuation(), [], []
+    cold_loss, warm_loss = loss(name, cold_reports), loss(name, warm_reports, warm)
+    rng = onp.random.default_rng(3)
+    for _ in range(5):
+        p = 20 * rng.standard_normal(4)
+        expected, found = grad(cold_loss)(p), grad(warm_loss)(p)
+        onp.testing.assert_allclose(found, expected, atol=1e-7 * onp.max(onp.abs(expected)))
+    assert work(warm_reports, name) < 1.15 * work(cold_reports, name)
+
+
+def test_forward_mode_and_second_order():
+    warm = ka.Continuation()
+    direction = onp.array([0.3, -1.0, 0.5, 0.2])
+    for name in ("symmetric, sigma", "not symmetric, sigma"):
+        for p in path(3):
+            expected = make_hvp(loss(name))(p)[0](direction)
+            found = make_hvp(loss(name, continuation=warm))(p)[0](direction)
+            onp.testing.assert_allclose(found, expected, atol=1e-6 * onp.max(onp.abs(expected)))
+            expected = make_jvp(loss(name))(p)(direction)[1]
+            found = make_jvp(loss(name, continuation=warm))(p)(direction)[1]
+            onp.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_untraced_calls_start_from_the_last_vectors_too():
+    warm, calls = ka.Continuation(), []
+
+    def levels(s, continuation):
+        A = LAPLACIAN + sp.diags_array(20 * s * WAVES[1])
+        calls.append(0)
+
+        def apply(v):
+            calls[-1] += 1
+            return A @ v
+
+        operator = spla.LinearOperator(A.shape, apply, dtype=float)
+        return ka.eigsh(operator, k=1, which="SA", v0=WHITE, continuation=continuation)[0]
+
+    for s in (1.0, 1.001, 1.002):
+        onp.testing.assert_allclose(levels(s, warm), levels(s, None), rtol=1e-12)
+    assert calls[4] < 0.9 * calls[5]
+
+
+def test_what_is_kept_is_plain_and_bounded():
+    warm = ka.Continuation()
+    for p in path(6):
+        make_hvp(loss("symmetric, sigma", continuation=warm))(p)[0](P0)
+    kept = [warm._vectors, *warm._solutions.values()]
+    assert all(type(V) is onp.ndarray and V.dtype == onp.float64 for V in kept)
+    assert {side: V.shape for side, V in warm._solutions.items()} == {"adjoint": (N * N, 9), "tangent": (N * N, 9)}
+    warm.clear()
+    assert warm.calls == 0
+    assert warm._vectors is None
+    assert not warm._solutions
+
+
+def test_another_problem_starts_cold():
+    """Another order, another type: no error, the right result, and what was kept is forgotten."""
+    warm = ka.Continuation()
+    grad(loss("symmetric, sigma", continuation=warm))(P0)
+    for name in ("complex Hermitian, sigma", "symmetric, MINRES", "not symmetric, sigma"):
+        expected = grad(loss(name))(P0)
+        found = grad(loss(name, continuation=warm))(P0)
+        onp.testing.assert_allclose(found, expected, atol=1e-8 * onp.max(onp.abs(expected)))
+    calls = warm.calls
+    ka.eigsh(onp.diag(onp.arange(30.0)), k=2, continuation=warm)
+    ka.eigsh(onp.diag(onp.arange(30.0)).astype("f"), k=2, continuation=warm)
+    assert warm.calls == calls
+
+
+def test_single_precision():
+    warm = ka.Continuation()
+    A = LAPLACIAN.astype("f")
+
+    def f(p, continuation):
+        potential = ka.coo_array((p * WAVES[0].astype("f"), (DIAGONAL, DIAGONAL)), shape=A.shape)
+        operator = ka.aslinearoperator(A) + potential
+        X = ka.eigsh(operator, k=2, sigma=0.0, v0=onp.ones(N * N, "f"), continuation=continuation)[1]
+        return np.sum(X**4 * WAVES[1].astype("f")[:, None] ** 2)
+
+    for p in (1.0, 1.01, 1.02):
+        p = onp.float32(100 * p)
+        found = grad(f)(p, warm)
+        assert found.dtype == onp.float32
+        onp.testing.assert_allclose(found, grad(f)(p, None), rtol=1e-3)
+
+
+@pytest.mark.parametrize("tol", [0, 1e-8, 1e-5, 1e-3])
+@pytest.mark.parametrize("arguments", [{"which": "SA"}, {"sigma": -1.0}], ids=["lowest", "sigma"])
+def test_no_eigenvalue_that_crosses_the_window_is_missed(arguments, tol):
+    """Levels of every symmetry pass each other; the kept vectors have no part in the one that comes."""
+    warm = ka.Continuation()
+    one = (D2 / (N + 1)).toarray()
+    for a in onp.arange(2.0, 0.5, -0.08):
+        A = (sp.kron(one, EYE) + a * sp.kron(EYE, one)).tocsr()
+        levels = la.eigvalsh(one)
+        expected = onp.sort(onp.add.outer(levels, a * levels).ravel())[:2]
+        w = ka.eigsh(A, k=2, v0=WHITE, tol=tol, continuation=warm, **arguments)[0]
+        onp.testing.assert_allclose(onp.sort(w), expected, rtol=max(1e-10, 10 * tol))
+
+
+def test_the_same_parameters_again():
+    """Guesses that are the solutions, a start vector in the eigenspace."""
+    warm, reports = ka.Continuation(), []
+    f = loss("symmetric, sigma", reports, warm)
+    expected = grad(f)(P0)
+    for _ in range(3):
+        onp.testing.assert_allclose(grad(f)(P0), expected, atol=1e-9 * onp.max(onp.abs(expected)))
+    adjoint = [report.solves for report in reports if report.stage == "adjoint"]
+    assert max(adjoint[1:]) < 0.5 * adjoint[0]
+
+
+def test_threads_may_share_one():
+    warm = ka.Continuation()
+    expected = [grad(loss("symmetric, sigma"))(p) for p in path(4)]
+    found = {}
+
+    def run(i):
+        for _ in range(3):
+            found[i] = grad(loss("symmetric, sigma", continuation=warm))(path(4)[i])
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(4):
+        onp.testing.assert_allclose(found[i], expected[i], atol=1e-8 * onp.max(onp.abs(expected[i])))
+
+
+def test_what_it_may_be():
+    for solver in (ka.eigs, ka.eigsh):
+        with pytest.raises(TypeError, match=r"continuation must be krylov_adj.Continuation\(\), not dict"):
+            solver(onp.eye(5), k=2, continuation={})
+        with pytest.raises(TypeError, match="positional"):
+            solver(onp.eye(5), *[None] * 20)
