@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="small sizes, for a quick look")
     small = parser.parse_args().small
-    n, m = (24, 4) if small else (40, 5)
+    n, m = (20, 4) if small else (30, 4)
     H, W = models.schroedinger(n), waves(n, m)
     F = models.advection_diffusion(n, 20)
     x, y = (c.ravel() for c in models._grid(n))
