@@ -12,6 +12,7 @@ from autograd import grad, make_hvp, make_jvp
 from autograd.tracer import isbox
 
 import krylov_adj as ka
+from krylov_adj import continuation
 
 N = 20
 RNG = onp.random.default_rng(0)
@@ -183,18 +184,32 @@ def test_single_precision():
         onp.testing.assert_allclose(found, grad(f)(p, None), rtol=1e-3)
 
 
+def crossings(tol, **arguments):
+    """Levels of every symmetry pass each other; the kept vectors have no part in the one that comes.
+
+    The steps with wrong levels, and how many started warm."""
+    warm, wrong = ka.Continuation(), 0
+    one = (D2 / (N + 1)).toarray()
+    levels = la.eigvalsh(one)
+    for a in onp.arange(2.0, 0.5, -0.08):
+        A = (sp.kron(one, EYE) + a * sp.kron(EYE, one)).tocsr()
+        w = ka.eigsh(A, k=2, v0=WHITE, tol=tol, continuation=warm, **arguments)[0]
+        expected = onp.sort(onp.add.outer(levels, a * levels).ravel())[:2]
+        wrong += not onp.allclose(onp.sort(w), expected, rtol=max(1e-10, 10 * tol), atol=0)
+    return wrong, warm.calls
+
+
 @pytest.mark.parametrize("tol", [0, 1e-8, 1e-5, 1e-3])
 @pytest.mark.parametrize("arguments", [{"which": "SA"}, {"sigma": -1.0}], ids=["lowest", "sigma"])
 def test_no_eigenvalue_that_crosses_the_window_is_missed(arguments, tol):
-    """Levels of every symmetry pass each other; the kept vectors have no part in the one that comes."""
-    warm = ka.Continuation()
-    one = (D2 / (N + 1)).toarray()
-    for a in onp.arange(2.0, 0.5, -0.08):
-        A = (sp.kron(one, EYE) + a * sp.kron(EYE, one)).tocsr()
-        levels = la.eigvalsh(one)
-        expected = onp.sort(onp.add.outer(levels, a * levels).ravel())[:2]
-        w = ka.eigsh(A, k=2, v0=WHITE, tol=tol, continuation=warm, **arguments)[0]
-        onp.testing.assert_allclose(onp.sort(w), expected, rtol=max(1e-10, 10 * tol))
+    wrong, started = crossings(tol, **arguments)
+    assert wrong == 0
+    assert (started >= 10) == (tol <= 1e-8)  # a loose tol starts cold
+
+
+def test_without_the_random_part_it_would_be(monkeypatch):
+    monkeypatch.setattr(continuation, "SAFETY", 0.0)
+    assert crossings(1e-5, which="SA")[0] > 0
 
 
 def test_the_same_parameters_again():
