@@ -6,6 +6,7 @@ from .attach import attach_eigenpairs, attach_nonlinear
 from .continuation import Continuation
 from .diagnostics import canonical_phase, check_gradient, check_operator
 from .eigen import eigs, eigsh
+from .left import condition_numbers, left_eigenvectors
 from .linear import solve
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
@@ -19,6 +20,7 @@ from .reports import (
     Report,
 )
 from .sparse import assemble, coo_array, csr_array
+from .svd import svds
 
 __all__ = [
     "Adjoint",
@@ -39,10 +41,13 @@ __all__ = [
     "canonical_phase",
     "check_gradient",
     "check_operator",
+    "condition_numbers",
     "coo_array",
     "csr_array",
     "eigs",
     "eigsh",
+    "left_eigenvectors",
     "pde",
     "solve",
+    "svds",
 ]

@@ -52,6 +52,12 @@ class as_scipy(spla.LinearOperator):
     def _matmat(self, X: Array) -> Array:
         return self._operator.apply(X)
 
+    def _rmatvec(self, x: Array) -> Array:
+        return self._operator.adjoint(x)
+
+    def _rmatmat(self, X: Array) -> Array:
+        return self._operator.adjoint(X)
+
 
 def plain_operand(x: Any) -> Any:
     """An argument of SciPy's functions without Boxes; our operators by their matrix where they have one."""

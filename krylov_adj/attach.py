@@ -372,21 +372,21 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int 
 
     operator = operator.plain()
 
-    def columnwise(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
+    def columnwise(function: Callable[[Any], Any], rows: int) -> Callable[[np.ndarray], np.ndarray]:
         """Boxes are stripped from every column at once: no trace of a whole block is built."""
 
         def apply(V: np.ndarray) -> np.ndarray:
             if V.ndim == 1 or operator.applies_blocks():
                 return strip(function(V))
-            result = np.empty(V.shape, np.result_type(V, dtype), order="F")
+            result = np.empty((rows, V.shape[1]), np.result_type(V, dtype), order="F")
             for j in range(V.shape[1]):
                 result[:, j] = strip(function(V[:, j]))
             return result
 
         return apply
 
-    apply = columnwise(guarded(operator._apply, deepest))
-    apply_adjoint = columnwise(guarded(operator._apply_adjoint, deepest))
+    apply = columnwise(guarded(operator._apply, deepest), operator.shape[0])
+    apply_adjoint = columnwise(guarded(operator._apply_adjoint, deepest), operator.shape[1])
     return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name)
 
 
@@ -396,7 +396,7 @@ def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
     A wrong adjoint (or an operator that is not Hermitian though it was promised to be) solves the
     wrong systems without a trace in any residual.
     """
-    x, y = (random_vector(operator.shape[0], operator.dtype, seed) for seed in (5, 6))
+    x, y = (random_vector(size, operator.dtype, seed) for size, seed in zip(operator.shape[::-1], (5, 6), strict=True))
     Ax, AHy = operator.apply(x), operator.adjoint(y)
     left, right = np.vdot(y, Ax), np.vdot(AHy, x)
     error = abs(left - right) / max(float(np.linalg.norm(Ax)), float(np.linalg.norm(AHy)), np.finfo(float).tiny)

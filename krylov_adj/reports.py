@@ -383,3 +383,61 @@ def unequal_weights(groups: list[tuple[list[str], float | complex]]) -> str:
         "(a) a symmetry makes them coincide: use a symmetric function of the cluster, such as its mean; (b) k cuts the "
         "cluster: increase k; (c) the levels cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
     )
+
+
+def pairs_less_traced() -> str:
+    return (
+        "A or M depend on traced values that w and X do not depend on: their derivatives would be lost. It may be that "
+        "(a) the pairs are those of other operators, or of fewer parameters: compute them from the same A and M with "
+        "krylov_adj.eigs; (b) they were stripped of a part of their traces: give plain w and X, which are attached."
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# Singular values.
+# --------------------------------------------------------------------------------------------
+
+
+def in_words_of_eigenpairs(message: str) -> str:
+    return f"In the words of eigenpairs, for svds w = σ and x = (u, v)/√2 of [[0, A], [Aᴴ, 0]]: {message}"
+
+
+def triplets_not_resolved(s: np.ndarray, residuals: np.ndarray, strayed: np.ndarray, bad: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (σ = {s[i]:.2e}): {residuals[i]:.1e}, {strayed[i]:.1e}" for i in bad)
+    return (
+        "The triplets that SciPy returned are no singular triplets of A: residuals ‖(A v − σ u, Aᴴ u − σ v)‖/√2, and "
+        f"how far Newton's method on A moved the vectors, {{{listed}}}. It may be that (a) k is larger than the "
+        "numerical rank of A, so that the vectors of σ = 0 are arbitrary: lower k; (b) σ is below √ε‖A‖, which SciPy "
+        "cannot resolve because it works with AᴴA: solve [[0, A], [Aᴴ, 0]] with eigsh and a small sigma, or attach "
+        "pairs from another solver with attach_eigenpairs; (c) k cuts a cluster: increase k; (d) the solver stopped "
+        "early: lower tol, or raise maxiter."
+    )
+
+
+def vanishing_triplets(report: Report, s: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (σ = {s[i]:.1e})" for i in report.neighbours)
+    return (
+        f"The {report.stage} systems of some singular triplets are singular to working precision: {{{listed}}} are "
+        "zero next to the largest, and singular vectors of zero that were not computed mix with theirs. It may be that "
+        "(a) A has lost rank: lower k, or read values that are not zero; (b) A is rectangular, and a loss reads "
+        "vectors of σ = 0 on its longer side, where they are any basis of a null space."
+    )
+
+
+def reads_zero(indices: np.ndarray, s: np.ndarray) -> str:
+    listed = ", ".join(f"{i}: {s[i]:.1e}" for i in indices)
+    return (
+        f"The loss reads singular values that are zero to working precision, {{{listed}}}, where σ has a kink. A "
+        "generalised gradient is returned: that of uᴴAv for the vectors that the solver happened to choose. It may be "
+        "that (a) A has lost rank: lower k; (b) a smooth function is meant: read σ². Adjoint(on_gauge='ignore') "
+        "silences this."
+    )
+
+
+def reads_null_vectors(pairs: list[tuple[int, int]], size: float) -> str:
+    return (
+        f"The loss depends on how left and right singular vectors of vanishing singular values go together: pairs "
+        f"(u, v) {pairs}, {size:.1e} of the cotangent. Where σ = 0 either can be rotated without the other, and that "
+        "part of the derivative was dropped. It may be that (a) A has lost rank: lower k; (b) a product such as uᴴWv "
+        "is read: use functions of u uᴴ and v vᴴ. Adjoint(on_gauge='ignore') silences this."
+    )

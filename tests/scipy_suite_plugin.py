@@ -1,4 +1,4 @@
-"""A pytest plugin for running SciPy's own tests of ``eigs``/``eigsh`` on another implementation.
+"""A pytest plugin for running SciPy's own tests of ``eigs``, ``eigsh``, ``svds`` on another implementation.
 
 "Drop-in" is a claim about callers that we did not write, and SciPy's test module is the
 largest collection of such callers there is.  This plugin gives that module our functions
@@ -8,12 +8,14 @@ the test module are exchanged and SciPy itself (``eigsh`` calls ``eigs``, ``svds
 
 It knows nothing of our test-suite: ``test_scipy_suite.py`` copies it next to an empty pytest
 configuration, runs pytest in a subprocess with ``-p scipy_suite_plugin`` and reads the report,
-a JSON file.  Three environment variables direct it:
+a JSON file.  Four environment variables direct it:
 
 ``SCIPY_SUITE_REPORT``
     the file to write the report to;
+``SCIPY_SUITE_NAME``
+    which of SciPy's test modules it is, a key of `SUITES`;
 ``SCIPY_SUITE_MODULE``
-    the module whose ``eigs`` and ``eigsh`` are to be tested;
+    the module whose functions are to be tested;
 ``SCIPY_SUITE_MODE``
     ``pristine`` (that module is not even imported), ``import`` (it is imported, but SciPy's
     tests keep SciPy's functions) or ``substitute``.
@@ -29,14 +31,15 @@ import threading
 
 import pytest
 
-SUITE = "test_arpack.py"
-FUNCTIONS = ("eigs", "eigsh")
+# SciPy's test modules, and the functions that are exchanged in them.
+SUITES = {"test_arpack": ("eigs", "eigsh"), "test_svds": ("svds",)}
 # Every place from which a version of SciPy's test module has imported the functions, or could.
 NAMESPACES = (
     "scipy.sparse.linalg",
     "scipy.sparse.linalg._eigen",
     "scipy.sparse.linalg._eigen.arpack",
     "scipy.sparse.linalg._eigen.arpack.arpack",
+    "scipy.sparse.linalg._eigen._svds",
 )
 MODES = ("pristine", "import", "substitute")
 
@@ -49,21 +52,24 @@ def _namespaces():
 class _Substitution:
     """The functions under test, counted, and the means to show them to SciPy's test module."""
 
-    def __init__(self, mode, module):
+    def __init__(self, mode, module, functions):
         self.mode = mode
-        self.calls = dict.fromkeys(FUNCTIONS, 0)
+        self.calls = dict.fromkeys(functions, 0)
         self.same_as_scipy = {}
         self._lock = threading.Lock()  # SciPy's tests call the functions from several threads
         self._counted = {}
         # SciPy's functions are looked up first: importing `module` must not be able to
         # replace what we compare with.
         self._originals = [
-            (namespace, name, getattr(namespace, name)) for namespace in _namespaces() for name in FUNCTIONS
+            (namespace, name, getattr(namespace, name))
+            for namespace in _namespaces()
+            for name in functions
+            if hasattr(namespace, name)
         ]
         if mode != "pristine":
             tested = importlib.import_module(module)
             scipys = [original for _, _, original in self._originals]
-            for name in FUNCTIONS:
+            for name in functions:
                 function = getattr(tested, name)
                 self.same_as_scipy[name] = any(function is original for original in scipys)
                 self._counted[name] = self._count(name, function)
@@ -101,8 +107,9 @@ class _Substitution:
 class _Recorder:
     """Substitute during the collection of SciPy's module; write down what became of each test."""
 
-    def __init__(self, substitution, path):
+    def __init__(self, substitution, suite, path):
         self._substitution = substitution
+        self._suite = suite
         self._path = path
         self._imported = []
         self._outcomes = {}
@@ -118,13 +125,12 @@ class _Recorder:
     def pytest_make_collect_report(self, collector):
         # Collecting a module is what imports it.  Its node id may be empty (it is outside of
         # pytest's root), so the file's name has to tell which one it is.
-        if isinstance(collector, pytest.Module) and collector.path.name == SUITE:
+        if isinstance(collector, pytest.Module) and collector.path.stem == self._suite:
             already = set(sys.modules)
             with self._substitution.in_place():
                 yield
             imported = set(sys.modules) - already
-            suite = SUITE.partition(".")[0]
-            self._imported.extend(name for name in imported if name.rpartition(".")[2] == suite)
+            self._imported.extend(name for name in imported if name.rpartition(".")[2] == self._suite)
         else:
             yield
 
@@ -179,5 +185,6 @@ def pytest_configure(config):
     mode = os.environ["SCIPY_SUITE_MODE"]
     if mode not in MODES:
         raise pytest.UsageError(f"SCIPY_SUITE_MODE={mode!r} is none of {MODES}")
-    substitution = _Substitution(mode, os.environ["SCIPY_SUITE_MODULE"])
-    config.pluginmanager.register(_Recorder(substitution, path), "scipy-suite-recorder")
+    suite = os.environ["SCIPY_SUITE_NAME"]
+    substitution = _Substitution(mode, os.environ["SCIPY_SUITE_MODULE"], SUITES[suite])
+    config.pluginmanager.register(_Recorder(substitution, suite, path), "scipy-suite-recorder")

@@ -243,6 +243,47 @@ def no_phase():
     ka.canonical_phase(onp.zeros((3, 1)))
 
 
+def pairs_less_traced():
+    def inner(p):
+        w, X = ka.eigs(G * p, k=2, v0=V0)
+        return grad(lambda q: np.sum(np.abs(ka.left_eigenvectors(G * p * q, w, X)) ** 2))(1.0)
+
+    grad(inner)(1.0)
+
+
+# ---- singular values: rank two, with three triplets asked for ---------------------------------------
+
+RANK_TWO = (U[:, :2] * onp.array([3.0, 2.0])) @ onp.linalg.qr(C.T)[0][:, :2].conj().T
+
+
+def triplets(A, loss, k=3, **arguments):
+    return grad(lambda p: loss(*ka.svds(A * (1 + p), k=k, v0=V0, **arguments)))(0.0)
+
+
+def in_words_of_eigenpairs():
+    triplets(DOUBLE, lambda u, s, vh: np.sum(u[:, 0] ** 4), k=1, which="SM")
+
+
+def triplets_not_resolved():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LOBPCG's own
+        triplets(S, lambda u, s, vh: np.sum(s), k=2, solver="lobpcg", maxiter=1, rng=1)
+
+
+def vanishing_triplets():
+    triplets(RANK_TWO, lambda u, s, vh: np.sum(PROFILE * np.abs(u[:, 0]) ** 4))
+
+
+def reads_zero():
+    triplets(RANK_TWO, lambda u, s, vh: np.sum(s))
+
+
+def reads_null_vectors():
+    """What u and v of σ = 0 are together: their phases are independent."""
+    u, _, vh = ka.svds(RANK_TWO, k=3, v0=V0)
+    triplets(RANK_TWO, lambda a, s, bh: np.imag(np.sum(u[:, 0].conj() * a[:, 0]) * np.sum(bh[0] * vh[0].conj())))
+
+
 # What is raised or warned, and what the text must hold, in this order. Where a class is a warning
 # the gradient is returned all the same.
 TEXTS = {
@@ -315,6 +356,24 @@ TEXTS = {
     imaginary_parts: (ValueError, r"hermitian=True, but eigenvalues have imaginary parts up to 5\.0e-01"),
     adds_shapes: (ValueError, r"cannot add operators of shapes \(20, 20\) and \(20, 3\)"),
     multiplies_shapes: (ValueError, r"cannot multiply operators of shapes \(20, 20\) and \(3, 20\)"),
+    pairs_less_traced: (ValueError, r"traced values that w and X do not depend on.*\(a\).*krylov_adj.eigs.*\(b\)"),
+    in_words_of_eigenpairs: (
+        ka.AdjointNoConvergence,
+        r"for svds w = σ and x = \(u, v\)/√2 of.*0 \(w = 0\.5\): NUMBER.*\(a\).*increase k.*\(b\).*\(c\)",
+    ),
+    triplets_not_resolved: (
+        ValueError,
+        r"no singular triplets of A.*\{0 \(σ = NUMBER\): NUMBER, NUMBER.*\(a\).*lower k.*\(b\).*eigsh.*\(c\).*\(d\)",
+    ),
+    vanishing_triplets: (ka.AdjointNoConvergence, r"\{0 \(σ = NUMBER\)\} are zero.*\(a\).*lower k.*\(b\).*null space"),
+    reads_zero: (
+        ka.DegeneracyWarning,
+        r"zero to working precision, \{0: NUMBER\}.*\(a\).*lower k.*\(b\).*on_gauge='ignore'",
+    ),
+    reads_null_vectors: (
+        ka.GaugeWarning,
+        r"left and right.*pairs \(u, v\) \[\(0, 0\)\], NUMBER of.*\(a\).*lower k.*\(b\).*on_gauge='ignore'",
+    ),
     no_phase: (ValueError, r"entries \[0\] of columns \[0\] are zero and have no phase"),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""SciPy's own tests of ``eigs`` and ``eigsh`` pass with our functions as they do with SciPy's.
+"""SciPy's own tests of ``eigs``, ``eigsh`` and ``svds`` pass with our functions as they do with SciPy's.
 
-SciPy's test module runs in subprocesses, because our pytest configuration (warnings are
-errors) is not the one it was written for, and because the exchange of functions must not leak
+SciPy's test modules run in subprocesses, because our pytest configuration (warnings are
+errors) is not the one they were written for, and because the exchange of functions must not leak
 into the rest of our suite.  See `scipy_suite_plugin` for how the functions are exchanged.
 
 The yardstick is not "all pass" but "the same as with SciPy's functions on this machine": a
@@ -16,12 +16,12 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
-SUITE = "scipy.sparse.linalg._eigen.arpack.tests.test_arpack"
 PLUGIN = "scipy_suite_plugin"
 MODULE = os.environ.get("SCIPY_SUITE_MODULE", "krylov_adj")
 # Seconds that one run may take.  It takes about five; the rest is for slow machines.
@@ -35,12 +35,46 @@ MARKS = (
 # What would make the runs differ from a plain `pytest` on this machine, or from each other.
 UNWANTED = ("PYTEST_", "SCIPY_", "COV_CORE_", "COVERAGE_", "PYTHONWARNINGS")
 THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM")
-# Without these tests the comparison would be about too little.
-LANDMARKS = (
-    "test_symmetric_modes", "test_hermitian_modes", "test_real_nonsymmetric_modes",
-    "test_complex_nonsymmetric_modes", "test_symmetric_no_convergence", "test_eigen_bad_kwargs",
-    "test_parallel_threads", "test_reentering", "test_eigs_for_k_greater",
-    "test_eigsh_for_k_greater",
+
+
+class Suite(NamedTuple):
+    """A test module of SciPy's."""
+
+    module: str
+    functions: tuple[str, ...]
+    calls: int  # that each function gets, at least
+    landmarks: tuple[str, ...]  # without these tests the comparison would be about too little
+
+    @property
+    def name(self):
+        return self.module.rpartition(".")[2]
+
+
+SUITES = (
+    Suite(
+        "scipy.sparse.linalg._eigen.arpack.tests.test_arpack",
+        ("eigs", "eigsh"),
+        200,
+        (
+            "test_symmetric_modes", "test_hermitian_modes", "test_real_nonsymmetric_modes",
+            "test_complex_nonsymmetric_modes", "test_symmetric_no_convergence", "test_eigen_bad_kwargs",
+            "test_parallel_threads", "test_reentering", "test_eigs_for_k_greater",
+            "test_eigsh_for_k_greater",
+        ),
+    ),
+    Suite(
+        "scipy.sparse.linalg._eigen.tests.test_svds",
+        ("svds",),
+        200,
+        tuple(
+            f"Test_SVDS_{solver}::{test}"
+            for solver in ("ARPACK", "LOBPCG", "PROPACK")
+            for test in (
+                "test_svds_input_validation_k_1", "test_svds_parameter_k_which", "test_svd_v0",
+                "test_svd_return_singular_vectors", "test_svd_simple", "test_svd_linop", "test_small_sigma",
+            )
+        ),
+    ),
 )  # fmt: skip
 
 
@@ -53,7 +87,7 @@ def _search_path(module):
     return origin.parent.parent if spec.submodule_search_locations else origin.parent
 
 
-def _environment(report, mode, module, search_path):
+def _environment(report, suite, mode, module, search_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(UNWANTED)}
     environment.update({f"{library}_NUM_THREADS": "1" for library in THREADS})
     environment["VECLIB_MAXIMUM_THREADS"] = "1"
@@ -62,12 +96,13 @@ def _environment(report, mode, module, search_path):
     environment["PYTHONPATH"] = os.pathsep.join(str(path) for path in paths if path)
     environment["SCIPY_SUITE_REPORT"] = str(report)
     environment["SCIPY_SUITE_MODE"] = mode
+    environment["SCIPY_SUITE_NAME"] = suite.name
     environment["SCIPY_SUITE_MODULE"] = module
     return environment
 
 
-def _run(directory, mode, module=MODULE, search_path=None):
-    """Run SciPy's tests in `mode` (see the plugin); return the plugin's report."""
+def _run(suite, directory, mode, module=MODULE, search_path=None, only=""):
+    """Run SciPy's tests (`only` those that pytest's -k selects) in `mode` (see the plugin); return its report."""
     # The plugin is copied, so that nothing else in our tests' directory becomes importable.
     shutil.copy(Path(__file__).with_name(f"{PLUGIN}.py"), directory)
     configuration = directory / "suite.ini"
@@ -79,13 +114,13 @@ def _run(directory, mode, module=MODULE, search_path=None):
     command = [
         sys.executable, "-m", "pytest", "-q", "--tb=short", "-c", str(configuration),
         "--rootdir", str(directory), "-p", "no:cacheprovider", "-p", "no:randomly", "-p", PLUGIN,
-        "--pyargs", SUITE,
+        "-k", only, "--pyargs", suite.module,
     ]
     # fmt: on
     run = subprocess.run(
         command,
         cwd=directory,
-        env=_environment(report, mode, module, search_path),
+        env=_environment(report, suite, mode, module, search_path),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -122,61 +157,68 @@ def _differences(expected, actual):
     return "\n".join(lines)
 
 
+@pytest.fixture(scope="module", params=SUITES, ids=lambda suite: suite.name)
+def suite(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
+def pristine(suite, tmp_path_factory):
     """The report on SciPy's functions, from a process that never imported our package."""
     try:
-        shipped = importlib.util.find_spec(SUITE) is not None
+        shipped = importlib.util.find_spec(suite.module) is not None
     except ModuleNotFoundError:  # not even the package with the tests is there
         shipped = False
     if not shipped:
-        pytest.skip("SciPy is installed without its tests of eigs and eigsh")
-    report = _run(tmp_path_factory.mktemp("pristine"), "pristine")
+        pytest.skip(f"SciPy is installed without {suite.module}")
+    report = _run(suite, tmp_path_factory.mktemp("pristine"), "pristine")
     # Two runs of nothing would agree as well.
     names = {node.partition("[")[0] for node in report["outcomes"]}
-    assert names.issuperset(LANDMARKS), sorted(set(LANDMARKS) - names)
+    assert names.issuperset(suite.landmarks), sorted(set(suite.landmarks) - names)
     passed = sum(outcome == "passed" for outcome in report["outcomes"].values())
-    assert passed >= 0.9 * len(report["outcomes"]), report["details"]
+    skipped = sum(outcome in ("skipped", "xfailed") for outcome in report["outcomes"].values())
+    assert passed >= 0.9 * (len(report["outcomes"]) - skipped), report["details"]
+    assert passed >= 300
     return report
 
 
-def test_the_suite_passes_with_our_functions(pristine, tmp_path):
+def test_the_suite_passes_with_our_functions(suite, pristine, tmp_path):
     """Each of SciPy's tests ends, and warns, with our functions as with SciPy's."""
-    report = _run(tmp_path, "substitute")
+    report = _run(suite, tmp_path, "substitute")
     differences = _differences(pristine, report)
     if differences:
         pytest.fail(f"SciPy's tests tell us from SciPy:\n{differences}", pytrace=False)
     # The agreement is worth nothing unless it was ours that were called, and often.
-    assert report["same_as_scipy"] == {"eigs": False, "eigsh": False}
-    assert report["imported"] == [SUITE]
-    assert report["calls"]["eigs"] > 200
-    assert report["calls"]["eigsh"] > 200
+    assert report["same_as_scipy"] == dict.fromkeys(suite.functions, False)
+    assert report["imported"] == [suite.module]
+    assert all(report["calls"][name] > suite.calls for name in suite.functions)
     # And only SciPy's test module was to see them.
     assert report["intact"]
 
 
-def test_importing_us_changes_nothing_in_scipy(pristine, tmp_path):
+@pytest.mark.parametrize("suite", SUITES[:1], indirect=True)
+def test_importing_us_changes_nothing_in_scipy(suite, pristine, tmp_path):
     """With our package imported but not substituted, SciPy's tests do not notice it at all.
 
     This is also what makes the counts of the other test conclusive: they come from the
     substitution, not from anything that runs anyway.
     """
-    report = _run(tmp_path, "import")
+    report = _run(suite, tmp_path, "import")
     differences = _differences(pristine, report)
     if differences:
         pytest.fail(f"Importing {MODULE} changes SciPy:\n{differences}", pytrace=False)
-    assert report["calls"] == {"eigs": 0, "eigsh": 0}
+    assert report["calls"] == dict.fromkeys(suite.functions, 0)
     assert report["intact"]
 
 
-def test_the_comparison_notices_a_wrong_function(pristine, tmp_path):
+def test_the_comparison_notices_a_wrong_function(suite, pristine, tmp_path):
     """Functions that are almost SciPy's are told from SciPy's; else the tests above are vacuous.
 
     One of them has slightly wrong eigenvalues for one `which` (not more, since each failure
-    takes time), the other raises exceptions of a wrong type.
+    takes time), the others raise exceptions of a wrong type.
     """
     code = """
-        from scipy.sparse.linalg import eigs as scipy_eigs, eigsh as scipy_eigsh
+        from scipy.sparse.linalg import eigs as scipy_eigs, eigsh as scipy_eigsh, svds as scipy_svds
 
         def eigs(A, *args, **kwargs):
             try:
@@ -187,10 +229,21 @@ def test_the_comparison_notices_a_wrong_function(pristine, tmp_path):
         def eigsh(A, *args, **kwargs):
             w, v = scipy_eigsh(A, *args, **kwargs)
             return (w * (1 + 1e-4) if kwargs.get("which") == "BE" else w), v
+
+        def svds(A, *args, **kwargs):
+            try:
+                return scipy_svds(A, *args, **kwargs)
+            except ValueError as error:
+                raise RuntimeError(str(error)) from error
     """
     (tmp_path / "almost_scipy.py").write_text(textwrap.dedent(code))
-    report = _run(tmp_path, "substitute", "almost_scipy", tmp_path)
-    differences = _differences(pristine, report)
-    assert "test_symmetric_modes" in differences
-    assert "test_eigen_bad_kwargs" in differences
-    assert "test_complex_nonsymmetric_modes" not in differences
+    only = "validation_k or small_sigma" if suite.name == "test_svds" else ""
+    report = _run(suite, tmp_path, "substitute", "almost_scipy", tmp_path, only)
+    ran = {node: outcome for node, outcome in pristine["outcomes"].items() if node in report["outcomes"]}
+    differences = _differences({**pristine, "outcomes": ran, "warnings": {}}, {**report, "warnings": {}})
+    noticed, unnoticed = {
+        "test_arpack": (("test_symmetric_modes", "test_eigen_bad_kwargs"), "test_complex_nonsymmetric_modes"),
+        "test_svds": (("test_svds_input_validation_k_1",), "test_small_sigma"),
+    }[suite.name]
+    assert all(name in differences for name in noticed)
+    assert unnoticed not in differences

@@ -33,6 +33,7 @@ RANKS = {
     "arpack": 5,
     "linear": 5,
     "eigen": 6,
+    "left": 6,
     "svd": 6,
     "diagnostics": 6,
     "__init__": 7,

@@ -27,7 +27,12 @@ from autograd import grad as gradient
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..perturbation.adjoint import adjoint_right_hand_side, column_dots, tangent_from_bordered
+from ..perturbation.adjoint import (
+    adjoint_right_hand_side,
+    column_dots,
+    tangent_from_bordered,
+    without_normal_part,
+)
 from ..perturbation.bordered import BorderedSystems, power_of_two
 from ..perturbation.clusters import check_gauge, phase_dependence
 from ..perturbation.problem import Side
@@ -103,6 +108,8 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
             D, E = pairs.systems.folding
             gw, gX = gw @ D + anp.conj(gw) @ E, gX @ D + anp.conj(gX) @ E
         values = strip(gX)
+        if problem.rows is not None:
+            gX = without_normal_part(anp, X, gX, problem.rows)
         gauge = phase_dependence(strip(X), values)  # after folding: the phases of a pair turn together
         F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
         # F is a difference: its rounding is that of its terms.
@@ -125,6 +132,8 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, pairs: _Pair
     Z = bordered_solve(pairs, "tangent", w, X, -g[:n], np.zeros(strip(w).shape, strip(X).dtype), t)
     dS = None if problem.normalization == "2" else g[n:]
     dX = tangent_from_bordered(anp, X, NX, Z[:-1], dS, problem.hermitian)
+    if problem.rows is not None:
+        dX = without_normal_part(anp, X, dX, problem.rows)
     dw = -Z[-1]
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)

@@ -50,8 +50,8 @@ SAFE_FLOOR, LARGEST_FLOOR, STABLE = 1e3, 0.1, 0.05
 class Operator(Protocol):
     """A linear map on blocks of columns, with its adjoint and a count of applications."""
 
-    applications: int
-
+    @property
+    def applications(self) -> int: ...
     def apply(self, V: Array) -> Array: ...
     def adjoint(self, V: Array) -> Array: ...
 

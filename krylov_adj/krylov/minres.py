@@ -30,6 +30,7 @@ def minres(
     rtol: Array,
     maxiter: int,
     precondition: Callable[[Array], Array] | None = None,
+    shifts: Array | None = None,
 ) -> tuple[Array, int, Array]:
     """Solve K_i u_i = b_i for all columns i.
 
@@ -45,6 +46,9 @@ def minres(
     maxiter : int
     precondition : callable, optional
         Hermitian positive definite, applied to blocks.
+    shifts : ndarray, shape (m,), optional
+        Real numbers sᵢ: the systems are K_i + sᵢ, without a preconditioner. Lanczos' vectors are those
+        of K_i; a shift is added to the diagonal of its tridiagonal matrix.
 
     Returns
     -------
@@ -75,6 +79,7 @@ def minres(
         alpha = np.real(column_dots(z, q))
         _add(-alpha, v, q)
         _add(-beta_old, v_old, q)
+        alpha = alpha if shifts is None else alpha + shifts[columns]
         v_old, v = v, q
         # z belongs to v_old; the direction's update below needs it before the next one is made.
         z_next = q if precondition is None else precondition(q)

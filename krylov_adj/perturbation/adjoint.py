@@ -39,6 +39,21 @@ def adjoint_right_hand_side(xp: Any, X: Any, NX: Any, gX: Any, hermitian: bool) 
     return NX * c - gX, xp.diag(xp.real(c))
 
 
+def without_normal_part(xp: Any, X: Any, gX: Any, rows: int) -> Any:
+    """gX without the part along changes that UᴴU = VᴴV = I forbids, for X = (U, V)/√2 with ``rows`` rows of U.
+
+    Singular vectors keep both, which is more than XᴴX = I: of gU the part U S with S = ½(UᴴgU + gUᴴU) has
+    Re tr(SᴴUᴴdU) = 0. Only what is left of it is divided by σᵢ + σⱼ. The map is its own adjoint, so that it
+    serves tangents as well.
+    """
+
+    def half(Y: Any, G: Any) -> Any:
+        K = xp.conj(Y).T @ G
+        return G - Y @ (K + xp.conj(K).T)  # 2 YYᴴ is the projector onto the span
+
+    return xp.concatenate([half(X[:rows], gX[:rows]), half(X[rows:], gX[rows:])])
+
+
 def tangent_from_bordered(xp: Any, X: Any, NX: Any, V: Any, dS: Any, hermitian: bool) -> Any:
     """dX from the solution V of the tangent systems with right-hand side −dR.
 

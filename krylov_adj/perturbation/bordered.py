@@ -38,14 +38,18 @@ from ..options import Adjoint
 from ..reports import (
     AdjointNoConvergence,
     DefectiveEigenvalueError,
+    Report,
     cut_cluster,
     defective,
+    in_words_of_eigenpairs,
     logger,
     not_converged,
+    vanishing_triplets,
 )
 from .deflated import NOISE, DeflatedSystems
 from .neighbours import coinciding
 from .problem import Eigenproblem, Side
+from .singular import mirror_images
 
 Array = np.ndarray
 
@@ -153,7 +157,12 @@ class BorderedSystems:
 
     @cached_property
     def deflation(self) -> tuple[Array, Array]:
-        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut."""
+        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut.
+
+        Of singular triplets, by their mirror images.
+        """
+        if self.problem.rows is not None:
+            return np.r_[self.w, -self.w], np.c_[self.X, mirror_images(self.X, self.problem.rows)]
         if not self.cut.size:
             return self.w, self.X
         return np.r_[self.w, self.w[self.cut].conj()], np.c_[self.X, self.X[:, self.cut].conj()]
@@ -168,9 +177,14 @@ class BorderedSystems:
         slope = self.problem.slope
         return self.problem.apply_B(self.deflation[1]) if slope is None else slope
 
+    @cached_property
+    def vanishing(self) -> Array:
+        """The singular values that coincide with their mirror images: they are zero."""
+        return self.w <= self.systems.tolerances(self.w.size)
+
     def coinciding(self) -> list[list[int]]:
-        """Groups of two or more members of the deflation that count as one."""
-        w = self.deflation[0]
+        """Groups of two or more members of the deflation, without mirror images, that count as one."""
+        w = self.deflation[0] if self.problem.rows is None else self.w
         tau = self.systems.tolerances(w.size)
         groups: list[list[int]] = []
         for i in range(w.size):
@@ -220,7 +234,7 @@ class BorderedSystems:
         """Lower bounds on the eigenvalues' condition numbers ‖y‖‖Bx‖, (Bx)ᴴy = 1; ones if Hermitian.
 
         From the part of y in the deflation space, which shows the coalescence of computed pairs;
-        `_left_vectors` raises them to the whole y's.
+        `left_vectors` raises them to the whole y's.
         """
         k = self.w.size
         if self.problem.hermitian:
@@ -276,10 +290,10 @@ class BorderedSystems:
                 uncomputed = self._look(g)
             Z, mu, dropped = self._solve_adjoint(F, g, scale)
         else:
-            return Solution(self._left_vectors(g != 0) * (g * unit), np.zeros_like(g))
+            return Solution(self.left_vectors(g != 0) * (g * unit), np.zeros_like(g))
         return Solution(Z * unit, mu * unit, dropped, uncomputed)
 
-    def _deflated(self, side: Side, rhs: Array, scale: Array) -> Array:
+    def deflated(self, side: Side, rhs: Array, scale: Array) -> Array:
         """The solution on the complement, reported, and refused where it is none."""
         # Left eigenvectors' right-hand sides are in the range of R_i, also of a singular one.
         consistent = np.flatnonzero(self._asked) if self._examining else None
@@ -292,11 +306,17 @@ class BorderedSystems:
         if not self.problem.hermitian and self.problem.slope is None and not self._examining:
             self._examine(self._suspects(rhs, U))
         if not report.converged:
-            message = cut_cluster(report, self.w) if report.neighbours else not_converged(report)
+            message = self._failure(report)
             if self.options.on_failure == "raise":
                 raise AdjointNoConvergence(message, report)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return U
+
+    def _failure(self, report: Report) -> str:
+        if self.problem.rows is not None and report.neighbours and self.vanishing[list(report.neighbours)].all():
+            return vanishing_triplets(report, self.w)
+        message = cut_cluster(report, self.w) if report.neighbours else not_converged(report)
+        return message if self.problem.rows is None else in_words_of_eigenpairs(message)
 
     def _look(self, g: Array) -> dict[int, float]:
         """For Hermitian eigenvalues by themselves, which need no system that would show a cut cluster.
@@ -337,9 +357,9 @@ class BorderedSystems:
     def _examine(self, suspects: Array) -> None:
         """Raise where an eigenvalue whose system has a huge solution turns out to be defective."""
         if suspects.any():
-            self._left_vectors(suspects)
+            self.left_vectors(suspects)
 
-    def _left_vectors(self, needed: Array) -> Array:
+    def left_vectors(self, needed: Array) -> Array:
         """The left eigenvectors with (B x_i)ᴴ y_i = 1: the adjoint solutions for F = 0, g = 1.
 
         Losses of eigenvalues alone need no more. The first call solves for the columns it needs;
@@ -381,13 +401,13 @@ class BorderedSystems:
         else:
             C = la.solve(self.gram, T)
             span = self._span(C)
-        U = self._deflated("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))
+        U = self.deflated("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))
         return self.phi @ C + U, mu, dropped
 
     def _solve_tangent(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
-        U = self._deflated("tangent", F, scale)
+        U = self.deflated("tangent", F, scale)
         d = la.lstsq(self.BX, F - self.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
         mu = np.diagonal(d)[:k].copy()
         C, dropped = self._divide(d, wd[:, None] - w, np.outer(1 / np.linalg.norm(self.BX, axis=0), scale))

@@ -11,9 +11,12 @@ from ..reports import (
     DegeneracyWarning,
     GaugeWarning,
     cut_eigenvalues,
+    in_words_of_eigenpairs,
     nearly_defective,
     reads_basis,
+    reads_null_vectors,
     reads_phase,
+    reads_zero,
     unequal_weights,
 )
 from .bordered import BorderedSystems, Solution
@@ -39,18 +42,24 @@ def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Sol
     conditions, options = systems.conditions, systems.options
     if options.on_gauge == "ignore":
         return
-    eps = systems.eps
+    eps, k = systems.eps, systems.w.size
+    singular = systems.problem.rows is not None
+    words = in_words_of_eigenpairs if singular else str
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
     # above that and far below the order-one value of a loss that reads a phase.
     depends = np.flatnonzero(gauge > np.sqrt(eps))
     if depends.size:
-        _say(GaugeWarning, reads_phase(depends, gauge[depends]), options)
-    dropped = solution.dropped
+        _say(GaugeWarning, words(reads_phase(depends, gauge[depends])), options)
+    mirrored = [coupling for coupling in solution.dropped if singular and coupling.j >= k]
+    if mirrored:
+        size = max(coupling.size for coupling in mirrored)
+        _say(GaugeWarning, reads_null_vectors(sorted({(c.j - k, c.i) for c in mirrored}), size), options)
+    dropped = [coupling for coupling in solution.dropped if coupling not in mirrored]
     if dropped:
         worst = max(dropped, key=lambda coupling: coupling.size)
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
         named = [(systems.name(i), systems.name(j)) for i, j in pairs]
-        _say(GaugeWarning, reads_basis(named, worst.size, worst.gap), options)
+        _say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap)), options)
     weights = np.r_[gw, np.zeros(systems.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
@@ -59,9 +68,13 @@ def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Sol
     ]
     if unequal:
         groups = [([systems.name(j) for j in group], systems.deflation[0][group[0]]) for group in unequal]
-        _say(DegeneracyWarning, unequal_weights(groups), options)
+        _say(DegeneracyWarning, words(unequal_weights(groups)), options)
     if solution.uncomputed:
         _say(DegeneracyWarning, cut_eigenvalues(solution.uncomputed, systems.w), options)
+    if singular:
+        zero = np.flatnonzero(systems.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
+        if zero.size:
+            _say(DegeneracyWarning, reads_zero(zero, systems.w[zero]), options)
     # Rounding's share of the derivative: 10⁻⁶, in single precision what is lost of its digits.
     ill = np.flatnonzero(conditions**2 * eps > max(1e-6, 1e3 * eps))
     if ill.size:

@@ -26,6 +26,7 @@ from ..options import DENSE_ORDER, Adjoint
 from ..reports import Report
 from .neighbours import betrayed, coinciding, unless_singular
 from .problem import Eigenproblem, Side, operator_norms
+from .singular import AugmentedOperator, bidiagonal_minres
 
 Array = np.ndarray
 #: Solutions, steps, and how far each solution moved while its residual fell by `LATE`, to its target.
@@ -101,7 +102,7 @@ class DeflatedSystems:
     @property
     def explicit(self) -> bool:
         B = self.problem.B
-        return self.problem.A.matrix is not None and (B is None or B.matrix is not None)
+        return self.problem.A.explicit and (B is None or B.explicit)
 
     @cached_property
     def dense(self) -> tuple[Array, Array]:
@@ -282,6 +283,9 @@ def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
     Q, dual = systems.Q_X, systems.dual
     Q_H, dual_H = Q.conj().T, dual.conj().T
     given = systems.options.preconditioner  # the inverse of the forward pass is not definite
+    H, sigma = systems.problem.A, systems.w[columns]
+    if isinstance(H, AugmentedOperator) and given is None and np.all(sigma > systems.eps * systems.norms[0]):
+        return bidiagonal_minres(H, systems.X, sigma, rhs, rtol, maxiter)
     precondition = None if given is None else systems.precondition(side)
 
     def oblique(V: Array) -> Array:

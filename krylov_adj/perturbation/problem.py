@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ class ValueOperator:
         where the adjoint is not available.
     name : str
         For messages.
-    matrix : ndarray or SciPy sparse, optional
+    matrix : ndarray, SciPy sparse, or a function that makes one, optional
         The map itself, where it is explicit.
     """
 
@@ -41,9 +42,21 @@ class ValueOperator:
         name: str,
         matrix: Any = None,
     ):
-        self.shape, self.dtype, self.name, self.matrix = shape, np.dtype(dtype), name, matrix
-        self._apply, self._adjoint = apply, adjoint
-        self.applications = 0
+        self.shape, self.dtype, self.name = shape, np.dtype(dtype), name
+        self._apply, self._adjoint, self._matrix = apply, adjoint, matrix
+        self._applications = 0
+
+    @property
+    def applications(self) -> int:
+        return self._applications
+
+    @property
+    def explicit(self) -> bool:
+        return self._matrix is not None
+
+    @cached_property
+    def matrix(self) -> Any:
+        return self._matrix() if callable(self._matrix) else self._matrix
 
     @property
     def has_adjoint(self) -> bool:
@@ -58,7 +71,7 @@ class ValueOperator:
         return self._counted(self._adjoint, V)
 
     def _counted(self, function: Callable[[Array], Array], V: Array) -> Array:
-        self.applications += 1 if V.ndim == 1 else V.shape[1]
+        self._applications += 1 if V.ndim == 1 else V.shape[1]
         result = function(V)
         # The sum is finite only if every entry is (or nearly so): one pass, no mask unless in doubt.
         if not np.isfinite(np.sum(result)) and not np.all(np.isfinite(result)):
@@ -92,6 +105,9 @@ class Eigenproblem:
         vectors −T′(λᵢ) xᵢ that stand for B xᵢ.
     continuation : Continuation, optional
         Solutions of earlier problems to start from.
+    rows : int, optional
+        A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
+        (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
     """
 
     A: ValueOperator
@@ -101,6 +117,7 @@ class Eigenproblem:
     inverse: Inverse | None = None
     slope: Array | None = None
     continuation: Continuation | None = None
+    rows: int | None = None
 
     @property
     def n(self) -> int:
