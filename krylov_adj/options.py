@@ -50,9 +50,10 @@ class Adjoint:
     restart : int, optional
         Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space.
     preconditioner : LinearOperator or callable, optional
-        Approximates the inverse of A − λM (of its adjoint for the adjoint systems; the adjoint
-        of a LinearOperator is taken through its ``rmatvec``, a callable stands for a Hermitian
-        preconditioner). MINRES needs a positive definite one.
+        Approximates the inverse of A − λM (of its adjoint for the adjoint systems of a problem that
+        is not Hermitian; the adjoint of a LinearOperator is taken through its ``rmatvec``). A
+        callable maps blocks (n, m) to blocks and stands for a Hermitian preconditioner. MINRES needs
+        a positive definite one.
     cluster_tol : float, optional
         Eigenvalues closer than ``cluster_tol * max|w|`` count as one. Default: closer than ten
         times the sum of their residuals, or 100 machine epsilons of the size of A and λM.

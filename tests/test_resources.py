@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import autograd.numpy as np
 import numpy as onp
 import pytest
+import scipy.sparse.linalg as spla
 from autograd import grad, hessian, make_jvp, make_vjp
 from autograd.tracer import trace_stack
 
@@ -372,6 +373,8 @@ def test_every_option_changes_something():
     assert seen
     assert preconditioned.iterations < default.iterations / 2
     assert report(preconditioner=lambda V: inverse @ V).method == "gmres"
+    without_adjoint = spla.LinearOperator((M, M), matvec=lambda v: inverse @ v, dtype=float)  # as PyAMG's
+    assert report(preconditioner=without_adjoint).iterations < default.iterations / 2
     with pytest.raises(ka.AdjointNoConvergence):
         report(maxiter=2)
     with pytest.warns(RuntimeWarning, match="did not converge"):

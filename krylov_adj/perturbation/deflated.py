@@ -93,7 +93,7 @@ class DeflatedSystems:
         """The user's preconditioner, or the inverse of the forward pass, or None; for blocks."""
         given = self.options.preconditioner
         if given is not None:
-            return _block_function(given, side)
+            return _block_function(given, adjoint=side == "adjoint" and not self.problem.hermitian)
         inverse = self.problem.inverse
         if inverse is None:
             return None
@@ -409,10 +409,10 @@ def _complement(Q: Array, V: Array) -> Array:
     return V - Q @ (Q.conj().T @ V)
 
 
-def _block_function(given: Any, side: Side) -> Callable[[Array], Array]:
-    """A preconditioner, or its adjoint for the adjoint systems, as a function of blocks."""
+def _block_function(given: Any, adjoint: bool) -> Callable[[Array], Array]:
+    """A preconditioner, or its adjoint, as a function of blocks."""
     if hasattr(given, "matvec"):
-        function = given.matmat if side == "tangent" else given.rmatmat
+        function = given.rmatmat if adjoint else given.matmat
     else:
         function = given
 
