@@ -1,10 +1,12 @@
 # Needs Python >= 3.10 and make; everything else goes into .venv.
 #
-#   make demo    run the first example
+#   make demo    tune a quantum well, the example of the README
+#   make gallery run every example; pictures go to build/gallery
 #   make test    ruff, mypy and the whole test suite
 #   make lint    ruff and mypy only
 #   make clean   remove .venv and everything generated
 #
+# GALLERY=docs/images where `make gallery` puts the pictures
 # PYTHON=python3.13   the interpreter .venv is made with (after `make clean`)
 # WORKERS=4           test processes
 # CHECKS=             what `make test` runs besides pytest; empty: nothing
@@ -12,6 +14,7 @@
 PYTHON  ?= python3
 WORKERS ?= 2
 CHECKS  ?= lint
+GALLERY ?= build/gallery
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -21,10 +24,22 @@ EXAMPLES := $(VENV)/.stamp-examples
 TEST     := $(VENV)/.stamp-test
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint ruff mypy clean
+.PHONY: demo gallery test lint ruff mypy clean
 
 demo: $(EXAMPLES)
 	$(BIN)/python examples/quantum_well.py
+
+# Every example, from the simplest on, one after the other. The pictures are reduced to 256 colours.
+gallery: $(EXAMPLES)
+	@mkdir -p $(GALLERY)
+	@for name in first_gradient quantum_well hear_the_string advection_diffusion plate photonic_crystal \
+	    damped_structure spectral_clustering own_eigenpairs what_goes_wrong; do \
+	    printf '\n== %s\n' "examples/$$name.py"; \
+	    (cd $(GALLERY) && $(CURDIR)/$(BIN)/python $(CURDIR)/examples/$$name.py) || exit $$?; \
+	    $(BIN)/python -c "import sys; from PIL import Image; \
+	        Image.open(sys.argv[1]).convert('RGB').quantize(256).save(sys.argv[1], optimize=True)" \
+	        $(GALLERY)/$$name.png || exit $$?; \
+	done
 
 # The tests run even where a check failed, so that one run shows everything. One BLAS thread per
 # worker: the matrices are small, and threads of several workers would wait for each other.

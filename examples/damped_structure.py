@@ -118,31 +118,46 @@ gain = n * jacobian(lambda damping: -np.real(eigenvalues(damping)))(before)  # (
 # %% A picture
 figure = Figure(figsize=(10, 5.2), layout="constrained")
 towers, gains, plane = figure.subplots(1, 3, width_ratios=(1, 1, 1.6))
+colors, styles = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00"), ("-", "--", ":")
 half = np.sqrt(stiffness)
 for middle, damping in ((0, before), (2.6, after)):
     shade = colormaps["YlOrBr"](np.sqrt(damping / np.max(after)))
     towers.barh(height, 2 * half, 1.5 / n, left=middle - half, color=shade)
     towers.plot(middle - half, height, middle + half, height, color="0.3", linewidth=1)
 towers.set(
-    title="damping (√ scale)", xticks=(0, 2.6), xticklabels=("before", "after"), yticks=(), ylim=(0, 1), frame_on=False
+    title="damping (√ scale)",
+    xticks=(0, 2.6),
+    xticklabels=("before", "after"),
+    yticks=(0, 0.5, 1),
+    ylabel="height",
+    ylim=(0, 1),
+    frame_on=False,
 )
 
 for i in range(3):
-    gains.plot(gain[i] / np.max(gain[i]), height, color=f"C{i}", label=f"mode {i + 1}")
+    gains.plot(gain[i] / np.max(gain[i]), height, styles[i], color=colors[i], label=f"mode {i + 1}")
 gains.set(title="where a damper helps", xlabel="decay rate gained (scaled)", xlim=(0, None), ylim=(0, 1), yticks=())
 gains.legend()
 
 for i in range(modes):
-    plane.plot(path[:, i].real, path[:, i].imag, ".-", color=f"C{i}", markersize=3, linewidth=0.8)
-    plane.plot(path[0, i].real, path[0, i].imag, "o", color=f"C{i}", markerfacecolor="white")
-    plane.plot(path[-1, i].real, path[-1, i].imag, "o", color=f"C{i}")
+    plane.plot(path[:, i].real, path[:, i].imag, ".-", color=colors[i], markersize=3, linewidth=0.8)
+    plane.plot(path[0, i].real, path[0, i].imag, "o", color=colors[i], markerfacecolor="white")
+    plane.plot(path[-1, i].real, path[-1, i].imag, "o", color=colors[i])
     place = (path[-1, i].real, path[-1, i].imag)
-    plane.annotate(f"{i + 1}", place, (-5, 8), textcoords="offset points", color=f"C{i}", weight="bold")
+    plane.annotate(
+        f"mode {i + 1}", place, (-6, 7), textcoords="offset points", color=colors[i], weight="bold", ha="right"
+    )
 edge = 1.08 * np.max(path.imag)
 for worst, style in ((min(ratios[0]), ":"), (min(ratios[-1]), "--")):
     reach = -edge * np.tan(np.arcsin(worst))
     plane.plot([0, reach], [0, edge], style, color="0.4", label=f"damping ratio {worst:.1%}")
-plane.set(title="eigenvalues, before (○) and after (●)", xlabel="Re λ", ylabel="Im λ", xlim=(None, 0), ylim=(0, edge))
+plane.set(
+    title="eigenvalues, before (○) and after (●)",
+    xlabel="Re λ (inverse time)",
+    ylabel="Im λ",
+    xlim=(None, 0),
+    ylim=(0, edge),
+)
 plane.yaxis.tick_right()
 plane.legend(loc="lower left")
 figure.savefig(options.output, dpi=90)

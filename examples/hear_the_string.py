@@ -127,14 +127,20 @@ shades = colormaps["plasma"](np.linspace(0.85, 0.1, len(steps)))
 for step, (rho, _, _) in enumerate(steps):
     densities.plot(x, rho, color=shades[step], linewidth=2 if step == len(steps) - 1 else 1)
 densities.plot(x, true, color="0.8", linewidth=8, zorder=1)
-densities.set(xlim=(0, 1), ylim=(0, None), xlabel="x", ylabel="density, at every Newton step")
+densities.set(xlim=(0, 1), ylim=(0, None), xlabel="x / length", ylabel="density ρ, at every Newton step")
 for row, rho, color in ((2, steps[0][0], shades[0]), (1, found, shades[-1]), (0, true, "0.7")):
     strings.fill_between(x, row - 0.3 * np.sqrt(rho), row + 0.3 * np.sqrt(rho), color=color, linewidth=0)
 strings.set(xlim=(0, 1), xticks=(), yticks=(0, 1, 2), yticklabels=("true", "found", "start"), frame_on=False)
 
 convergence.semilogy([size / steps[0][2] for _, _, size in steps], "o-", color="0.3", label="gradient")
 convergence.semilogy([value / steps[0][1] for _, value, _ in steps], "s--", color="0.3", label="loss")
-convergence.set(title="Newton's method", xlabel="step", ylim=(1e-30, 1e2), yticks=(1, 1e-8, 1e-16, 1e-24))
+convergence.set(
+    title="Newton's method",
+    xlabel="step",
+    ylabel="relative to the start",
+    ylim=(1e-30, 1e2),
+    yticks=(1, 1e-8, 1e-16, 1e-24),
+)
 convergence.legend()
 
 tone, expected = np.arange(1, 13), frequencies(true, 12)
@@ -143,7 +149,9 @@ for name, rho, color in (("start", steps[0][0], shades[0]), ("found", found, sha
     tuning.plot(tone, held, "o", color=color, label=f"{name}, held")
     tuning.plot(tone, let_go, "o", color=color, markerfacecolor="none", label=f"{name}, let go")
 tuning.axvspan(0.5, 6.5, color="0.92", zorder=0)
-tuning.set(title="cents out of tune", xlabel="tone (shaded: heard)", xticks=tone, ylim=(-80, 380))
+tuning.set(
+    title="out of tune, before and after", ylabel="cents", xlabel="tone (shaded: heard)", xticks=tone, ylim=(-80, 380)
+)
 tuning.legend(ncols=2)
 figure.savefig(options.output, dpi=90)
 print(f"Picture: {options.output}")

@@ -130,13 +130,13 @@ for stage in ("forward", "adjoint"):
     )
 
 # %% A picture
-colors = ["tab:blue", "tab:orange", "tab:green", "tab:red"]
+colors = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]
 figure = Figure(figsize=(10, 5.4), layout="constrained")
 panels = figure.subplot_mosaic("AAABBBLLLLLL;111222333444")
 box = {"origin": "lower", "extent": (-side / 2, side / 2) * 2}
 for name, title, landscape in (("A", "potential before", bowl), ("B", "potential after", V)):
-    panels[name].imshow(landscape.T, cmap="bone", vmin=V.min(), vmax=8, **box)
-    panels[name].contour(landscape.T, levels=targets, colors=colors, linewidths=1, **box)
+    panels[name].imshow(landscape.T, cmap="gray", vmin=V.min(), vmax=8, **box)
+    panels[name].contour(landscape.T, levels=targets, colors=colors, linewidths=1.2, **box)
     panels[name].set_title(title)
 
 for i, level in enumerate(np.transpose(history) / unit):

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
 NUMBER = r"([-+\d.e]+)"
 
 
@@ -29,6 +30,36 @@ def found(pattern: str, text: str) -> float:
     match = re.search(pattern.replace("NUMBER", NUMBER), text)
     assert match, f"{pattern!r} not in:\n{text}"
     return float(match[1])
+
+
+def agrees(printed: str) -> bool:
+    """Whether check_gradient was printed, with errors below its own limit."""
+    checks = re.findall(r"differences \S+ ± (\S+) relative error (\S+)", printed.replace(",", ""))
+    return bool(checks) and all(float(error) < 1e-5 for _, error in checks)
+
+
+def is_picture(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+def test_each_example_is_in_the_gallery_and_in_the_index() -> None:
+    names = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+    makefile, index = (ROOT / "Makefile").read_text("utf-8"), (EXAMPLES / "README.md").read_text("utf-8")
+    listed = re.search(r"for name in ([^;]+);", makefile)
+    assert listed
+    assert sorted(listed[1].replace("\\", "").split()) == names
+    for name in names:
+        assert f"[{name}.py]({name}.py)" in index
+        assert f"../docs/images/{name}.png" in index
+        assert is_picture(ROOT / "docs" / "images" / f"{name}.png")
+        assert (ROOT / "docs" / "images" / f"{name}.png").stat().st_size < 150_000
+        assert f"def test_{name}(" in Path(__file__).read_text("utf-8")
+
+
+def test_first_gradient(tmp_path: Path) -> None:
+    assert len((EXAMPLES / "first_gradient.py").read_text("utf-8").splitlines()) < 30
+    assert agrees(run("first_gradient.py", tmp_path))
+    assert is_picture(tmp_path / "first_gradient.png")
 
 
 def test_quantum_well(tmp_path: Path) -> None:
@@ -65,3 +96,61 @@ def test_damped_structure(tmp_path: Path) -> None:
     assert found("Total damping NUMBER, then", printed) == found(r"then (\S+)\.\n", printed)
     assert found("to NUMBER, with", printed) > 1.5 * found("The smallest went from NUMBER", printed)
     assert (tmp_path / "tower.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_advection_diffusion(tmp_path: Path) -> None:
+    printed = run("advection_diffusion.py", tmp_path, "--grid", "24", "--steps", "4")
+    assert "576 unknowns" in printed
+    assert agrees(printed)
+    rest, vortex, best = (found(rf"{name} *: NUMBER/h", printed) for name in ("at rest", "one vortex", "best flow"))
+    assert rest > vortex > 1 > 0 > best
+    assert is_picture(tmp_path / "advection_diffusion.png")
+
+
+def test_plate(tmp_path: Path) -> None:
+    printed = run("plate.py", tmp_path, "--elements", "4", "--steps", "4")
+    assert agrees(printed)
+    assert found("Mass NUMBER g", printed) == found("at the start NUMBER g", printed)
+    # Leissa (1969) for a uniform one, 1.5 times as long as wide: 2πf₁ = 3.477 √(D/ρt) / length², so f₁ = 28.87 Hz.
+    before = [float(f) for f in re.findall(r"\d+\.\d", printed.split("before:")[1].split("after:")[0])]
+    assert abs(before[0] / 28.87 - 1) < 0.03
+    after = [float(f) for f in re.findall(r"\d+\.\d", printed.split("after:")[1])]
+    assert min(abs(f - 100) for f in after) > 30 > 10 > min(abs(f - 100) for f in before)
+    assert is_picture(tmp_path / "plate.png")
+
+
+def test_photonic_crystal(tmp_path: Path) -> None:
+    printed = run("photonic_crystal.py", tmp_path, "--grid", "12", "--steps", "4")
+    assert agrees(printed)
+    assert re.search("before: .* no gap", printed)
+    assert found("after: .* gap NUMBER%", printed) > 5
+    assert is_picture(tmp_path / "photonic_crystal.png")
+
+
+def test_spectral_clustering(tmp_path: Path) -> None:
+    printed = run("spectral_clustering.py", tmp_path, "--tracks", "3", "--steps", "5")
+    assert agrees(printed)
+    assert found("after 5 steps NUMBER. θ", printed) < found("Loss NUMBER, after", printed) / 5
+    assert found("group, after NUMBER%", printed) > 90 > 75 > found("new events: NUMBER%", printed)
+    assert is_picture(tmp_path / "spectral_clustering.png")
+
+
+def test_own_eigenpairs(tmp_path: Path) -> None:
+    printed = run("own_eigenpairs.py", tmp_path, "--grid", "12")
+    assert "2592 unknowns" in printed
+    assert agrees(printed)
+    derivative = found("derivative NUMBER,", printed)
+    assert abs(found(r"d⟨z⟩/dF = NUMBER nm", printed) - derivative) < 1e-3  # the gradient, summed over the field
+    preconditioned = found("adjoint with multigrid: NUMBER applications of H by gmres", printed)
+    assert preconditioned < found("adjoint without: NUMBER applications of H by minres", printed) / 2
+    assert is_picture(tmp_path / "own_eigenpairs.png")
+
+
+def test_what_goes_wrong(tmp_path: Path) -> None:
+    printed = run("what_goes_wrong.py", tmp_path, "--grid", "12")
+    for name in ("DegeneracyWarning", "GaugeWarning", "DefectiveEigenvalueError", "AdjointNoConvergence"):
+        assert printed.count(f"    {name}: ") == 1
+    assert "No objection" not in printed
+    assert agrees(printed)
+    assert printed.count("relative error") == 4
+    assert is_picture(tmp_path / "what_goes_wrong.png")
