@@ -59,11 +59,8 @@ def graph(z, direction, charge):
     i, j = KDTree(place).query_pairs(0.2, output_type="ndarray").T
     line = np.angle(z[j] - z[i])
     angles = np.sin(line - direction[i]) ** 2 + np.sin(line - direction[j]) ** 2
-    return (
-        i,
-        j,
-        np.stack([np.abs((z[i] - z[j]) / 0.2) ** 2, angles, (charge[i] - charge[j]) ** 2], axis=1),
-    )  # (edges, 3)
+    features = np.stack([np.abs((z[i] - z[j]) / 0.2) ** 2, angles, (charge[i] - charge[j]) ** 2], axis=1)
+    return i, j, features  # (edges,), (edges,), (edges, 3)
 
 
 # %% The eigenvectors, next to the eigenvalue 1 that each track alone would have
