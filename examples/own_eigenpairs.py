@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in quantum_well.py
 
 import autograd.numpy as np
 import pyamg
+import scipy.sparse as sp
 from autograd import grad
 from autograd.tracer import getval
 from matplotlib.figure import Figure
@@ -44,7 +45,8 @@ def hamiltonian(V):
 
 
 # %% The states, by LOBPCG on plain values; one multigrid hierarchy will do for every potential near by
-multigrid = pyamg.smoothed_aggregation_solver(hamiltonian(V0).explicit()).aspreconditioner()
+H0 = sp.csr_matrix(hamiltonian(V0).explicit())
+multigrid = pyamg.smoothed_aggregation_solver(H0).aspreconditioner()
 last = {"X": rng.standard_normal((n, 6))}  # two more than we read, to converge faster
 
 

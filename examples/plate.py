@@ -80,7 +80,7 @@ def frequencies(t, k=8):
 centres = np.mean(mesh.p[:, mesh.t], axis=1).T
 areas = np.sum(basis.dx, axis=1)
 distances = KDTree(centres).sparse_distance_matrix(KDTree(centres), 0.015, output_type="coo_matrix")
-smoothing = (sp.coo_array((1 - distances.data / 0.015, distances.coords), distances.shape) @ sp.diags(areas)).tocsr()
+smoothing = sp.csr_array(((1 - distances.data / 0.015) * areas[distances.col], (distances.row, distances.col)))
 smoothing = ka.aslinearoperator(sp.diags(1 / smoothing.sum(axis=1)) @ smoothing)
 
 

@@ -59,7 +59,7 @@ checks = ["sum of both levels", ka.check_gradient(lambda t: np.sum(levels(t)[1:3
 # %% 2. A phase that nobody chose, in a ring of 60 sites with a magnetic flux through it and a hill at its 20th
 def state(height):
     hill = np.exp(-(((np.arange(60) - 20) / 5) ** 2))
-    H = height * diagonal(hill) - 0.5 * ka.pde.laplacian(60, 0.3, boundary=1.0)
+    H = diagonal(height * hill) - 0.5 * ka.pde.laplacian(60, 0.3, boundary=1.0)
     return ka.eigsh(H, k=1, sigma=-1, v0=rng.standard_normal(60) + 1j * rng.standard_normal(60))[1][:, 0]
 
 
@@ -73,7 +73,7 @@ ends[[0, -1]] = 1j, -1j
 
 def resonances(g):
     row = np.eye(10, k=1) + np.eye(10, k=-1)
-    w = ka.eigs(ka.aslinearoperator(row) + g * diagonal(ends), k=2, sigma=0.1 + 0.1j, v0=np.ones(10))[0]
+    w = ka.eigs(ka.aslinearoperator(row) + diagonal(g * ends), k=2, sigma=0.1 + 0.1j, v0=np.ones(10))[0]
     return w[np.argsort(-np.real(w) - np.imag(w))]
 
 
