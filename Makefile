@@ -37,7 +37,7 @@ gallery: $(EXAMPLES)
 	    printf '\n== %s\n' "examples/$$name.py"; \
 	    (cd $(GALLERY) && $(CURDIR)/$(BIN)/python $(CURDIR)/examples/$$name.py) || exit $$?; \
 	    $(BIN)/python -c "import sys; from PIL import Image; \
-	        Image.open(sys.argv[1]).convert('RGB').quantize(256, method=1, kmeans=4).save(sys.argv[1], optimize=True)" \
+	        Image.open(sys.argv[1]).convert('RGB').quantize(256, kmeans=2).save(sys.argv[1], optimize=True)" \
 	        $(GALLERY)/$$name.png || exit $$?; \
 	done
 
