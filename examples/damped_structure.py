@@ -145,7 +145,7 @@ for i in range(modes):
     plane.plot(path[-1, i].real, path[-1, i].imag, "o", color=colors[i])
     place = (path[-1, i].real, path[-1, i].imag)
     plane.annotate(
-        f"mode {i + 1}", place, (-6, 7), textcoords="offset points", color=colors[i], weight="bold", ha="right"
+        f"mode {i + 1}", place, (-14, 7), textcoords="offset points", color=colors[i], weight="bold", ha="right"
     )
 edge = 1.08 * np.max(path.imag)
 for worst, style in ((min(ratios[0]), ":"), (min(ratios[-1]), "--")):
