@@ -196,8 +196,9 @@ def defective(index: int, eigenvalue: complex, condition: float) -> str:
     return (
         f"The eigenvalue {eigenvalue:.6g} (number {index}) is defective to working precision: its condition "
         f"number is {condition:.1e}, its left and right eigenvectors are orthogonal, and it has no derivative. "
-        "It may be that (a) the matrix has a Jordan block here (an exceptional point): differentiate the mean "
-        "of the coalescing eigenvalues, or move the parameters; (b) a computed eigenvector is wrong: lower tol."
+        "It may be that (a) the matrix has a Jordan block here (an exceptional point): move the parameters (the mean "
+        "of the coalescing eigenvalues is smooth, but cannot be had from their vectors); (b) a computed eigenvector "
+        "is wrong: lower tol."
     )
 
 
@@ -358,7 +359,7 @@ def nearly_defective(indices: np.ndarray, conditions: np.ndarray, eps: float) ->
     return (
         f"Eigenvalues are nearly defective; condition numbers {{{listed}}}. Rounding alone changes their derivatives "
         f"by about κ²ε, here {float(np.max(conditions)) ** 2 * eps:.0e} of them. It may be that (a) the parameters are "
-        "near an exceptional point: differentiate the mean of the coalescing eigenvalues; (b) the problem is badly "
+        "near an exceptional point: move them away from it; (b) the problem is badly "
         "scaled: balance it. Adjoint(on_gauge='ignore') silences this."
     )
 

@@ -20,6 +20,7 @@ import scipy.sparse.linalg as spla
 
 from ..krylov.blocks import LATE
 from ..krylov.gmres import gmres
+from ..krylov.linear_system import apply_adjoint
 from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
 from ..options import DENSE_ORDER, Adjoint
@@ -417,7 +418,7 @@ def _block_function(given: Any, adjoint: bool) -> Callable[[Array], Array]:
         function = given
 
     def apply(V: Array) -> Array:
-        result = np.asarray(function(V))
+        result = np.asarray(apply_adjoint("The preconditioner", function, V) if adjoint else function(V))
         if result.shape != V.shape or not np.all(np.isfinite(result)):
             raise ValueError(
                 f"The preconditioner returned shape {result.shape} for a block of shape {V.shape}, or NaN or "
