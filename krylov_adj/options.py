@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .reports import Report
 
-METHODS = ("auto", "shared", "minres", "gmres", "direct", "dense")
+METHODS = ("auto", "shared", "augmented", "minres", "gmres", "direct", "dense")
 ON_GAUGE = ("warn", "raise", "ignore")
 ON_FAILURE = ("raise", "warn")
 

@@ -6,7 +6,7 @@ import scipy.linalg as la
 
 from krylov_adj.krylov.gmres import gmres
 from krylov_adj.krylov.minres import minres
-from krylov_adj.krylov.shared import shared_krylov
+from krylov_adj.krylov.shared import ShiftInvert, shared_krylov
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.bordered import BorderedSystems
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
@@ -76,7 +76,8 @@ def test_shared_space_is_small(real):
         applied.append(v.dtype)
         return T @ v
 
-    U, steps = shared_krylov(solve, lambda z: z, lambda v: v, theta, rhs, np.full(4, 1e-10), 100, real)
+    form = ShiftInvert(solve, lambda z: z)
+    U, steps = shared_krylov(form, np.zeros((n, 0)), theta, rhs, np.full(4, 1e-10), 100, 1000, real)
     assert steps == len(applied) <= 30
     assert {dtype.kind for dtype in applied} == {"f" if real else "c"}
     # U = S s with S = T here: (T − θ) s = −θ b.

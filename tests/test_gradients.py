@@ -133,6 +133,8 @@ def test_against_the_dense_formula(name, dtype, form):
 
 def methods(problem):
     yield "gmres"
+    if not problem.generalized and problem.kwargs.get("sigma") is None:
+        yield "augmented"
     if problem.hermitian:
         yield "minres"
     if problem.kwargs.get("sigma") is not None:

@@ -1,41 +1,173 @@
 """One Krylov space for several systems that differ by their shifts.
 
-With T = B S, S = (A − σB)⁻¹ and θ_i = 1/(λ_i − σ) (the adjoint systems: with Sᴴ, Bᴴ, conj λ_i),
-(A − λ_i B) S = I − T/θ_i, so that u_i = S s_i solves (A − λ_i B) u_i = b_i where
-
-    (T − θ_i) s_i = −θ_i b_i.
-
-Put c_i = b_i ω/‖b_i‖, ω = max|θ|, C = (c_1 … c_k), and run Arnoldi on
+The systems are (T − θ_i) s_i = −γ_i b_i. Put c_i = b_i ω/‖b_i‖, C = (c_1 … c_k), and run Arnoldi on
 
     M̂ = [ T  C ; 0  J ],   J = diag θ,   from (0, …, 0; 1, …, 1)/√k:    M̂ V = V⁺ H̲.
 
 The bottom rows V₂ of the basis tell the right-hand sides apart: for V₂ y = e_i the vector
 v = V₁ y has M̂ V y − θ_i V y = ((T − θ_i) v + c_i ; 0), whose norm ‖(H̲ − θ_i I̲) y‖ is the true residual
 of system i relative to ‖c_i‖ = ω. So each system takes the y of least residual subject to V₂ y = e_i, and
-u_i = S V₁ y θ_i ‖b_i‖/ω from the stored Z = S V₁. This is KrylovKit.jl's Sylvester equation as an
-eigenproblem, with the eigenvalues, which are known here, put in instead of extracted.
+s_i = V₁ y γ_i ‖b_i‖/ω. This is KrylovKit.jl's Sylvester equation as an eigenproblem, with the
+eigenvalues, which are known here, put in instead of extracted.
+
+Two forms of the systems (A − λ_i B) u_i = b_i (the adjoint ones: with Aᴴ, Bᴴ, conj λ_i):
+
+* `ShiftInvert`: T = B S, S = (A − σB)⁻¹, θ_i = γ_i = 1/(λ_i − σ): (A − λ_i B) S = I − T/θ_i, so that
+  u_i = S s_i, from the stored Z = S V₁.
+* `Filtered`, B = I without an inverse: T = A, θ_i = λ_i, γ_i = −1, u_i = s_i. In the place of M̂ acts
+  q(M̂) with a polynomial q, q(θ_i) in the place of θ_i, whose Krylov space is a part of M̂'s and has as
+  many times fewer vectors to store and to orthogonalise as q has degrees. ‖(H̲ − q(θ_i) I̲) y‖ is then
+  the norm of r_i(T) times the true residual, r_i(z) = (q(z) − q(θ_i))/(z − θ_i): it ends the process only
+  after the true residual has been computed.
 
 A real T keeps the whole space real: a complex θ = α + iβ is the block [α β; −β α] of J, with the
 columns Re c, Im c, and the selector (1, i) for e_i. Systems with equal θ get spaces of their own.
+
+A space of ``dimension`` vectors is restarted by Krylov-Schur (Stewart 2001): H = Q S Qᴴ with the Ritz
+values closest to the shifts first, of which half the dimension stays. That they are Ritz values of
+M̂, and not those that ARPACK would select, is all that remains of the eigenproblem; so ties do no harm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.linalg as la
 
+from .blocks import LATE
+
 Array = np.ndarray
 
-#: Shifts closer than this, relative to the largest, do not share a space: V₂ would not tell them apart.
+#: Shifts closer than this, relative to ω, do not share a space: V₂ would not tell them apart.
 DISTINCT = 1e-6
+
+#: A space that has not halved its residual after so many restarts is given up.
+PATIENCE = 20
+
+#: Goes at a residual that is true, where the one of the small problem is not.
+CONFIRMATIONS = 5
+
+
+class Form(Protocol):
+    """M̂, or q(M̂), and what its small problem means."""
+
+    @property
+    def degree(self) -> int:
+        """Applications of the operator for each vector of the space."""
+        ...
+
+    def scale(self, theta: Array) -> float:
+        """ω."""
+
+    def reference(self, omega: float) -> float:
+        """What the residuals of the small problem are relative to."""
+
+    def shift(self, theta: Array) -> Array:
+        """q(θ)."""
+
+    def factor(self, theta: Array) -> Array:
+        """γ."""
+
+    def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
+        """What makes up u, None for the top of v itself; and the top of q(M̂) v."""
+
+    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
+        """b − (A − λ) u, or None where the small problem's is the true one."""
+
+
+@dataclass(frozen=True)
+class ShiftInvert:
+    """T = B S from ``solve`` (S v) and ``image`` (B z)."""
+
+    solve: Callable[[Array], Array]
+    image: Callable[[Array], Array]
+    degree: int = 1
+
+    def scale(self, theta: Array) -> float:
+        return float(np.max(np.abs(theta)))
+
+    def reference(self, omega: float) -> float:
+        return omega
+
+    def shift(self, theta: Array) -> Array:
+        return theta
+
+    def factor(self, theta: Array) -> Array:
+        return theta
+
+    def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
+        if not top.any():  # the first vector
+            return top, C @ bottom
+        z = self.solve(top)
+        return z, self.image(z) + C @ bottom
+
+    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """T = A with the Chebyshev polynomial q(z) = T_d((z − centre)/halfwidth); degree 1 is M̂ itself, scaled.
+
+    ``extent`` is the scale of the shifts.
+    """
+
+    apply: Callable[[Array], Array]
+    extent: float
+    centre: float = 0.0
+    halfwidth: float = 1.0
+    degree: int = 1
+
+    def scale(self, theta: Array) -> float:
+        return self.extent
+
+    def reference(self, omega: float) -> float:
+        # A guess for a true filter, whose steps are dear: ‖r_i(A) c_i‖ for typical values between 0 and |q(θ_i)|.
+        return (omega if self.degree == 1 else 5 * omega) / self.halfwidth
+
+    def shift(self, theta: Array) -> Array:
+        x = (theta - self.centre) / self.halfwidth
+        before, now = np.ones_like(x), x
+        for _ in range(self.degree - 1):
+            before, now = now, 2 * x * now - before
+        return now
+
+    def factor(self, theta: Array) -> Array:
+        return -np.ones_like(theta)
+
+    def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
+        t_old, s_old = top, bottom
+        t, s = self._once(top, bottom, C), self._moved(J, bottom)
+        for _ in range(self.degree - 1):
+            t_next = self._once(t, s, C)
+            t_next *= 2
+            t_next -= t_old
+            t_old, s_old, t, s = t, s, t_next, 2 * self._moved(J, s) - s_old
+        return None, t
+
+    def _once(self, top: Array, bottom: Array, C: Array) -> Array:
+        t = C @ bottom
+        if top.any():
+            t += self.apply(top)
+            if self.centre != 0:
+                t -= self.centre * top
+        if self.halfwidth != 1:
+            t /= self.halfwidth
+        return t
+
+    def _moved(self, J: Array, bottom: Array) -> Array:
+        return (J @ bottom - self.centre * bottom) / self.halfwidth
+
+    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
+        return None if self.degree == 1 else b - self.apply(U) + U * theta
 
 
 @dataclass(frozen=True)
 class _System:
-    """(T − θ) s = −θ b, entering column ``index`` of the result times ``factor``."""
+    """(T − θ) s = −γ b, entering column ``index`` of the result times ``factor``."""
 
     index: int
     factor: complex
@@ -44,37 +176,40 @@ class _System:
 
 
 def shared_krylov(
-    solve: Callable[[Array], Array],
-    image: Callable[[Array], Array],
-    project: Callable[[Array], Array],
+    form: Form,
+    deflated: Array,
     theta: Array,
     rhs: Array,
     rtol: Array,
     dimension: int,
+    maxiter: int,
     real: bool,
-) -> tuple[Array, int]:
-    """u_i with (I − T/θ_i) S⁻¹ u_i = b_i for all columns i.
+) -> tuple[Array, int, Array]:
+    """The solutions of all systems.
 
     Parameters
     ----------
-    solve, image : callable
-        ``solve(v)`` is S v and ``image(z)`` is B z, for single vectors.
-    project : callable
-        Onto the space of the right-hand sides.
+    form : ShiftInvert or Filtered
+    deflated : ndarray, shape (n, d)
+        An orthonormal basis of what the space is kept orthogonal to.
     theta : ndarray, shape (m,)
     rhs : ndarray, shape (n, m)
-        No zero columns.
+        No zero columns; orthogonal to ``deflated``.
     rtol : ndarray, shape (m,)
     dimension : int
         Largest dimension of a space.
+    maxiter : int
+        Most applications of the operator.
     real : bool
-        T is real.
+        T and ``deflated`` are real.
 
     Returns
     -------
     U : ndarray, shape (n, m)
     steps : int
-        Solves; the caller recomputes the residuals and starts again on what is left.
+        Applications; the caller recomputes the residuals and starts again on what is left.
+    moved : ndarray, shape (m,)
+        How far s_i moves while its residual falls by `LATE` to where it is, by its last moves.
     """
     systems = []
     for i in range(theta.size):
@@ -86,18 +221,20 @@ def shared_krylov(
         else:
             systems.append(_System(i, 1.0, theta[i], rhs[:, i]))
     U = np.zeros(rhs.shape, rhs.dtype, order="F")
+    moved = np.zeros(theta.size)
     steps = 0
-    for group in _groups(systems, real):
-        solutions, taken = _solve_group(solve, image, project, group, rtol, dimension, real)
+    for group in _groups(systems, DISTINCT * form.scale(theta), real):
+        target = rtol[[system.index for system in group]]
+        solutions, taken, moves = _solve_group(form, deflated, group, target, dimension, max(maxiter - steps, 1), real)
         steps += taken
-        for system, u in zip(group, solutions.T, strict=True):
+        for system, u, move in zip(group, solutions.T, moves, strict=True):
             U[:, system.index] += u if system.factor == 1.0 else system.factor * u
-    return U, steps
+            moved[system.index] = np.hypot(moved[system.index], move)
+    return U, steps, moved
 
 
-def _groups(systems: list[_System], real: bool) -> list[list[_System]]:
+def _groups(systems: list[_System], tol: float, real: bool) -> list[list[_System]]:
     """Greedy colouring: shifts in a group are distinct (from their conjugates too, where real)."""
-    tol = DISTINCT * max(abs(system.theta) for system in systems)
     groups: list[list[_System]] = []
     for system in systems:
         taken = (system.theta, np.conj(system.theta)) if real else (system.theta,)
@@ -111,85 +248,158 @@ def _groups(systems: list[_System], real: bool) -> list[list[_System]]:
 
 
 def _solve_group(
-    solve: Callable[[Array], Array],
-    image: Callable[[Array], Array],
-    project: Callable[[Array], Array],
-    group: list[_System],
-    rtol: Array,
-    dimension: int,
-    real: bool,
-) -> tuple[Array, int]:
+    form: Form, deflated: Array, group: list[_System], target: Array, dimension: int, maxiter: int, real: bool
+) -> tuple[Array, int, Array]:
     theta = np.array([system.theta for system in group])
     size = np.array([np.linalg.norm(system.b) for system in group])
-    target = rtol[[system.index for system in group]]
-    omega = float(np.max(np.abs(theta)))
-    J, C, E = _bottom(group, omega / size, real)
+    omega = form.scale(theta)
+    C, E = _bottom(group, omega / size, real)
+    shift, back = form.shift(theta), form.factor(theta) * size / omega
+    # q(J) is not what the recurrence makes of J, whose rounding q′ would make large: the small problem
+    # needs the q(θ) that it is told.
+    J, image_J = (_blocks(theta, values, C.dtype, real) for values in (theta, shift))
     n, p = C.shape
-    most = min(dimension, n + p)
-    V = np.empty((most + 1, n + p), C.dtype)  # the basis, in rows (top, bottom)
-    Z = np.empty((most, n), C.dtype)
+    d = deflated.shape[1]
+    most = min(max(dimension, 2 * p + 2), n - d + p)
+    basis = np.zeros((d + most + 1, n + p), C.dtype)  # in rows (top, bottom), behind what is deflated
+    basis[:d, :n] = deflated.T
+    V = basis[d:]
+    Z = V[:, :n]  # what u is made of
     H = np.zeros((most + 1, most), C.dtype)
-    V[0, :n], V[0, n:] = 0, p**-0.5
+    V[0, n:] = p**-0.5
     eps = float(np.finfo(C.dtype).eps)
-    m, check, history = 0, p + 1, []
+    accept = target * form.reference(omega)
+    m, steps, vectors, check, confirmed = 0, -1, 0, p + 1, 0  # the first vector has no top to apply A to
+    history: list[tuple[int, float]] = []
+    progress: list[float] = []
+    earlier, fallen_from = np.zeros((most, len(group)), E.dtype), np.full(len(group), np.inf)
+
+    def solution() -> tuple[Array, int, Array]:
+        move = np.linalg.norm(Y - earlier[:m], axis=0) * np.abs(back)
+        known = np.isfinite(fallen_from)
+        ratio = LATE * np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
+        return (Z[:m].T @ Y) * back, steps, move * np.minimum(ratio, 1)
+
     while True:
-        top, bottom = V[m, :n], V[m, n:]
-        Z[m] = solve(top) if m else 0  # the first vector has no top
-        w = np.empty(n + p, C.dtype)
-        w[:n] = project(image(Z[m]) + C @ bottom if m else C @ bottom)
-        w[n:] = J @ bottom
-        norm = _orthogonalise(w, V[: m + 1], H[: m + 1, m])
+        z, top = form.product(V[m, :n], V[m, n:], C, J)
+        steps, vectors = steps + form.degree, vectors + 1
+        if z is not None:
+            if vectors == 1:
+                Z = np.empty((most, n), C.dtype)
+            Z[m] = z
+        w = np.concatenate([top, image_J @ V[m, n:]])
+        before = float(np.linalg.norm(w))
+        norm = _orthogonalise(w, before, basis[: d + m + 1], H[: m + 1, m])
         H[m + 1, m] = norm
         m += 1
-        full = m == most or norm <= eps * omega
-        if m >= check or full:
-            Y, residuals = _extract(H[: m + 1, :m], V[:m, n:], theta, E)
-            worst = float(np.max(residuals / (omega * target)))
-            if worst <= 1 or full:
-                return (Z[:m].T @ Y) * (theta * size / omega), m - 1
-            history.append((m, worst))
-            check = m + _steps_to_go(history)
+        last = norm <= eps * before or steps >= maxiter
+        if vectors >= check or m == most or last:
+            Y, residuals = _extract(H[: m + 1, :m], V[:m, n:], shift, E)
+            worst = float(np.max(residuals / accept))
+            late = (residuals > LATE * accept) & np.isfinite(residuals)
+            earlier[:m, late], earlier[m:, late], fallen_from[late] = Y[:, late], 0, residuals[late]
+            history.append((vectors, worst))
+            if m == most:
+                progress.append(worst)
+                last = last or (len(progress) > PATIENCE and not worst < 0.5 * progress[-1 - PATIENCE])
+                last = last or most == n - d + p
+            if worst <= 1 or last:
+                found = solution()
+                left = None if last else form.residual(found[0], theta, np.stack([s.b for s in group], axis=1))
+                confirmed += 1
+                if left is None:
+                    return found
+                steps += theta.size
+                excess = float(np.max(np.linalg.norm(left, axis=0) / (size * target)))
+                if excess <= 1 or confirmed == CONFIRMATIONS:
+                    return found
+                accept *= min(0.5, 0.7 / excess)
+                history = [(vectors, float(np.max(residuals / accept)))]
+            check = vectors + _steps_to_go(history)
         V[m] = w / norm
+        if m == most:
+            try:
+                Q = _restart(H, shift, real, max(most // 2, 2 * p))
+            except np.linalg.LinAlgError:  # the Schur form could not be put in order
+                return solution()
+            m = Q.shape[1]
+            earlier[:m], earlier[m:] = Q.conj().T @ earlier, 0
+            for stored in (V,) if z is None else (V, Z):
+                stored[:m] = Q.T @ stored[:most]
+            V[m] = V[most]
 
 
-def _bottom(group: list[_System], scale: Array, real: bool) -> tuple[Array, Array, Array]:
-    """J (p, p), C (n, p) and the selectors e_i as columns of E (p, k)."""
+def _restart(H: Array, shift: Array, real: bool, keep: int) -> Array:
+    """Krylov-Schur: the first columns of Q in H = Q S Qᴴ with the Ritz values next to the shifts first.
+
+    H (in place) becomes that of the basis V Q.
+    """
+    m = H.shape[1]
+    targets = np.concatenate([shift, np.conj(shift)]) if real else shift
+
+    def distance(z: Array) -> Array:
+        return np.min(np.abs(np.asarray(z)[..., None] - targets), axis=-1)
+
+    near = np.sort(distance(la.eigvals(H[:m])))
+    while keep < m - 1 and near[keep] - near[keep - 1] <= 1e-8 * near[keep]:  # no pair is cut
+        keep += 1
+    limit = 0.5 * (near[keep - 1] + near[keep])
+    S, Q, kept = la.schur(
+        H[:m],
+        output="real" if H.dtype.kind != "c" else "complex",
+        sort=lambda x, y=0.0: bool(distance(x + 1j * y) < limit),
+    )
+    Q = Q[:, :kept]
+    border = H[m] @ Q
+    H[:] = 0
+    H[:kept, :kept], H[kept, :kept] = S[:kept, :kept], border
+    return Q
+
+
+def _bottom(group: list[_System], scale: Array, real: bool) -> tuple[Array, Array]:
+    """C (n, p) and the selectors e_i as columns of E (p, k)."""
     if not real:
         C = np.stack([system.b * s for system, s in zip(group, scale, strict=True)], axis=1)
-        theta = np.array([system.theta for system in group])
-        return np.diag(theta.astype(C.dtype)), C, np.eye(len(group), dtype=C.dtype)
-    blocks: list[Array] = []
+        return C, np.eye(len(group), dtype=C.dtype)
     columns: list[Array] = []
     selectors = np.zeros((2 * len(group), len(group)), complex)
     for i, (system, s) in enumerate(zip(group, scale, strict=True)):
         row = len(columns)
         selectors[row, i] = 1
-        if np.imag(system.theta) == 0:
-            blocks.append(np.array([[np.real(system.theta)]]))
-            columns.append(system.b.real * s)
-        else:
-            a, b = system.theta.real, system.theta.imag
-            blocks.append(np.array([[a, b], [-b, a]]))
-            columns += [system.b.real * s, system.b.imag * s]
+        columns.append(system.b.real * s)
+        if np.imag(system.theta) != 0:
+            columns.append(system.b.imag * s)
             selectors[row + 1, i] = 1j
     C = np.stack(columns, axis=1)
     E = selectors[: C.shape[1]]
     E = E if np.any(E.imag) else E.real
-    complex_or_real = np.result_type(C.dtype, np.complex64) if np.iscomplexobj(E) else C.dtype
-    return la.block_diag(*blocks).astype(C.dtype), C, E.astype(complex_or_real)
+    return C, E.astype(np.result_type(C.dtype, np.complex64) if np.iscomplexobj(E) else C.dtype)
 
 
-def _orthogonalise(w: Array, V: Array, h: Array) -> float:
-    """Subtract from w (in place) its part in the rows of V, which goes to h; the norm left."""
-    norm = float(np.linalg.norm(w))
+def _blocks(theta: Array, values: Array, dtype: np.dtype, real: bool) -> Array:
+    """The p × p matrix of values at the θ, in real arithmetic with a 2 × 2 block for a complex θ."""
+    if not real:
+        return np.diag(values).astype(dtype)
+    blocks = [
+        [[value.real]] if np.imag(t) == 0 else [[value.real, value.imag], [-value.imag, value.real]]
+        for t, value in zip(theta, values, strict=True)
+    ]
+    return la.block_diag(*blocks).astype(dtype)
+
+
+def _orthogonalise(w: Array, norm: float, basis: Array, h: Array) -> float:
+    """Subtract from w (in place) its part in the rows of the basis; the norm left.
+
+    The coefficients of the last h.size rows go to h; those of the rows before, which are deflated, nowhere.
+    """
     for _ in range(3):
         before = norm
-        projection = (V @ w.conj()).conj()
-        w -= projection @ V
-        h += projection
+        projection = (basis @ w.conj()).conj()
+        w -= projection @ basis
+        h += projection[-h.size :]
         norm = float(np.linalg.norm(w))
         # Daniel, Gragg, Kaufman & Stewart: repeat where cancellation has made the result unsafe.
-        if norm > 0.7 * before:
+        if norm > 0.5 * before:
             break
     return norm
 
@@ -201,24 +411,26 @@ def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Ar
     """
     m, p = bottom.shape
     k = theta.size
-    Q, R = la.qr(bottom.conj())
-    diagonal = np.abs(np.diagonal(R))
     Y = np.zeros((m, k), np.result_type(H, E))
-    if m < p or diagonal.min() <= np.finfo(H.dtype).eps * diagonal.max():
+    if m < p:
         return Y, np.full(k, np.inf)
-    particular = la.solve_triangular(R[:p], E, trans="C")  # Q₁ coefficients of every y
-    HQ = H @ Q
+    Q, R = la.qr(bottom.conj(), check_finite=False)
+    diagonal = np.abs(np.diagonal(R))
+    if diagonal.min() <= np.finfo(H.dtype).eps * diagonal.max():
+        return Y, np.full(k, np.inf)
+    particular = la.solve_triangular(R[:p], E, trans="C", check_finite=False)  # Q₁ coefficients of every y
+    HQ = (H @ Q).astype(Y.dtype)
     residuals = np.empty(k)
     for i in range(k):
-        KQ = HQ.astype(Y.dtype)
+        KQ = HQ.copy(order="F")
         KQ[:m] -= theta[i] * Q
-        start = KQ[:, :p] @ particular[:, i]
+        left = KQ[:, :p] @ particular[:, i]
         coefficients = particular[:, i]
         if m > p:
-            z = la.lstsq(KQ[:, p:], -start, lapack_driver="gelsy")[0]
-            start = start + KQ[:, p:] @ z
+            z = la.lstsq(KQ[:, p:], -left, lapack_driver="gelsy", check_finite=False)[0]
+            left = left + KQ[:, p:] @ z
             coefficients = np.concatenate([coefficients, z])
-        residuals[i] = np.linalg.norm(start)
+        residuals[i] = np.linalg.norm(left)
         Y[:, i] = Q[:, : coefficients.size] @ coefficients
     return Y, residuals
 

@@ -18,11 +18,12 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ..krylov.augmented import filtered_form, spectral_ends
 from ..krylov.blocks import LATE
 from ..krylov.gmres import gmres
 from ..krylov.linear_system import apply_adjoint
 from ..krylov.minres import minres
-from ..krylov.shared import shared_krylov
+from ..krylov.shared import ShiftInvert, shared_krylov
 from ..options import DENSE_ORDER, Adjoint
 from ..reports import Report
 from .neighbours import betrayed, coinciding, unless_singular
@@ -34,9 +35,11 @@ Array = np.ndarray
 Solved = tuple[Array, int, Array]
 Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], Solved]
 
-#: Krylov dimension between restarts, unless told: of GMRES, and of the shared space.
+#: Krylov dimension between restarts, unless told: of GMRES, of the shared space, and of the one without
+#: an inverse where no filter thins it out.
 RESTART = 60
 SHARED_DIMENSION = 100
+AUGMENTED_DIMENSION = 40
 
 #: A solution in error by more than this many rtol of its size is improved: next to an eigenvalue that
 #: was not computed at a distance of δ, a residual of rtol is an error of rtol/δ.
@@ -135,6 +138,12 @@ class DeflatedSystems:
         rounding = 50 * self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
         tau = 10 * self.residuals / norm_B + rounding
         return np.concatenate([tau, np.full(d - tau.size, rounding)])  # what conjugation completed
+
+    @cached_property
+    def spectral_ends(self) -> tuple[float, float, float, float]:
+        """The ends of the spectrum of a Hermitian A, see `krylov.augmented`."""
+        A, Q = self.problem.A, self.Q_X
+        return spectral_ends(A.apply, Q, np.result_type(A.dtype, Q))
 
     # ---- solving -----------------------------------------------------------------------------
 
@@ -264,11 +273,11 @@ class DeflatedSystems:
         elif problem.inverse is not None:
             order = ["shared", "gmres"]
         elif problem.hermitian:
-            order = ["minres", "gmres"]
+            order = ["augmented", "minres", "gmres"] if problem.B is None else ["minres", "gmres"]
         elif problem.slope is not None and self.explicit:
             order = []  # the eigenvalue is anywhere in the spectrum of T(λ): straight to LU
         else:
-            order = ["gmres"]
+            order = ["augmented", "gmres"] if problem.B is None and problem.slope is None else ["gmres"]
         if method == "auto" and self.explicit and order != ["dense"]:
             order.append("direct")
         return [(name, ENGINES[name]) for name in order]
@@ -377,28 +386,41 @@ def _shared(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
             "Adjoint(method='shared') needs an inverse: pass sigma, with explicit matrices, or with an OPinv that "
             "has rmatvec where the problem is not Hermitian"
         )
-    operators = [inverse.operator] if B is None else [inverse.operator, B]
-    real = all(operator.dtype.kind != "c" for operator in operators)
+    Q = systems.Q_X if side == "adjoint" else systems.Q_BX
+    dtypes = [inverse.operator.dtype, Q.dtype, *([] if B is None else [B.dtype])]
+    real = all(dtype.kind != "c" for dtype in dtypes)
     shifts = systems.w[columns] - inverse.sigma
     if side == "adjoint":
         solve, image, shifts = inverse.operator.adjoint, None if B is None else B.adjoint, np.conj(shifts)
     else:
         solve, image = inverse.operator.apply, None if B is None else B.apply
-    U, steps = shared_krylov(
-        solve,
-        image or (lambda z: z),
-        lambda v: systems.project_out(side, v),
-        1 / shifts,
-        rhs,
-        rtol,
-        min(systems.options.restart or SHARED_DIMENSION, maxiter + 1),
-        real,
-    )
+    form = ShiftInvert(solve, image or (lambda z: z))
+    dimension = systems.options.restart or SHARED_DIMENSION
+    U, steps, _ = shared_krylov(form, Q, 1 / shifts, rhs, rtol, dimension, maxiter, real)
     return U, steps, np.zeros(columns.size)
+
+
+def _augmented(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+    """One Krylov space for all systems, from A itself."""
+    problem = systems.problem
+    if problem.B is not None or problem.slope is not None:
+        raise ValueError(
+            "Adjoint(method='augmented') is for A x = w x: with M, pass sigma and use 'shared', or use 'minres' or "
+            "'gmres'"
+        )
+    A, Q, theta = problem.A, systems.Q_X, systems.w[columns]
+    real = A.dtype.kind != "c" and not np.iscomplexobj(Q)
+    apply = A.apply
+    if side == "adjoint" and not problem.hermitian:
+        apply, theta = A.adjoint, np.conj(theta)
+    form = filtered_form(apply, theta, systems.spectral_ends if problem.hermitian else None)
+    dimension = systems.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else SHARED_DIMENSION)
+    return shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real)
 
 
 ENGINES: dict[str, Engine] = {
     "shared": _shared,
+    "augmented": _augmented,
     "minres": _minres,
     "gmres": _gmres,
     "direct": _direct,
