@@ -77,7 +77,7 @@ def test_shared_space_is_small(real):
         return T @ v
 
     form = ShiftInvert(solve, lambda z: z)
-    U, steps = shared_krylov(form, np.zeros((n, 0)), theta, rhs, np.full(4, 1e-10), 100, 1000, real)
+    U, steps, _ = shared_krylov(form, np.zeros((n, 0)), theta, rhs, np.full(4, 1e-10), 100, 1000, real)
     assert steps == len(applied) <= 30
     assert {dtype.kind for dtype in applied} == {"f" if real else "c"}
     # U = S s with S = T here: (T − θ) s = −θ b.

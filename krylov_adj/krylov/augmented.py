@@ -19,6 +19,8 @@ import scipy.linalg as la
 from .shared import Filtered
 
 Array = np.ndarray
+#: Bound below, smallest and largest Ritz value, bound above.
+Ends = tuple[float, float, float, float]
 
 #: |q| at the innermost eigenvalue in hand. Between 1.5 and 6 the number of applications hardly changes.
 EDGE = 2.5
@@ -33,7 +35,7 @@ LANCZOS_STEPS = 12
 def spectral_ends(
     apply: Callable[[Array], Array], deflated: Array, dtype: np.dtype
 ) -> tuple[float, float, float, float]:
-    """Ritz values of a Hermitian A and bounds beyond them: (bound below, smallest, largest, bound above).
+    """The extreme Ritz values of a Hermitian A, and bounds of its spectrum beyond them.
 
     On the complement of an orthonormal ``deflated`` (n, d), by Lanczos from a fixed pseudo-random vector. The
     bounds lie outside of the extreme Ritz values by the largest of all Ritz vectors' residuals: the extreme
@@ -68,9 +70,7 @@ def spectral_ends(
     return float(ritz[0]) - reach, float(ritz[0]), float(ritz[-1]), float(ritz[-1]) + reach
 
 
-def filtered_form(
-    apply: Callable[[Array], Array], theta: Array, ends: tuple[float, float, float, float] | None
-) -> Filtered:
+def filtered_form(apply: Callable[[Array], Array], theta: Array, ends: Ends | None) -> Filtered:
     """The form for shifts θ; ``ends`` of a Hermitian operator's spectrum, None for another operator."""
     spread = float(np.max(np.abs(theta[:, None] - theta)))
     extent = 0.5 * spread or 1e-2 * float(np.max(np.abs(theta))) or 1.0

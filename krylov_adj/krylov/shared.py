@@ -126,7 +126,7 @@ class Filtered:
 
     def reference(self, omega: float) -> float:
         # A guess for a true filter, whose steps are dear: ‖r_i(A) c_i‖ for typical values between 0 and |q(θ_i)|.
-        return (omega if self.degree == 1 else 5 * omega) / self.halfwidth
+        return (omega if self.degree == 1 else 10 * omega) / self.halfwidth
 
     def shift(self, theta: Array) -> Array:
         x = (theta - self.centre) / self.halfwidth

@@ -18,7 +18,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..krylov.augmented import filtered_form, spectral_ends
+from ..krylov.augmented import Ends, filtered_form, spectral_ends
 from ..krylov.blocks import LATE
 from ..krylov.gmres import gmres
 from ..krylov.linear_system import apply_adjoint
@@ -140,7 +140,7 @@ class DeflatedSystems:
         return np.concatenate([tau, np.full(d - tau.size, rounding)])  # what conjugation completed
 
     @cached_property
-    def spectral_ends(self) -> tuple[float, float, float, float]:
+    def spectral_ends(self) -> Ends:
         """The ends of the spectrum of a Hermitian A, see `krylov.augmented`."""
         A, Q = self.problem.A, self.Q_X
         return spectral_ends(A.apply, Q, np.result_type(A.dtype, Q))
