@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .reports import Report
 
-METHODS = ("auto", "shared", "augmented", "minres", "gmres", "direct", "dense")
+METHODS = ("auto", "shared", "augmented", "minres", "gmres", "gcrot", "direct", "dense")
 ON_GAUGE = ("warn", "raise", "ignore")
 ON_FAILURE = ("raise", "warn")
 
@@ -26,20 +26,26 @@ class Adjoint:
 
     Parameters
     ----------
-    method : {"auto", "shared", "minres", "gmres", "direct", "dense"}, optional
+    method : {"auto", "shared", "augmented", "minres", "gmres", "gcrot", "direct", "dense"}, optional
         Solver of the perturbation systems.
 
         * ``"shared"``: one Krylov space for all systems, from the inverse of the forward pass
           (``sigma`` with explicit matrices, or ``OPinv``).
+        * ``"augmented"``: one Krylov space for all systems, from A itself; without ``M``. Where A is
+          Hermitian and the pairs lie at the ends of its spectrum, the space is that of a polynomial of A
+          and has far fewer vectors.
         * ``"minres"``: deflated MINRES, all systems advancing together; Hermitian problems only.
         * ``"gmres"``: deflated, restarted GMRES, all systems advancing together, preconditioned by
           the inverse of the forward pass where there is one.
+        * ``"gcrot"``: deflated GCROT(m, k) of SciPy, one system after the other, preconditioned likewise;
+          for systems on which restarted GMRES stagnates.
         * ``"direct"``: sparse LU of the bordered matrix, one for every system; explicit matrices
           only.
         * ``"dense"``: dense LU of the same; needs O(n²) memory.
         * ``"auto"``: dense for n ≤ 200; with a preconditioner GMRES; with an inverse the shared
-          space, then GMRES; without one MINRES where Hermitian, then GMRES; where these fail and
-          the matrices are explicit, sparse LU. The report says what ran.
+          space, then GMRES. Without one: for two or more systems without ``M`` the augmented form; then
+          MINRES where Hermitian; then GMRES and GCROT. Where these fail and the matrices are explicit,
+          sparse LU. The report says what ran, and why it was taken first.
     rtol : float, optional
         Largest accepted residual of a system, relative to its right-hand side. Default 1e-10 in
         double and 1e-5 in single precision. Where rounding alone keeps a system above ``rtol``,
@@ -48,7 +54,8 @@ class Adjoint:
         Most iterations (MINRES steps, GMRES steps including restarts) spent on a system. Default
         10 n, at least 1000.
     restart : int, optional
-        Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space.
+        Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space and for the
+        augmented form of a Hermitian A, 40 for that of another.
     preconditioner : LinearOperator or callable, optional
         Approximates the inverse of A − λM (of its adjoint for the adjoint systems of a problem that
         is not Hermitian; the adjoint of a LinearOperator is taken through its ``rmatvec``). A

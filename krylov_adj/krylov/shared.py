@@ -443,4 +443,4 @@ def _steps_to_go(history: list[tuple[int, float]]) -> int:
     if not r1 < r0 < np.inf:
         return 4
     left = np.log(r1) * (m1 - m0) / np.log(r0 / r1)
-    return int(min(max(0.7 * left, 1), 6))
+    return int(min(max(0.7 * left, 1), max(6, m1 // 8)))

@@ -22,6 +22,7 @@ from ..krylov.augmented import Ends, filtered_form, spectral_ends
 from ..krylov.blocks import LATE
 from ..krylov.gmres import gmres
 from ..krylov.linear_system import apply_adjoint
+from ..krylov.linear_solvers import iterative_engines
 from ..krylov.minres import minres
 from ..krylov.shared import ShiftInvert, shared_krylov
 from ..options import DENSE_ORDER, Adjoint
@@ -328,6 +329,30 @@ def _gmres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
     return gmres(apply, rhs, rtol, maxiter, restart, systems.precondition(side))
 
 
+def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+    """SciPy's GCROT(m, k) on the same operator, column by column; in two passes, to see the solution move."""
+    precondition = systems.precondition(side)
+    U, moved, steps = np.zeros_like(rhs), np.zeros(columns.size), 0
+    for m, i in enumerate(columns):
+
+        def apply(V: Array, i: int = i) -> Array:
+            V = systems.project_in(side, V)
+            return systems.project_out(side, systems.shifted(side, V, np.array([i])))
+
+        engine = iterative_engines("gcrot", systems.problem.n)[0]  # what it recycles serves both passes
+        R, size = rhs[:, [m]], float(np.linalg.norm(rhs[:, m]))
+        for target in (min(LATE * rtol[m], 0.5), rtol[m]):
+            left = float(np.linalg.norm(R))
+            if left <= target * size:
+                continue
+            D, taken = engine(apply, precondition, R, np.array([target * size / left]), maxiter)
+            D = D if precondition is None else systems.project_in(side, D)
+            U[:, [m]] += D
+            moved[m], steps = np.linalg.norm(D), steps + taken
+            R = rhs[:, [m]] - apply(U[:, [m]])
+    return U, steps, moved
+
+
 def _dense(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """LU of [R_i Q_out; Q_inᴴ 0] [u; ν] = [b; 0]: ν takes what of b lies outside of the range."""
     A, B = systems.dense
@@ -405,8 +430,8 @@ def _augmented(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array,
     problem = systems.problem
     if problem.B is not None or problem.slope is not None:
         raise ValueError(
-            "Adjoint(method='augmented') is for A x = w x: with M, pass sigma and use 'shared', or use 'minres' or "
-            "'gmres'"
+            "Adjoint(method='augmented') needs a standard eigenproblem A x = w x: with M, pass sigma and use 'shared', "
+            "or use 'minres' or 'gmres'"
         )
     A, Q, theta = problem.A, systems.Q_X, systems.w[columns]
     real = A.dtype.kind != "c" and not np.iscomplexobj(Q)
@@ -423,6 +448,7 @@ ENGINES: dict[str, Engine] = {
     "augmented": _augmented,
     "minres": _minres,
     "gmres": _gmres,
+    "gcrot": _gcrot,
     "direct": _direct,
     "dense": _dense,
 }
