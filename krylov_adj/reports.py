@@ -61,6 +61,8 @@ class Report:
         where there is none.
     neighbours : dict
         For systems that are singular: the distance to an eigenvalue that was not computed.
+    reason : str
+        Why this solver was taken first; empty for a forward solve.
     failed : ndarray of int
         The systems that were not solved.
     converged : bool
@@ -89,6 +91,7 @@ class Report:
     gauge: np.ndarray = field(default_factory=lambda: np.zeros(0))
     neighbours: dict[int, float] = field(default_factory=dict)
     ncv: int = 0
+    reason: str = ""
 
     @property
     def failed(self) -> np.ndarray:
@@ -105,9 +108,10 @@ class Report:
 
     def __str__(self) -> str:
         worst = float(np.max(self.residuals, initial=0.0))
+        why = f" ({self.reason})" if self.reason else ""
         state = "converged" if self.converged else "did NOT converge"
         return (
-            f"{self.stage} solve by {self.method} {state}: {self.residuals.size} systems, largest relative "
+            f"{self.stage} solve by {self.method}{why} {state}: {self.residuals.size} systems, largest relative "
             f"residual {worst:.1e} (requested {self.requested:.1e}), {self.iterations} iterations, "
             f"{self.applications} applications of the operator, {self.solves} of the inverse.{self._larger_basis()}"
         )

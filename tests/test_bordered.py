@@ -106,7 +106,7 @@ def test_engines_need_no_second_cycle(engine):
 
 
 @pytest.mark.parametrize("gap", [1e-5, 1e-8])
-@pytest.mark.parametrize("method", ["gmres", "minres"])
+@pytest.mark.parametrize("method", ["gmres", "minres", "augmented"])
 def test_accurate_next_to_an_eigenvalue_that_was_not_computed(method, gap):
     """A right-hand side that feels the neighbour by the gap only: a residual r is an error r/gap."""
     rng = np.random.default_rng(4)

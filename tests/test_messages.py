@@ -217,6 +217,10 @@ def method_shared():
     derivative(ka.eigsh, S, vectors, k=2, adjoint=ka.Adjoint(method="shared"))
 
 
+def method_augmented():
+    derivative(ka.eigsh, S, vectors, k=2, M=onp.diag(onp.arange(1.0, N + 1)), adjoint=ka.Adjoint(method="augmented"))
+
+
 def preconditioner_shape():
     options = ka.Adjoint(method="gmres", preconditioner=lambda V: V[:3])
     derivative(ka.eigsh, S, vectors, k=2, adjoint=options)
@@ -351,6 +355,7 @@ TEXTS = {
     method_minres: (ValueError, r"method='minres'.*Hermitian problems; use 'gmres' or 'auto'"),
     method_direct: (ValueError, r"method='direct'.*explicit \(dense or sparse\) A and M; use 'auto'"),
     method_shared: (ValueError, r"method='shared'.*needs an inverse: pass sigma"),
+    method_augmented: (ValueError, r"method='augmented'.*standard eigenproblem.*pass sigma.*'minres' or 'gmres'"),
     preconditioner_shape: (ValueError, r"preconditioner returned shape \(3, 1\) for a block of shape \(20, 1\)"),
     preconditioner_indefinite: (ValueError, r"MINRES is not positive definite: vᴴPv = -NUMBER.*method='gmres'"),
     imaginary_parts: (ValueError, r"hermitian=True, but eigenvalues have imaginary parts up to 5\.0e-01"),
@@ -479,7 +484,8 @@ def test_reports_read_as_sentences(solver, arguments, method, caplog):
     forward, adjoint = received
     assert "ARPACK" in str(forward)
     assert re.search(
-        rf"adjoint solve by {method} converged: 2 systems, largest relative residual {NUMBER}", str(adjoint)
+        rf"adjoint solve by {method} \(as asked for\) converged: 2 systems, largest relative residual {NUMBER}",
+        str(adjoint),
     )
     assert f"{adjoint.iterations} iterations" in str(adjoint)
     assert f"{adjoint.applications} applications" in str(adjoint)

@@ -241,7 +241,10 @@ M = 240
 S, D, W = RNG.standard_normal((3, M, M))
 S, D, W = onp.diag(onp.arange(M) * 1.0) + 0.2 * (S + S.T), D + D.T, W + W.T
 K = S + 0.1 * RNG.standard_normal((M, M))
-METHODS = [("eigsh", "minres"), ("eigsh", "gmres"), ("eigs", "gmres")]
+METHODS = [
+    ("eigsh", "minres"), ("eigsh", "gmres"), ("eigsh", "augmented"),
+    ("eigs", "gmres"), ("eigs", "augmented"), ("eigs", "gcrot"),
+]  # fmt: skip
 
 
 def matrix_of(solver):

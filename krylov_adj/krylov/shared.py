@@ -274,11 +274,11 @@ def _solve_group(
     progress: list[float] = []
     earlier, fallen_from = np.zeros((most, len(group)), E.dtype), np.full(len(group), np.inf)
 
-    def solution() -> tuple[Array, int, Array]:
+    def solution() -> tuple[Array, Array]:
         move = np.linalg.norm(Y - earlier[:m], axis=0) * np.abs(back)
         known = np.isfinite(fallen_from)
         ratio = LATE * np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
-        return (Z[:m].T @ Y) * back, steps, move * np.minimum(ratio, 1)
+        return (Z[:m].T @ Y) * back, move * np.minimum(ratio, 1)
 
     while True:
         z, top = form.product(V[m, :n], V[m, n:], C, J)
@@ -304,15 +304,15 @@ def _solve_group(
                 last = last or (len(progress) > PATIENCE and not worst < 0.5 * progress[-1 - PATIENCE])
                 last = last or most == n - d + p
             if worst <= 1 or last:
-                found = solution()
-                left = None if last else form.residual(found[0], theta, np.stack([s.b for s in group], axis=1))
+                U, moved = solution()
+                left = None if last else form.residual(U, theta, np.stack([system.b for system in group], axis=1))
                 confirmed += 1
                 if left is None:
-                    return found
+                    return U, steps, moved
                 steps += theta.size
                 excess = float(np.max(np.linalg.norm(left, axis=0) / (size * target)))
                 if excess <= 1 or confirmed == CONFIRMATIONS:
-                    return found
+                    return U, steps, moved
                 accept *= min(0.5, 0.7 / excess)
                 history = [(vectors, float(np.max(residuals / accept)))]
             check = vectors + _steps_to_go(history)
@@ -321,7 +321,8 @@ def _solve_group(
             try:
                 Q = _restart(H, shift, real, max(most // 2, 2 * p))
             except np.linalg.LinAlgError:  # the Schur form could not be put in order
-                return solution()
+                U, moved = solution()
+                return U, steps, moved
             m = Q.shape[1]
             earlier[:m], earlier[m:] = Q.conj().T @ earlier, 0
             for stored in (V,) if z is None else (V, Z):
