@@ -7,8 +7,9 @@ one only), ARPACK at tol = 0, adjoint residual 1e-10. Counts are applications of
 sigma) or of the operator (without); times are medians of three alternating runs
 in this process, in seconds of the processor.
 Every row checks its own residual and, in a random direction, its derivative against the tangent
-map, which shares no right-hand side with it. The last part is the first example: the gradient of
-an eigenvalue loss against SciPy's plain call without autograd.
+map, which shares no right-hand side with it. A second table has the time of value and gradient with
+respect to a parameter for every point (or element) over that of SciPy's plain call. The last part is
+the first example: the gradient of an eigenvalue loss against SciPy's plain call without autograd.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import autograd.numpy as anp
 import models
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
-from autograd import grad, jacobian, make_jvp, make_vjp
+from autograd import grad, jacobian, make_jvp, make_vjp, value_and_grad
 
 import krylov_adj as ka
 
@@ -40,11 +42,13 @@ def median_times(functions: list[Callable[[], object]], repeat: int = 3) -> list
     return [float(np.median(record)) for record in times]
 
 
-def row(name: str, A, M, k: int, hermitian: bool, sigma: float | None = None, **arguments) -> None:
+def row(
+    name: str, A, M, k: int, hermitian: bool, sigma: float | None = None, restart: int | None = None, **arguments
+) -> None:
     n = A.shape[0]
     rng = np.random.default_rng(0)
     reports: list[ka.Report] = []
-    options = ka.Adjoint(rtol=RTOL, callback=reports.append)
+    options = ka.Adjoint(rtol=RTOL, restart=restart, callback=reports.append)
     v0 = rng.standard_normal(n).astype(A.dtype)
     solver = ka.eigsh if hermitian else ka.eigs
     # A diagonal parameter is what every model has; with an inverse A(p) must stay explicit.
@@ -71,7 +75,7 @@ def row(name: str, A, M, k: int, hermitian: bool, sigma: float | None = None, **
         return f
 
     closest = np.argmin(abs(forward_w - (0 if sigma is None else sigma)))
-    printed = []
+    printed, methods = [], []
     for active in (np.ones(k), (np.arange(k) == closest) * 1.0):
         f = loss(active)
         reports.clear()
@@ -79,6 +83,7 @@ def row(name: str, A, M, k: int, hermitian: bool, sigma: float | None = None, **
         gradient = vjp(1.0)
         forward, adjoint = reports[0], reports[-1]
         assert adjoint.converged, adjoint
+        methods.append(adjoint.method)
         assert max(adjoint.residuals) <= max(RTOL, max(adjoint.floors))
         tangent = make_jvp(f)(0.0)(1.0)[1]
         error = abs(tangent - gradient) / abs(gradient)
@@ -89,7 +94,86 @@ def row(name: str, A, M, k: int, hermitian: bool, sigma: float | None = None, **
             [partial(getattr(spla, solver.__name__), A, k, M, **plain), partial(grad(f), 0.0)]
         )
         printed += [f"{counts[1] / counts[0]:5.2f} ({counts[1]:4d}/{counts[0]:4d})", f"{t_both / t_plain:5.2f}"]
-    print(f"{name:44s} {n:7d} {k:3d} {adjoint.method:>7s}  " + "  ".join(printed), flush=True)
+    print(f"{name:44s} {n:7d} {k:3d} {methods[0]:>9s}  " + "  ".join(printed), flush=True)
+
+
+Problem = tuple[int, Any, Callable[[Any], Any], Callable[[], object]]
+
+
+def potential_problem(A: Any, hermitian: bool, free: bool, **arguments) -> Problem:
+    """n, the parameter (a potential on every point), the pairs as its function, and SciPy's plain call."""
+    n = A.shape[0]
+    arguments["v0"] = np.random.default_rng(0).standard_normal(n)
+    explicit, rows = ka.aslinearoperator(A), np.arange(n + 1)
+    plain = getattr(spla, "eigsh" if hermitian else "eigs")
+    solver = ka.eigsh if hermitian else ka.eigs
+
+    def operator(V):
+        if not free:
+            return explicit + ka.csr_array((V, rows[:-1], rows), shape=(n, n))
+        return ka.LinearOperator(
+            (n, n),
+            lambda x: explicit.matvec(x) + V * x,
+            matmat=lambda X: explicit.matmat(X) + anp.reshape(V, (-1, 1)) * X,
+            dtype=float,
+        )
+
+    value = spla.LinearOperator((n, n), lambda x: A @ x, dtype=float) if free else A
+    return n, np.zeros(n), lambda V: solver(operator(V), k=6, **arguments), lambda: plain(value, k=6, **arguments)
+
+
+def density_problem(nx: int, ny: int) -> Problem:
+    """K x = w M x with a density for every element: K from its cube, M from itself."""
+    rho, dofs, Ke, Me = models.elements(nx, ny)
+    n = (nx + 1) * (ny + 1)
+    arguments = {"k": 6, "sigma": -0.1, "v0": np.random.default_rng(0).standard_normal(n)}
+
+    def pencil(rho):
+        rho = anp.reshape(rho, (-1, 1, 1))
+        return ka.assemble(rho**3 * Ke, dofs, (n, n)), ka.assemble(rho * Me, dofs, (n, n))
+
+    def pairs(rho):
+        K, M = pencil(rho)
+        return ka.eigsh(K, M=M, **arguments)
+
+    K, M = models.finite_elements(nx, ny)
+    return n, rho, pairs, lambda: spla.eigsh(K, M=M, **arguments)
+
+
+def wall_time(name: str, problem: Problem, repeat: int) -> None:
+    n, p, pairs, plain = problem
+    weights = np.random.default_rng(1).standard_normal((n, 6)) * np.arange(1, 7)
+
+    def of_vectors(p):
+        w, X = pairs(p)
+        return anp.sum(anp.real(w) * np.arange(1, 7)) + anp.sum(weights * anp.abs(X) ** 2)
+
+    def of_values(p):
+        return anp.sum(anp.real(pairs(p)[0]) * np.arange(1, 7))
+
+    direction = np.random.default_rng(2).standard_normal(n if p.size == n else p.size)
+    for f in (of_vectors, of_values):
+        expected = make_jvp(f)(p)(direction)[1]
+        gradient = grad(f)(p)
+        error = abs(gradient @ direction - expected) / (np.linalg.norm(gradient) * np.linalg.norm(direction))
+        assert error < 1e-8, (name, error)
+    functions = [plain, partial(value_and_grad(of_vectors), p), partial(value_and_grad(of_values), p)]
+    times = median_times(functions, repeat)
+    print(f"{name:44s} {n:7d}   {times[1] / times[0]:5.2f} {times[2] / times[0]:13.2f}", flush=True)
+
+
+def wall_times(small: bool) -> None:
+    print(f"\n{'value and gradient over SciPy, time':44s} {'n':>7s}  vectors   eigenvalues only")
+    repeat = 3 if small else 7
+    for n in (30, 40) if small else (100, 200):
+        A = models.schroedinger(n)
+        wall_time("Schrödinger, sigma", potential_problem(A, True, False, sigma=0.0), repeat)
+        wall_time("Schrödinger, no inverse", potential_problem(A, True, True, which="SA", maxiter=10**5), repeat)
+    n = 30 if small else 100
+    A = models.advection_diffusion(n, 20)
+    wall_time("advection-diffusion Pe 20, sigma", potential_problem(A, False, False, sigma=0.0), repeat)
+    n = 30 if small else 130
+    wall_time("finite elements K x = w M x, sigma", density_problem(n, 6 * n // 10), repeat)
 
 
 def jacobian_of_eigenvalues(n: int, k: int) -> None:
@@ -162,9 +246,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="small sizes, for a quick look")
     small = parser.parse_args().small
-    print(f"{'':44s} {'':7s} {'':3s} {'':7s}  {'all k vectors':24s}  innermost vector only")
+    print(f"{'':44s} {'':7s} {'':3s} {'':9s}  {'all k vectors':24s}  innermost vector only")
     print(
-        f"{'problem':44s} {'n':>7s} {'k':>3s} {'method':>7s}  "
+        f"{'problem':44s} {'n':>7s} {'k':>3s} {'method':>9s}  "
         "adjoint/forward    grad/SciPy  adjoint/forward    grad/SciPy"
     )
     for n in (30, 40) if small else (100, 200):
@@ -180,6 +264,12 @@ def main() -> None:
         row("random pencil, not Hermitian, sigma", *models.random_pencil(n), 5, False, 0.7)
     for n in (30,) if small else (60, 100):
         row("Schrödinger, no inverse", models.schroedinger(n), None, 6, True, which="SA", maxiter=10**5)
+        # The same number of vectors on both sides.
+        both = {"ncv": 40, "restart": 40, "maxiter": 10**5}
+        row("Schrödinger, no inverse, 40 vectors", models.schroedinger(n), None, 6, True, which="SA", **both)
+        name = "advection-diffusion Pe 20, no inverse, 40"
+        row(name, models.advection_diffusion(n, 20), None, 6, False, which="SR", **both)
+    wall_times(small)
     jacobian_of_eigenvalues(30 if small else 60, 6)
     example(30 if small else 200)
 

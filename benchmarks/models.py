@@ -60,8 +60,8 @@ def hofstadter(n: int, flux: float = 0.263, disorder: float = 0.3) -> sp.csr_arr
     return (H + H.conj().T + sp.diags_array(on_site)).tocsr()
 
 
-def finite_elements(nx: int, ny: int) -> tuple[sp.csr_array, sp.csr_array]:
-    """K and M of heat conduction on bilinear rectangles with a smooth random density."""
+def elements(nx: int, ny: int) -> tuple[np.ndarray, ...]:
+    """Bilinear rectangles: smooth random densities, degrees of freedom, stiffness and mass matrix of one."""
     rng = np.random.default_rng(0)
     hx, hy = 1 / nx, 0.6 / ny
     k1, m1 = np.array([[1, -1], [-1, 1]]), np.array([[2, 1], [1, 2]]) / 6
@@ -70,13 +70,18 @@ def finite_elements(nx: int, ny: int) -> tuple[sp.csr_array, sp.csr_array]:
     rho = rng.uniform(0.2, 1, (nx, ny))
     for _ in range(6):
         rho = (rho + sum(np.roll(rho, s, axis) for s in (1, -1) for axis in (0, 1))) / 5
-    rho = rho.ravel()[:, None, None]
     node = np.arange((nx + 1) * (ny + 1)).reshape(nx + 1, ny + 1)
     dofs = np.stack([node[:-1, :-1], node[:-1, 1:], node[1:, :-1], node[1:, 1:]], axis=-1).reshape(-1, 4)
+    return rho.ravel(), dofs, Ke, Me
+
+
+def finite_elements(nx: int, ny: int) -> tuple[sp.csr_array, sp.csr_array]:
+    """K and M of heat conduction with densities ρ, conductivities ρ³."""
+    rho, dofs, Ke, Me = elements(nx, ny)
+    n, rho = (nx + 1) * (ny + 1), rho[:, None, None]
     rows, columns = np.repeat(dofs, 4, axis=1).ravel(), np.tile(dofs, (1, 4)).ravel()
     K, M = (
-        sp.coo_array(((w * E).ravel(), (rows, columns)), shape=(node.size, node.size)).tocsr()
-        for w, E in ((rho**3, Ke), (rho, Me))
+        sp.coo_array(((w * E).ravel(), (rows, columns)), shape=(n, n)).tocsr() for w, E in ((rho**3, Ke), (rho, Me))
     )
     return K, M
 

@@ -10,7 +10,8 @@ from oracle import cotangent
 import krylov_adj as ka
 from krylov_adj.krylov import augmented
 from krylov_adj.krylov.augmented import filtered_form, spectral_ends
-from krylov_adj.krylov.shared import Filtered, shared_krylov
+from krylov_adj.krylov.forms import Filtered
+from krylov_adj.krylov.shared import shared_krylov
 
 N = 300
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 
+from krylov_adj.krylov.forms import ShiftInvert
 from krylov_adj.krylov.gmres import gmres
 from krylov_adj.krylov.minres import minres
-from krylov_adj.krylov.shared import ShiftInvert, shared_krylov
+from krylov_adj.krylov.shared import shared_krylov
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.bordered import BorderedSystems
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator

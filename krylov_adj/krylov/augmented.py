@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.linalg as la
 
-from .shared import Filtered
+from .forms import Filtered
 
 Array = np.ndarray
 #: Bound below, smallest and largest Ritz value, bound above.

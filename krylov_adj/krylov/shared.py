@@ -10,7 +10,7 @@ of system i relative to ‖c_i‖ = ω. So each system takes the y of least resi
 s_i = V₁ y γ_i ‖b_i‖/ω. This is KrylovKit.jl's Sylvester equation as an eigenproblem, with the
 eigenvalues, which are known here, put in instead of extracted.
 
-Two forms of the systems (A − λ_i B) u_i = b_i (the adjoint ones: with Aᴴ, Bᴴ, conj λ_i):
+Two forms (`krylov.forms`) of the systems (A − λ_i B) u_i = b_i (the adjoint ones: with Aᴴ, Bᴴ, conj λ_i):
 
 * `ShiftInvert`: T = B S, S = (A − σB)⁻¹, θ_i = γ_i = 1/(λ_i − σ): (A − λ_i B) S = I − T/θ_i, so that
   u_i = S s_i, from the stored Z = S V₁.
@@ -30,139 +30,26 @@ M̂, and not those that ARPACK would select, is all that remains of the eigenpro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import scipy.linalg as la
 
 from .blocks import LATE
+from .forms import Form
 
 Array = np.ndarray
 
 #: Shifts closer than this, relative to ω, do not share a space: V₂ would not tell them apart.
 DISTINCT = 1e-6
 
-#: A space that has not halved its residual after so many restarts is given up.
-PATIENCE = 20
+#: A space is given up whose residual so many restarts have not reduced by a tenth, or, where it is below
+#: √ε and may be all that rounding leaves, so many vectors.
+PATIENCE = 4
+FLOOR_VECTORS = 20
 
 #: Goes at a residual that is true, where the one of the small problem is not.
 CONFIRMATIONS = 5
-
-
-class Form(Protocol):
-    """M̂, or q(M̂), and what its small problem means."""
-
-    @property
-    def degree(self) -> int:
-        """Applications of the operator for each vector of the space."""
-        ...
-
-    def scale(self, theta: Array) -> float:
-        """ω."""
-
-    def reference(self, omega: float) -> float:
-        """What the residuals of the small problem are relative to."""
-
-    def shift(self, theta: Array) -> Array:
-        """q(θ)."""
-
-    def factor(self, theta: Array) -> Array:
-        """γ."""
-
-    def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
-        """What makes up u, None for the top of v itself; and the top of q(M̂) v."""
-
-    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
-        """b − (A − λ) u, or None where the small problem's is the true one."""
-
-
-@dataclass(frozen=True)
-class ShiftInvert:
-    """T = B S from ``solve`` (S v) and ``image`` (B z)."""
-
-    solve: Callable[[Array], Array]
-    image: Callable[[Array], Array]
-    degree: int = 1
-
-    def scale(self, theta: Array) -> float:
-        return float(np.max(np.abs(theta)))
-
-    def reference(self, omega: float) -> float:
-        return omega
-
-    def shift(self, theta: Array) -> Array:
-        return theta
-
-    def factor(self, theta: Array) -> Array:
-        return theta
-
-    def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
-        if not top.any():  # the first vector
-            return top, C @ bottom
-        z = self.solve(top)
-        return z, self.image(z) + C @ bottom
-
-    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
-        return None
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """T = A with the Chebyshev polynomial q(z) = T_d((z − centre)/halfwidth); degree 1 is M̂ itself, scaled.
-
-    ``extent`` is the scale of the shifts.
-    """
-
-    apply: Callable[[Array], Array]
-    extent: float
-    centre: float = 0.0
-    halfwidth: float = 1.0
-    degree: int = 1
-
-    def scale(self, theta: Array) -> float:
-        return self.extent
-
-    def reference(self, omega: float) -> float:
-        # A guess for a true filter, whose steps are dear: ‖r_i(A) c_i‖ for typical values between 0 and |q(θ_i)|.
-        return (omega if self.degree == 1 else 10 * omega) / self.halfwidth
-
-    def shift(self, theta: Array) -> Array:
-        x = (theta - self.centre) / self.halfwidth
-        before, now = np.ones_like(x), x
-        for _ in range(self.degree - 1):
-            before, now = now, 2 * x * now - before
-        return now
-
-    def factor(self, theta: Array) -> Array:
-        return -np.ones_like(theta)
-
-    def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
-        t_old, s_old = top, bottom
-        t, s = self._once(top, bottom, C), self._moved(J, bottom)
-        for _ in range(self.degree - 1):
-            t_next = self._once(t, s, C)
-            t_next *= 2
-            t_next -= t_old
-            t_old, s_old, t, s = t, s, t_next, 2 * self._moved(J, s) - s_old
-        return None, t
-
-    def _once(self, top: Array, bottom: Array, C: Array) -> Array:
-        t = C @ bottom
-        if top.any():
-            t += self.apply(top)
-            if self.centre != 0:
-                t -= self.centre * top
-        if self.halfwidth != 1:
-            t /= self.halfwidth
-        return t
-
-    def _moved(self, J: Array, bottom: Array) -> Array:
-        return (J @ bottom - self.centre * bottom) / self.halfwidth
-
-    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
-        return None if self.degree == 1 else b - self.apply(U) + U * theta
 
 
 @dataclass(frozen=True)
@@ -299,9 +186,11 @@ def _solve_group(
             late = (residuals > LATE * accept) & np.isfinite(residuals)
             earlier[:m, late], earlier[m:, late], fallen_from[late] = Y[:, late], 0, residuals[late]
             history.append((vectors, worst))
+            if float(np.max(residuals)) <= np.sqrt(eps) * form.reference(omega):
+                last = last or any(r <= 1.1 * worst for v, r in history if v <= vectors - FLOOR_VECTORS)
             if m == most:
                 progress.append(worst)
-                last = last or (len(progress) > PATIENCE and not worst < 0.5 * progress[-1 - PATIENCE])
+                last = last or (len(progress) > PATIENCE and not worst < 0.9 * progress[-1 - PATIENCE])
                 last = last or most == n - d + p
             if worst <= 1 or last:
                 U, moved = solution()

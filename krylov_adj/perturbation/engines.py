@@ -16,10 +16,11 @@ import scipy.sparse.linalg as spla
 
 from ..krylov.augmented import filtered_form
 from ..krylov.blocks import LATE
+from ..krylov.forms import ShiftInvert
 from ..krylov.gmres import gmres
 from ..krylov.linear_solvers import iterative_engines
 from ..krylov.minres import minres
-from ..krylov.shared import ShiftInvert, shared_krylov
+from ..krylov.shared import shared_krylov
 from ..options import DENSE_ORDER
 from .neighbours import unless_singular
 from .problem import Side
