@@ -54,8 +54,8 @@ class Adjoint:
         Most iterations (MINRES steps, GMRES steps including restarts) spent on a system. Default
         10 n, at least 1000.
     restart : int, optional
-        Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space and for the
-        augmented form of a Hermitian A, 40 for that of another.
+        Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space, 40 for the
+        augmented form.
     preconditioner : LinearOperator or callable, optional
         Approximates the inverse of A − λM (of its adjoint for the adjoint systems of a problem that
         is not Hermitian; the adjoint of a LinearOperator is taken through its ``rmatvec``). A

@@ -34,8 +34,7 @@ Array = np.ndarray
 Solved = tuple[Array, int, Array]
 Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], Solved]
 
-#: Krylov dimension between restarts, unless told: of GMRES, of the shared space, and of the one without
-#: an inverse where no filter thins it out.
+#: Krylov dimension between restarts, unless told: of GMRES, and of the shared spaces with an inverse and without.
 RESTART = 60
 SHARED_DIMENSION = 100
 AUGMENTED_DIMENSION = 40
@@ -224,7 +223,7 @@ def _augmented(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array,
     if side == "adjoint" and not problem.hermitian:
         apply, theta = A.adjoint, np.conj(theta)
     form = filtered_form(apply, theta, systems.spectral_ends if problem.hermitian else None)
-    dimension = systems.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else SHARED_DIMENSION)
+    dimension = systems.options.restart or AUGMENTED_DIMENSION
     return shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real)
 
 
