@@ -37,7 +37,7 @@ from oracle import cotangent, pairing, reference_pairs
 from problems import loss_weights, mixed_loss, mixed_loss_cotangents
 
 import krylov_adj as ka
-from krylov_adj.perturbation import deflated
+from krylov_adj.perturbation import engines
 
 N = 30
 
@@ -298,7 +298,7 @@ def test_8_a_cut_cluster_that_is_not_hermitian(method, what):
 @pytest.mark.parametrize("hermitian", [False, True])
 def test_8_eigenvalues_of_a_cut_cluster_by_shift_invert(hermitian, is_complex, monkeypatch):
     """Catalogue 8: with an inverse at hand the cut is seen, whatever the loss; and none where there is none."""
-    monkeypatch.setattr(deflated, "DENSE_ORDER", 0)
+    monkeypatch.setattr(engines, "DENSE_ORDER", 0)
     for seed in range(4):
         rng = onp.random.default_rng(seed)
         top = [3.0, 3.0, 2.5]
