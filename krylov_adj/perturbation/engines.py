@@ -59,7 +59,8 @@ def engines_in_order(systems: DeflatedSystems, active: int) -> tuple[list[tuple[
     else:
         order = ["minres", "gmres"] if problem.hermitian else ["gmres", "gcrot"]
         reason = f"no inverse, {kind}, {active} active system{'s'[: active != 1]}"
-        if active > 1 and problem.B is None and problem.slope is None:
+        triplets = isinstance(problem.A, AugmentedOperator)  # whose MINRES takes half the applications
+        if active > 1 and problem.B is None and problem.slope is None and not triplets:
             order = ["augmented", *order]
     if method == "auto" and systems.explicit and order != ["dense"]:
         order.append("direct")
