@@ -6,8 +6,9 @@ from .attach import attach_eigenpairs, attach_nonlinear
 from .continuation import Continuation
 from .diagnostics import canonical_phase, check_gradient, check_operator
 from .eigen import eigs, eigsh
+from .kronecker import kron, kronsum, shifted
 from .left import condition_numbers, left_eigenvectors
-from .linear import solve
+from .linear import inverse, schur_complement, solve
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .reports import (
@@ -46,8 +47,13 @@ __all__ = [
     "csr_array",
     "eigs",
     "eigsh",
+    "inverse",
+    "kron",
+    "kronsum",
     "left_eigenvectors",
     "pde",
+    "schur_complement",
+    "shifted",
     "solve",
     "svds",
 ]

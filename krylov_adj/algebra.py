@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -10,84 +11,186 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from .bindings._trace import refuse_boxes, strip, without_boxes
+from .bindings._trace import refuse_boxes, strip
 from .bindings.autograd import xp
+from .matrices import Constant, Dense
 from .operators import LinearOperator
 
+__all__ = ["Composite", "adjoint_of", "assembled_once", "operator_sum", "product", "scaled", "transpose_of"]
 
-class _Composite(LinearOperator):
-    """An operator made of others: a sum, product, multiple, adjoint, transpose.
 
-    ``apply``, ``adjoint`` and ``explicit`` take the operands (for ``explicit`` their matrices) and,
-    the first two, a vector or block.
+class Composite(LinearOperator):
+    """An operator made of others: a sum, product, multiple, adjoint, transpose, …
+
+    Kinds define `_apply` and `_apply_adjoint`, and `_matrix`, which is to the operands' matrices what the
+    composite is to the operands.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int],
-        dtype: Any,
-        operands: tuple[LinearOperator, ...],
-        apply: Callable[..., Any],
-        adjoint: Callable[..., Any],
-        explicit: Callable[..., Any],
-    ):
+    def __init__(self, shape: tuple[int, int], dtype: Any, *operands: LinearOperator):
         spla.LinearOperator.__init__(self, dtype, shape)
-        self._operands, self._rules = operands, (apply, adjoint, explicit)
+        self._operands = operands
 
-    def _apply(self, X: Any) -> Any:
-        return self._rules[0](*self._operands, X)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # autograd 1.9 lets the operator answer for ``t * op`` with a traced t; before, it tries to trace the result.
+        refuse_boxes(
+            cls, "a traced number on the left of an operator needs autograd 1.9 or newer: write op * t, not t * op"
+        )
 
-    def _apply_adjoint(self, X: Any) -> Any:
-        return self._rules[1](*self._operands, X)
+    def _matrix(self, *matrices: Any) -> Any:
+        raise NotImplementedError
+
+    def _of(self, operands: tuple[LinearOperator, ...]) -> Composite:
+        """The same composition of other operands."""
+        twin = copy.copy(self)
+        twin._operands = operands
+        return twin
 
     def prepared(self) -> LinearOperator:
-        return _Composite(self.shape, self.dtype, tuple(op.prepared() for op in self._operands), *self._rules)
+        return self._of(tuple(operand.prepared() for operand in self._operands))
 
     def plain(self) -> LinearOperator:
-        rules = [without_boxes(rule) for rule in self._rules]
-        return _Composite(self.shape, self.dtype, tuple(op.plain() for op in self._operands), *rules)  # type: ignore[arg-type]
+        return self._of(tuple(operand.plain() for operand in self._operands))
 
     def explicit(self) -> Any:
-        matrices = [operand.explicit() for operand in self._operands]
-        if any(matrix is None for matrix in matrices):
+        if not self.has_matrix():
             return None
-        result = self._rules[2](*matrices)
+        result = self._matrix(*(operand.explicit() for operand in self._operands))
         return result if sp.issparse(result) else np.asarray(result)
+
+    def has_matrix(self) -> bool:
+        return all(operand.has_matrix() for operand in self._operands)
+
+    def applied_by_matrix(self) -> bool:
+        return all(operand.applied_by_matrix() for operand in self._operands)
 
     def applies_blocks(self) -> bool:
         return all(operand.applies_blocks() for operand in self._operands)
 
 
-# autograd 1.9 lets the operator answer for ``t * op`` with a traced t; before that it tries to trace the result.
-refuse_boxes(
-    _Composite, "a traced number on the left of an operator needs autograd 1.9 or newer: write op * t, not t * op"
-)
+class Sum(Composite):
+    """A + B."""
+
+    def _apply(self, X: Any) -> Any:
+        a, b = self._operands
+        return a._apply(X) + b._apply(X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        a, b = self._operands
+        return a._apply_adjoint(X) + b._apply_adjoint(X)
+
+    def _matrix(self, *matrices: Any) -> Any:
+        return matrices[0] + matrices[1]
+
+
+class Product(Composite):
+    """A B, applied factor by factor: the product of the matrices may be far fuller than they are."""
+
+    def _apply(self, X: Any) -> Any:
+        a, b = self._operands
+        return a._apply(b._apply(X))
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        a, b = self._operands
+        return b._apply_adjoint(a._apply_adjoint(X))
+
+    def _matrix(self, *matrices: Any) -> Any:
+        return matrices[0] @ matrices[1]
+
+    def applied_by_matrix(self) -> bool:
+        return False
+
+
+class Scaled(Composite):
+    """A · factor, or A / factor."""
+
+    def __init__(self, a: LinearOperator, factor: Any, by: Callable[[Any, Any], Any]):
+        super().__init__(a.shape, np.result_type(a.dtype, strip(factor)), a)
+        self._factor, self._by = factor, by
+
+    def _apply(self, X: Any) -> Any:
+        return self._by(self._operands[0]._apply(X), self._factor)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        # Python's numbers have no precision of their own and must stay as they are.
+        factor = self._factor
+        conjugate = factor.conjugate() if isinstance(factor, (int, float, complex)) else xp.conj(factor)
+        return self._by(self._operands[0]._apply_adjoint(X), conjugate)
+
+    def _matrix(self, *matrices: Any) -> Any:
+        return self._by(matrices[0], strip(self._factor))
+
+    def plain(self) -> LinearOperator:
+        twin = self._of((self._operands[0].plain(),))
+        assert isinstance(twin, Scaled)
+        twin._factor = strip(self._factor)
+        return twin
+
+
+class Adjoint(Composite):
+    """Aᴴ."""
+
+    def _apply(self, X: Any) -> Any:
+        return self._operands[0]._apply_adjoint(X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self._operands[0]._apply(X)
+
+    def _matrix(self, *matrices: Any) -> Any:
+        return matrices[0].conj().T
+
+
+class Transpose(Composite):
+    """Aᵀ x = conj(Aᴴ conj(x))."""
+
+    def _apply(self, X: Any) -> Any:
+        return xp.conj(self._operands[0]._apply_adjoint(xp.conj(X)))
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return xp.conj(self._operands[0]._apply(xp.conj(X)))
+
+    def _matrix(self, *matrices: Any) -> Any:
+        return matrices[0].T
+
+
+class AssembledOnce(Composite):
+    """An operator whose matrix is assembled when it is first asked for, and no second time.
+
+    For one solve: an operator that is kept may read values that change.
+    """
+
+    def __init__(self, a: LinearOperator):
+        super().__init__(a.shape, a.dtype, a)
+        self._assembled: list[Any] = []  # in common with what `_of` makes
+
+    def _apply(self, X: Any) -> Any:
+        return self._operands[0]._apply(X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self._operands[0]._apply_adjoint(X)
+
+    def explicit(self) -> Any:
+        if not self._assembled:
+            self._assembled.append(self._operands[0].explicit())
+        return self._assembled[0]
+
+
+def assembled_once(a: LinearOperator) -> LinearOperator:
+    """For one solve, whose parts ask for the matrix."""
+    costly = a.has_matrix() and not isinstance(a, (Constant, Dense, AssembledOnce))
+    return AssembledOnce(a) if costly else a
 
 
 def operator_sum(a: LinearOperator, b: LinearOperator) -> LinearOperator:
     if a.shape != b.shape:
         raise ValueError(f"cannot add operators of shapes {a.shape} and {b.shape}")
-    return _Composite(
-        a.shape,
-        np.result_type(a.dtype, b.dtype),
-        (a, b),
-        lambda a, b, X: a._apply(X) + b._apply(X),
-        lambda a, b, X: a._apply_adjoint(X) + b._apply_adjoint(X),
-        lambda a, b: a + b,
-    )
+    return Sum(a.shape, np.result_type(a.dtype, b.dtype), a, b)
 
 
 def product(a: LinearOperator, b: LinearOperator) -> LinearOperator:
     if a.shape[1] != b.shape[0]:
         raise ValueError(f"cannot multiply operators of shapes {a.shape} and {b.shape}")
-    return _Composite(
-        (a.shape[0], b.shape[1]),
-        np.result_type(a.dtype, b.dtype),
-        (a, b),
-        lambda a, b, X: a._apply(b._apply(X)),
-        lambda a, b, X: b._apply_adjoint(a._apply_adjoint(X)),
-        lambda a, b: a @ b,
-    )
+    return Product((a.shape[0], b.shape[1]), np.result_type(a.dtype, b.dtype), a, b)
 
 
 def scaled(a: LinearOperator, factor: Any, by: Callable[[Any, Any], Any] = operator.mul) -> LinearOperator:
@@ -95,36 +198,12 @@ def scaled(a: LinearOperator, factor: Any, by: Callable[[Any, Any], Any] = opera
     plain = strip(factor)
     if np.ndim(plain) or not np.issubdtype(np.asarray(plain).dtype, np.number):
         raise TypeError(f"an operator can be scaled by a number, not by {plain!r}")
-    # Python's numbers have no precision of their own and must stay as they are.
-    conjugate = plain.conjugate() if isinstance(factor, (int, float, complex)) else xp.conj(factor)
-    return _Composite(
-        a.shape,
-        np.result_type(a.dtype, plain),
-        (a,),
-        lambda a, X: by(a._apply(X), factor),
-        lambda a, X: by(a._apply_adjoint(X), conjugate),
-        lambda a: by(a, plain),
-    )
+    return Scaled(a, factor, by)
 
 
 def adjoint_of(a: LinearOperator) -> LinearOperator:
-    return _Composite(
-        a.shape[::-1],
-        a.dtype,
-        (a,),
-        lambda a, X: a._apply_adjoint(X),
-        lambda a, X: a._apply(X),
-        lambda a: a.conj().T,
-    )
+    return Adjoint(a.shape[::-1], a.dtype, a)
 
 
 def transpose_of(a: LinearOperator) -> LinearOperator:
-    """Aᵀ x = conj(Aᴴ conj(x))."""
-    return _Composite(
-        a.shape[::-1],
-        a.dtype,
-        (a,),
-        lambda a, X: xp.conj(a._apply_adjoint(xp.conj(X))),
-        lambda a, X: xp.conj(a._apply(xp.conj(X))),
-        lambda a: a.T,
-    )
+    return Transpose(a.shape[::-1], a.dtype, a)

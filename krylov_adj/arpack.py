@@ -59,11 +59,12 @@ class as_scipy(spla.LinearOperator):
         return self._operator.adjoint(X)
 
 
-def plain_operand(x: Any) -> Any:
-    """An argument of SciPy's functions without Boxes; our operators by their matrix where they have one."""
+def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
+    """An argument of SciPy's functions without Boxes; our operators by their matrix where that is faster or needed."""
     if isinstance(x, LinearOperator):
-        matrix = x.explicit()
-        return as_scipy(as_value(x, True, "matvec")) if matrix is None else matrix
+        if x.applied_by_matrix() or (needs_matrix and x.has_matrix()):
+            return x.explicit()
+        return as_scipy(as_value(x, True, "matvec"))
     return strip(x)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .algebra import assembled_once
 from .bindings._trace import UNTRACED, derivative, guarded, strip
 from .bindings.autograd import attach, deepest_level, xp
 from .bindings.pencil import TracedNonlinear, TracedPencil
 from .continuation import Continuation
-from .krylov.blocks import column_dots
+from .krylov.blocks import column_dots, times
 from .krylov.shift_invert import factorise
 from .operators import LinearOperator, aslinearoperator, random_vector
 from .options import Adjoint
@@ -321,12 +322,13 @@ def check_options(adjoint: Any) -> Adjoint:
 
 
 def check_operators(A: Any, M: Any) -> tuple[LinearOperator, LinearOperator | None]:
-    op_A = aslinearoperator(A)
+    """A and M as operators whose matrices are assembled at most once in the solve that follows."""
+    op_A = assembled_once(aslinearoperator(A))
     if op_A.shape[0] != op_A.shape[1]:
         raise ValueError(f"expected square matrix (shape={op_A.shape})")
     if M is None:
         return op_A, None
-    op_M = aslinearoperator(M)
+    op_M = assembled_once(aslinearoperator(M))
     if op_M.shape != op_A.shape:
         raise ValueError(f"wrong M dimensions {op_M.shape}, should be {op_A.shape}")
     return op_A, op_M
@@ -364,11 +366,14 @@ def make_pencil(
 
 def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int = UNTRACED) -> ValueOperator:
     """An operator on plain arrays, whose closure may hold Boxes up to level ``deepest``."""
-    matrix = operator.explicit()
     dtype = np.result_type(operator.dtype, np.float32)
-    if matrix is not None:
-        transposed = matrix if hermitian else matrix.conj().T
-        return ValueOperator(operator.shape, dtype, lambda V: matrix @ V, lambda V: transposed @ V, name, matrix)
+    explicit = operator.explicit if operator.has_matrix() else None
+    if operator.applied_by_matrix():
+        matrix = operator.explicit()
+        transposed = matrix if hermitian else matrix.conj().T if matrix.dtype.kind == "c" else matrix.T
+        return ValueOperator(
+            operator.shape, dtype, lambda V: times(matrix, V), lambda V: times(transposed, V), name, lambda: matrix
+        )
 
     operator = operator.plain()
 
@@ -387,7 +392,7 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int 
 
     apply = columnwise(guarded(operator._apply, deepest), operator.shape[0])
     apply_adjoint = columnwise(guarded(operator._apply_adjoint, deepest), operator.shape[1])
-    return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name)
+    return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name, explicit)
 
 
 def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
@@ -420,10 +425,9 @@ def make_inverse(
         if not symmetric and not _has_adjoint(operator):
             return None
         return Inverse(sigma, as_value(operator.prepared() if not symmetric else operator, symmetric, "OPinv"))
-    matrix_A, matrix_M = A.explicit(), None if M is None else M.explicit()
-    if matrix_A is None or (M is not None and matrix_M is None):
+    if not (A.has_matrix() and (M is None or M.has_matrix())):
         return None
-    apply, apply_adjoint, dtype = factorise(matrix_A, matrix_M, sigma)
+    apply, apply_adjoint, dtype = factorise(A.explicit(), None if M is None else M.explicit(), sigma)
     return Inverse(sigma, ValueOperator(A.shape, dtype, apply, apply_adjoint, "the inverse of A − σM"))
 
 

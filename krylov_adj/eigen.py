@@ -245,7 +245,9 @@ def _solve(
     if not any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M)):
         return _untraced(solver, A, k, M, vectors, plain, continuation)
     op_A, op_M = check_operators(A, M)
-    value_A, value_M = plain_operand(op_A), plain_operand(op_M)
+    # SciPy factorises A with sigma, and M without; near k = n it has to have both.
+    value_A = plain_operand(op_A, arguments["sigma"] is not None or falls_back_to_dense(solver, op_A, k))
+    value_M = plain_operand(op_M, True)
     if deepest_level(op_A, op_M) == UNTRACED:
         return _untraced(solver, value_A, k, value_M, vectors, plain, continuation)
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import scipy.sparse.linalg as spla
 
 from .attach import as_value, check_operators
 from .bindings._trace import UNTRACED, is_box, strip
 from .bindings.autograd import deepest_level
 from .bindings.linear import EVERY_LEVEL, TracedSystem, attach_solution
 from .krylov.linear_solvers import HERMITIAN
-from .krylov.linear_system import SOLVERS, LinearSystem, Operator
+from .krylov.linear_system import SOLVERS, LinearSystem, Operator, Stage
 from .operators import LinearOperator, aslinearoperator
 from .perturbation.problem import ValueOperator
 
-__all__ = ["solve"]
+__all__ = ["inverse", "schur_complement", "solve"]
 
 
 def solve(
@@ -120,8 +122,7 @@ def solve(
         x0 = _check_vectors(strip(x0), "x0", n)
         if x0.shape != b.shape:
             raise ValueError(f"x0 has shape {x0.shape}, b has {b.shape}")
-    if not 0 <= rtol < 1:
-        raise ValueError(f"rtol={rtol!r}: expected a number in [0, 1)")
+    _check_rtol(rtol)
     name = _solver_name(solver, operator, preconditioner)
     traced = is_box(b) or deepest_level(operator) != UNTRACED
     adjoint = None
@@ -134,6 +135,178 @@ def solve(
     if adjoint is None:
         return x
     return attach_solution(TracedSystem(values, operator._apply, adjoint), "forward", x, b, EVERY_LEVEL)
+
+
+def inverse(A: Any, *, solver: str | None = None, preconditioner: Any = None, rtol: float = 1e-10) -> LinearOperator:
+    """A⁻¹ as an operator: every application solves a system.
+
+    Parameters
+    ----------
+    A, solver, preconditioner, rtol
+        As for `solve`. A is read, and factorised with ``"direct"``, once, here: what its functions read
+        must not change afterwards.
+
+    Returns
+    -------
+    LinearOperator
+        Its adjoint solves with Aᴴ, by the same factors or the same solver. Linear up to ``rtol``.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        From ``"direct"``: A is singular to working precision.
+    LinearNoConvergence, AdjointNoConvergence
+        From an application, of the inverse and of its adjoint.
+    ValueError, TypeError, NotImplementedError
+        As for `solve`.
+
+    Notes
+    -----
+    It has no explicit matrix.
+
+    Derivative
+    ----------
+    With respect to the vector and everything that A depends on, as of `solve`.
+
+    Examples
+    --------
+    Shift and invert by hand; the eigenvalues of (K − σ)⁻¹ are 1/(λ − σ):
+
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> def lowest(stiffness):
+    ...     K = stiffness * -ka.pde.laplacian(9)
+    ...     return 1 / ka.eigsh(ka.inverse(K), k=1, v0=numpy.ones(9))[0][0]
+    >>> print(round(float(grad(lowest)(2.0) * 2.0 - lowest(2.0)), 9))  # homogeneous of degree one
+    -0.0
+    """
+    operator, _ = check_operators(A, None)
+    _check_rtol(rtol)
+    return _Inverse(operator, {"solver": solver, "preconditioner": preconditioner, "rtol": rtol})
+
+
+def schur_complement(
+    A11: Any,
+    A12: Any,
+    A21: Any,
+    A22: Any,
+    *,
+    solver: str | None = None,
+    preconditioner: Any = None,
+    rtol: float = 1e-10,
+) -> LinearOperator:
+    """The Schur complement A₁₁ − A₁₂ A₂₂⁻¹ A₂₁ as an operator.
+
+    It is what remains of a block matrix when the unknowns of the second block are eliminated: a
+    superelement, a domain's interface problem, an effective (Feshbach, Löwdin) Hamiltonian.
+
+    Parameters
+    ----------
+    A11, A12, A21, A22 : anything `aslinearoperator` takes
+        Of shapes (m, m), (m, n), (n, m), (n, n); may depend on traced values where their type can.
+    solver, preconditioner, rtol
+        For the systems with A₂₂, as for `inverse`: a sparse LU, made once, where A₂₂ is explicit.
+
+    Returns
+    -------
+    LinearOperator
+        Of shape (m, m). An application to a block solves with A₂₂ for the block.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not match; as for `inverse`.
+    numpy.linalg.LinAlgError, TypeError
+        As for `inverse`.
+
+    Notes
+    -----
+    It has no explicit matrix, which would be dense: no ``sigma`` without ``OPinv``.
+
+    Derivative
+    ----------
+    With respect to the vector and everything that the four blocks depend on, to any order.
+
+    References
+    ----------
+    F. Zhang (ed.), The Schur Complement and Its Applications, Springer 2005, chapter 1.
+
+    Examples
+    --------
+    Levels with an effective Hamiltonian that depends on the energy, H₁₁ − H₁₂ (H₂₂ − E)⁻¹ H₂₁:
+
+    >>> import numpy as np
+    >>> import krylov_adj as ka
+    >>> H = np.diag([1.0, 2.0, 5.0, 7.0]) + 0.3
+    >>> E = np.linalg.eigvalsh(H)[0]
+    >>> effective = ka.schur_complement(H[:2, :2], H[:2, 2:], H[2:, :2], ka.shifted(H[2:, 2:], E))
+    >>> print(np.isclose(np.linalg.eigvalsh(effective @ np.eye(2))[0], E))
+    True
+    """
+    blocks = [aslinearoperator(block) for block in (A11, A12, A21, A22)]
+    m, n = blocks[1].shape
+    if [block.shape for block in blocks] != [(m, m), (m, n), (n, m), (n, n)]:
+        raise ValueError(
+            "schur_complement: blocks must have the shapes (m, m), (m, n), (n, m), (n, n), not "
+            f"{', '.join(str(block.shape) for block in blocks)}"
+        )
+    a11, a12, a21, a22 = blocks
+    return a11 - a12 @ inverse(a22, solver=solver, preconditioner=preconditioner, rtol=rtol) @ a21
+
+
+class _Inverse(LinearOperator):
+    """A⁻¹ through the systems of `solve`, made once."""
+
+    def __init__(self, operator: LinearOperator, options: dict[str, Any]):
+        self._made_of = operator, options
+        preconditioner = options["preconditioner"]
+        solver = _solver_name(options["solver"], operator, preconditioner)
+        spla.LinearOperator.__init__(self, np.result_type(operator.dtype, np.float32), operator.shape)
+        traced = deepest_level(operator) != UNTRACED
+        adjoint: Callable[[Any], Any] | None = None
+        try:
+            operator, adjoint = _prepared(operator, solver)
+        except (NotImplementedError, TypeError):
+            if traced:
+                raise
+            # Without an adjoint until one is asked for: then the operator says why.
+        self._values = _system(
+            operator, np.zeros(operator.shape[0], self.dtype), solver, preconditioner, options["rtol"], solver not in HERMITIAN
+        )
+        if solver == "direct":
+            _ = self._values.factors  # A that is singular is an error here, not in the first application
+        self._traced = TracedSystem(self._values, operator._apply, adjoint) if traced and adjoint else None
+
+    def __reduce__(self) -> Any:
+        return _Inverse, self._made_of
+
+    def _apply(self, X: Any) -> Any:
+        return self._solution("forward", X)
+
+    def _apply_adjoint(self, X: Any) -> Any:
+        return self._solution("adjoint", X)
+
+    def _solution(self, stage: Stage, X: Any) -> Any:
+        x = self._values.solve(stage, strip(X))
+        if self._traced is not None:
+            return attach_solution(self._traced, stage, x, X, EVERY_LEVEL)
+        if is_box(X):
+            system = TracedSystem(self._values, self._values.operator.apply, self._values.operator.adjoint)
+            return attach_solution(system, stage, x, X, UNTRACED)
+        return x
+
+    def prepared(self) -> LinearOperator:
+        return self
+
+    def plain(self) -> LinearOperator:
+        twin = copy.copy(self)
+        twin._traced = None
+        return twin
+
+    def applies_blocks(self) -> bool:
+        return True
 
 
 def _check_vectors(x: Any, name: str, n: int) -> Any:
@@ -149,15 +322,20 @@ def _check_vectors(x: Any, name: str, n: int) -> Any:
     return x
 
 
+def _check_rtol(rtol: float) -> None:
+    if not 0 <= rtol < 1:
+        raise ValueError(f"rtol={rtol!r}: expected a number in [0, 1)")
+
+
 def _solver_name(solver: str | None, operator: LinearOperator, preconditioner: Any) -> str:
     if solver in (None, "auto"):
-        return "gmres" if preconditioner is not None or operator.explicit() is None else "direct"
+        return "gmres" if preconditioner is not None or not operator.has_matrix() else "direct"
     if solver not in SOLVERS:
         raise ValueError(f"solver={solver!r}: expected None or one of {('auto', *SOLVERS)}")
     if solver == "direct":
         if preconditioner is not None:
             raise ValueError("solver='direct' takes no preconditioner")
-        if operator.explicit() is None:
+        if not operator.has_matrix():
             raise ValueError(
                 "solver='direct' needs an explicit matrix (dense or sparse, or algebra of such), and A is given by "
                 "functions: use solver='gmres', or another iterative one"
@@ -191,7 +369,8 @@ def _system(
     inverse, is_complex = None, False
     if preconditioner is not None:
         inverse, is_complex = _preconditioner(preconditioner, operator.shape, adjoint)
-    return LinearSystem(value, value.matrix, b.shape[0], dtype, solver, rtol, inverse, is_complex)
+    matrix = value.matrix if solver == "direct" else None
+    return LinearSystem(value, matrix, b.shape[0], dtype, solver, rtol, inverse, is_complex)
 
 
 def _preconditioner(given: Any, shape: tuple[int, int], adjoint: bool) -> tuple[Operator, bool]:

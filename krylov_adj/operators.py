@@ -17,7 +17,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from .bindings._trace import is_box, strip, transpose, without_boxes
-from .bindings.autograd import apply_constant, xp
+from .bindings.autograd import xp
 
 __all__ = ["LinearOperator", "aslinearoperator"]
 
@@ -54,6 +54,9 @@ class LinearOperator(spla.LinearOperator):
 
     Notes
     -----
+    A subclass may define ``_matvec`` (and ``_rmatvec`` or ``_adjoint``, ``_matmat``, ``_rmatmat``) in place of
+    the functions, as subclasses of SciPy's class do.
+
     ``+ - * / @ ** .T .H`` make new operators; scalar factors may be traced. With autograd ≥ 1.9 a
     traced scalar may stand on either side, before that on the right: ``op * t``.
 
@@ -73,22 +76,59 @@ class LinearOperator(spla.LinearOperator):
     array([2., 2., 2.])
     """
 
+    dtype: Any
+
     def __init__(
         self,
         shape: tuple[int, int],
-        matvec: Callable[[Any], Any],
+        matvec: Callable[[Any], Any] | None = None,
         rmatvec: Callable[[Any], Any] | None = None,
         matmat: Callable[[Any], Any] | None = None,
         rmatmat: Callable[[Any], Any] | None = None,
         dtype: Any = None,
     ):
+        if isinstance(shape, (type, str, np.dtype)):
+            raise TypeError(
+                f"LinearOperator: shape must be two integers, not {shape!r}. Arguments come in the order (shape, "
+                "matvec, ...) here; in SciPy's base class it is (dtype, shape): name them, shape=..., dtype=..."
+            )
         super().__init__(dtype=dtype, shape=shape)
-        for name, function in (("matvec", matvec), ("rmatvec", rmatvec), ("matmat", matmat), ("rmatmat", rmatmat)):
-            if not (callable(function) or (function is None and name != "matvec")):
+        own = self._overridden()
+        given = {"matvec": matvec, "rmatvec": rmatvec, "matmat": matmat, "rmatmat": rmatmat}
+        for name, function in given.items():
+            needed = name == "matvec" and own[0] is None and own[2] is None
+            if not (callable(function) or (function is None and not needed)):
                 raise TypeError(f"LinearOperator: {name} must be callable, not {type(function).__name__}")
-        self._functions = (matvec, rmatvec, matmat, rmatmat)
-        if dtype is None:
-            self.dtype = np.asarray(strip(matvec(np.zeros(self.shape[1], np.int8)))).dtype
+        self._functions = tuple(mine or function for mine, function in zip(own, given.values(), strict=True))
+        self._init_dtype()
+
+    def _init_dtype(self) -> None:
+        if self.dtype is None:
+            single, _, block, _ = self._functions
+            v = np.zeros(self.shape[1], np.int8)
+            self.dtype = np.asarray(strip(single(v) if single is not None else block(v[:, None]))).dtype
+
+    def _overridden(self) -> tuple[Any, ...]:
+        """What a subclass defines in SciPy's way: _matvec, _rmatvec (or _adjoint), _matmat, _rmatmat."""
+        names = ("_matvec", "_rmatvec", "_matmat", "_rmatmat")
+        own = [
+            None if getattr(type(self), name) is getattr(LinearOperator, name) else getattr(self, name)
+            for name in names
+        ]
+        if own[1] is None and own[3] is None and type(self)._adjoint is not LinearOperator._adjoint:
+            own[1] = self._by_own_adjoint
+        return tuple(own)
+
+    def _by_own_adjoint(self, v: Any) -> Any:
+        return aslinearoperator(self._adjoint())._apply(v)
+
+    @functools.cached_property
+    def _functions(self) -> tuple[Any, ...]:
+        """matvec, rmatvec, matmat, rmatmat; here for a subclass that has called SciPy's ``__init__``, not ours."""
+        own = self._overridden()
+        if own[0] is None and own[2] is None:
+            raise TypeError(f"{type(self).__name__} defines neither _matvec nor _matmat")
+        return own
 
     # ---- what every kind of operator implements ----------------------------------------------
 
@@ -113,7 +153,7 @@ class LinearOperator(spla.LinearOperator):
             return self
         point = random_vector(self.shape[1], self.dtype)
         try:
-            transposed = transpose(lambda v: self._checked(matvec(v), (self.shape[0],), "matvec"), point)
+            transposed = transpose(self._apply, point)
         except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
             raise TypeError(
                 f"autograd cannot transpose matvec to get the operator's adjoint ({type(error).__name__}: "
@@ -121,19 +161,28 @@ class LinearOperator(spla.LinearOperator):
                 "krylov_adj.aslinearoperator(S) @ v; (b) matvec uses numpy where it should use "
                 "autograd.numpy, or assigns in place: rewrite it; (c) it calls compiled code: pass rmatvec=."
             ) from error
-        return LinearOperator(self.shape, matvec, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype)
+        return LinearOperator(
+            self.shape, matvec or self._apply, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype
+        )
 
     def plain(self) -> LinearOperator:
         """The same operator for plain vectors, with fewer Boxes to strip from its results."""
         if type(self) is not LinearOperator:
             return self
         matvec, rmatvec, matmat, rmatmat = map(without_boxes, self._functions)
-        assert matvec is not None
         return LinearOperator(self.shape, matvec, rmatvec, matmat, rmatmat, self.dtype)
 
     def explicit(self) -> Any:
-        """The plain matrix (ndarray or SciPy sparse) of the operator's value, or None."""
+        """The plain matrix (ndarray or SciPy sparse) of the operator's value, assembled anew, or None."""
         return None
+
+    def has_matrix(self) -> bool:
+        """Whether ``explicit()`` is a matrix, without assembling it."""
+        return type(self).explicit is not LinearOperator.explicit
+
+    def applied_by_matrix(self) -> bool:
+        """Whether solvers, which apply the operator many times, should apply its matrix."""
+        return self.has_matrix()
 
     def applies_blocks(self) -> bool:
         """Whether a block is applied at once, not column by column."""
@@ -277,7 +326,7 @@ class LinearOperator(spla.LinearOperator):
         if power != int(power) or power < 0:
             raise ValueError(f"a power must be a non-negative integer, not {power!r}")
         if power == 0:
-            return _Constant(sp.identity(self.shape[0], dtype=self.dtype, format="csr"))
+            return Constant(sp.identity(self.shape[0], dtype=self.dtype, format="csr"))
         return functools.reduce(algebra.product, [self] * int(power))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -291,117 +340,6 @@ class LinearOperator(spla.LinearOperator):
         if reflected is None or method != "__call__" or kwargs or len(inputs) != 2 or inputs[1] is not self:
             return NotImplemented
         return reflected(inputs[0])
-
-
-class _Dense(LinearOperator):
-    """A dense matrix, possibly traced."""
-
-    def __init__(self, matrix: Any):
-        self.matrix = matrix
-        spla.LinearOperator.__init__(self, np.dtype(matrix.dtype), matrix.shape)
-
-    def _apply(self, X: Any) -> Any:
-        return self._multiply(self.matrix, X)
-
-    def _apply_adjoint(self, X: Any) -> Any:
-        return self._multiply(xp.conj(self.matrix).T, X)
-
-    def _multiply(self, matrix: Any, X: Any) -> Any:
-        # autograd warns where it takes the real part of what a real factor of a complex product gets.
-        if _complex(X) and self.dtype.kind != "c":
-            return xp.dot(matrix, xp.real(X)) + 1j * xp.dot(matrix, xp.imag(X))
-        if self.dtype.kind == "c" and not _complex(X):
-            X = X * self.dtype.type(1)
-        return xp.dot(matrix, X)
-
-    def prepared(self) -> LinearOperator:
-        return self
-
-    def plain(self) -> LinearOperator:
-        return _Dense(strip(self.matrix))
-
-    def explicit(self) -> Any:
-        return strip(self.matrix)
-
-    def applies_blocks(self) -> bool:
-        return True
-
-
-class _Constant(LinearOperator):
-    """A SciPy sparse matrix or a SciPy LinearOperator, differentiable in the vector only."""
-
-    def __init__(self, constant: Any):
-        self.constant = constant
-        spla.LinearOperator.__init__(self, constant.dtype, constant.shape)
-        if sp.issparse(constant):
-            # SciPy's transpose is a view; conjugating the vectors instead copies no matrix.
-            self._values = (lambda X: constant @ X), (lambda X: (constant.T @ X.conj()).conj())
-        else:
-            self._values = (
-                lambda X: constant.matvec(X) if X.ndim == 1 else constant.matmat(X),
-                lambda X: constant.rmatvec(X) if X.ndim == 1 else constant.rmatmat(X),
-            )
-
-    def _apply(self, X: Any) -> Any:
-        return apply_constant(X, *self._values)
-
-    def _apply_adjoint(self, X: Any) -> Any:
-        return apply_constant(X, *self._values[::-1])
-
-    def prepared(self) -> LinearOperator:
-        return self
-
-    def explicit(self) -> Any:
-        return self.constant if sp.issparse(self.constant) else None
-
-    def applies_blocks(self) -> bool:
-        return True
-
-
-def aslinearoperator(A: Any) -> LinearOperator:
-    """A as a `LinearOperator` of this package.
-
-    Parameters
-    ----------
-    A : LinearOperator, SciPy LinearOperator, SciPy sparse matrix, or dense array (traced or not)
-        Also anything else with ``shape`` and ``matvec``.
-
-    Returns
-    -------
-    LinearOperator
-        A itself if it is one already.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    ValueError
-        For an array that is not two-dimensional.
-
-    Derivative
-    ----------
-    ``aslinearoperator(A) @ x`` is differentiable in x, also where A is a SciPy sparse matrix or a
-    SciPy LinearOperator (with ``rmatvec``), and in the entries of a traced dense A.
-
-    Examples
-    --------
-    >>> import autograd.numpy as np
-    >>> import scipy.sparse as sp
-    >>> from autograd import grad
-    >>> import krylov_adj as ka
-    >>> D = ka.aslinearoperator(sp.diags([1.0, 2.0]))
-    >>> grad(lambda x: np.sum((D @ x) ** 2))(np.ones(2))
-    array([2., 8.])
-    """
-    if isinstance(A, LinearOperator):
-        return A
-    if isinstance(A, spla.LinearOperator) or sp.issparse(A):
-        return _Constant(A)
-    if isinstance(strip(A), np.ndarray):
-        if np.ndim(strip(A)) != 2:
-            raise ValueError(f"a matrix has two dimensions, not shape {np.shape(strip(A))}")
-        return _Dense(A)
-    return _Constant(spla.aslinearoperator(A))
 
 
 def random_vector(n: int, dtype: Any, seed: int = 3) -> np.ndarray:
@@ -425,4 +363,5 @@ def _expect(condition: bool, operator: LinearOperator, x: Any) -> None:
         raise ValueError(f"dimension mismatch: operator of shape {operator.shape} applied to shape {x.shape}")
 
 
-from . import algebra  # noqa: E402  (operators are closed under it: the two modules need each other)
+from . import algebra  # noqa: E402  (operators are closed under it: the modules need each other)
+from .matrices import Constant, aslinearoperator  # noqa: E402

@@ -16,6 +16,7 @@ import scipy.sparse.linalg as spla
 from .bindings._trace import is_box, strip
 from .bindings.autograd import apply_constant, xp
 from .bindings.trilinear import COEFFICIENTS, INPUT, OUTPUT, contract
+from .krylov.blocks import times
 from .operators import LinearOperator
 
 __all__ = ["assemble", "coo_array", "csr_array"]
@@ -262,7 +263,7 @@ class _Pattern:
         if free == COEFFICIENTS:
             return self._sampled(u, v)
         matrix = self.matrix(u)
-        return matrix @ v if free == OUTPUT else matrix.T @ v  # SciPy's transpose is a view
+        return times(matrix if free == OUTPUT else matrix.T, v)  # SciPy's transpose is a view
 
     def _sampled(self, x: Array, y: Array) -> Array:
         """Σⱼ y[row, j] x[col, j] at the places of the entries, one column at a time."""

@@ -17,7 +17,7 @@ N, K = 14, 3
 
 def operator(matrix):
     adjoint = matrix.conj().T
-    return ValueOperator(matrix.shape, matrix.dtype, lambda V: matrix @ V, lambda V: adjoint @ V, "A", matrix)
+    return ValueOperator(matrix.shape, matrix.dtype, lambda V: matrix @ V, lambda V: adjoint @ V, "A", lambda: matrix)
 
 
 def pencil(kind, rng):

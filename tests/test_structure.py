@@ -25,6 +25,8 @@ RANKS = {
     "perturbation": 3,
     "operators": 4,
     "algebra": 4,
+    "kronecker": 4,
+    "matrices": 4,
     "sparse": 4,
     "pde": 4,
     "stencils": 4,

@@ -1,6 +1,8 @@
-"""Inner products and norms of blocks of vectors, column by column."""
+"""Inner products and norms of blocks of vectors, column by column, and products with matrices."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
@@ -21,3 +23,15 @@ def column_norms(V: Array) -> Array:
     """‖vⱼ‖ of every column, shape (m,), safe against overflow and underflow."""
     nrm2 = get_blas_funcs("nrm2", (V,))
     return np.array([nrm2(V[:, j]) for j in range(V.shape[1])], np.finfo(V.dtype).dtype)
+
+
+def times(matrix: Any, V: Array) -> Array:
+    """A V for a dense or sparse matrix A; where A is real and V complex, no complex A is made.
+
+    Both parts of V, side by side, are a real block of twice as many columns.
+    """
+    if matrix.dtype.kind == "c" or V.dtype.kind != "c":
+        return matrix @ V
+    parts = np.ascontiguousarray(V).view(V.real.dtype).reshape(V.shape[0], -1)  # (n, 2 m)
+    product = np.ascontiguousarray(matrix @ parts)
+    return product.view(np.result_type(product, np.complex64)).reshape(matrix.shape[0], *V.shape[1:])
