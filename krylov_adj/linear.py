@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -273,7 +272,12 @@ class _Inverse(LinearOperator):
                 raise
             # Without an adjoint until one is asked for: then the operator says why.
         self._values = _system(
-            operator, np.zeros(operator.shape[0], self.dtype), solver, preconditioner, options["rtol"], solver not in HERMITIAN
+            operator,
+            np.zeros(operator.shape[0], self.dtype),
+            solver,
+            preconditioner,
+            options["rtol"],
+            solver not in HERMITIAN,
         )
         if solver == "direct":
             _ = self._values.factors  # A that is singular is an error here, not in the first application
@@ -301,8 +305,8 @@ class _Inverse(LinearOperator):
         return self
 
     def plain(self) -> LinearOperator:
-        twin = copy.copy(self)
-        twin._traced = None
+        twin = _Inverse.__new__(_Inverse)
+        vars(twin).update(vars(self), _traced=None)
         return twin
 
     def applies_blocks(self) -> bool:
