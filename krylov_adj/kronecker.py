@@ -111,7 +111,7 @@ def kronsum(A: Any, B: Any, *more: Any) -> LinearOperator:
     ...     H = ka.kronsum(D + Vy, D + Vx)
     ...     return ka.eigsh(H, k=1, sigma=0.0, v0=numpy.ones(400))[0][0]
     >>> print(round(float(grad(ground_state)(1.0)), 2))  # dE/dω² = 1/(4 ω)
-    0.23
+    0.24
     """
     operands = [aslinearoperator(operand) for operand in (A, B, *more)]
     for operand in operands:

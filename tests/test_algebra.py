@@ -20,6 +20,12 @@ from krylov_adj.algebra import assembled_once
 RNG = onp.random.default_rng(4)
 
 
+@pytest.fixture(autouse=True)
+def _start_anew():
+    """Every test draws the same numbers, whichever ran before."""
+    RNG.bit_generator.state = onp.random.default_rng(4).bit_generator.state
+
+
 def random(*shape, dtype="float64"):
     values = RNG.standard_normal(shape)
     return (values + 1j * RNG.standard_normal(shape) if onp.dtype(dtype).kind == "c" else values).astype(dtype)
