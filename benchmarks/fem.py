@@ -105,7 +105,7 @@ def energy_gradient_by_lu(membrane: Membrane) -> np.ndarray:
     for i in range(K_PAIRS):
         x = X[:, i]
         Mx = (M @ x)[:, None]
-        bordered = sp.block_array([[K - w[i] * M, sp.csr_array(Mx)], [sp.csr_array(Mx.T), None]], format="csc")
+        bordered = sp.bmat([[K - w[i] * M, sp.csr_array(Mx)], [sp.csr_array(Mx.T), None]], format="csc")
         rhs = np.append(-2 * WEIGHTS[i] * membrane.window * x, 0.0)
         lu = spla.splu(bordered)
         solution = lu.solve(rhs)

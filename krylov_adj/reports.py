@@ -358,6 +358,14 @@ def indefinite_preconditioner(energy: float, solver: str) -> str:
     )
 
 
+def preconditioner_without_adjoint() -> str:
+    return (
+        "The preconditioner has no adjoint, which the adjoint systems of a problem that is not Hermitian need. What to "
+        "try: give its LinearOperator an rmatvec; or, where it is Hermitian, pass a function of blocks, "
+        "preconditioner=P.matmat."
+    )
+
+
 def nearly_defective(indices: np.ndarray, conditions: np.ndarray, eps: float) -> str:
     listed = ", ".join(f"{i}: {c:.1e}" for i, c in zip(indices, conditions, strict=True))
     return (

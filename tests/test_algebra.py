@@ -193,7 +193,7 @@ def test_derivatives(name, form, dtype):
 def separable(p):
     """Two traced sparse operators, one from `csr_array`, one from SciPy's matrix and a traced factor."""
     first = diagonal(p[:4] ** 2) - ka.pde.laplacian(4)
-    return first, p[4] * ka.aslinearoperator(sp.diags([1.0, 2.0, 4.0])) + sp.csr_array(onp.ones((3, 3)))
+    return first, ka.aslinearoperator(sp.diags([1.0, 2.0, 4.0])) * p[4] + sp.csr_array(onp.ones((3, 3)))
 
 
 SIGMA = {

@@ -226,6 +226,11 @@ def preconditioner_shape():
     derivative(ka.eigsh, S, vectors, k=2, adjoint=options)
 
 
+def preconditioner_without_adjoint():
+    P = spla.LinearOperator((N, N), matvec=lambda v: v, dtype=float)
+    derivative(ka.eigs, G, vectors, k=2, adjoint=ka.Adjoint(method="gmres", preconditioner=P))
+
+
 def preconditioner_indefinite():
     options = ka.Adjoint(method="minres", preconditioner=lambda V: -V)
     derivative(ka.eigsh, S, vectors, k=2, adjoint=options)
@@ -357,6 +362,7 @@ TEXTS = {
     method_shared: (ValueError, r"method='shared'.*needs an inverse: pass sigma"),
     method_augmented: (ValueError, r"method='augmented'.*standard eigenproblem.*pass sigma.*'minres' or 'gmres'"),
     preconditioner_shape: (ValueError, r"preconditioner returned shape \(3, 1\) for a block of shape \(20, 1\)"),
+    preconditioner_without_adjoint: (NotImplementedError, r"preconditioner has no adjoint.*rmatvec.*P\.matmat"),
     preconditioner_indefinite: (ValueError, r"MINRES is not positive definite: vᴴPv = -NUMBER.*method='gmres'"),
     imaginary_parts: (ValueError, r"hermitian=True, but eigenvalues have imaginary parts up to 5\.0e-01"),
     adds_shapes: (ValueError, r"cannot add operators of shapes \(20, 20\) and \(20, 3\)"),

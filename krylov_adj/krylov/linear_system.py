@@ -321,13 +321,8 @@ def _checked(name: str, function: Callable[[Array], Array], V: Array) -> Array:
 
 
 def _adjoint(name: str, operator: Operator, V: Array) -> Array:
-    return apply_adjoint(name, operator.adjoint, V)
-
-
-def apply_adjoint(name: str, adjoint: Callable[[Array], Array], V: Array) -> Array:
-    """``adjoint(V)``, in one word where there is none."""
     try:
-        return adjoint(V)
+        return operator.adjoint(V)
     except (NotImplementedError, TypeError) as error:
         # SciPy's operators without rmatvec raise the first for a vector, for a block they call None.
         if isinstance(error, TypeError) and "NoneType" not in str(error):

@@ -18,9 +18,8 @@ import scipy.linalg as la
 
 from ..krylov.augmented import Ends, spectral_ends
 from ..krylov.blocks import LATE
-from ..krylov.linear_system import apply_adjoint
 from ..options import Adjoint
-from ..reports import Report
+from ..reports import Report, preconditioner_without_adjoint
 from .engines import engines_in_order
 from .neighbours import betrayed, coinciding
 from .problem import Eigenproblem, Side, operator_norms
@@ -253,13 +252,20 @@ def _complement(Q: Array, V: Array) -> Array:
 
 def _block_function(given: Any, adjoint: bool) -> Callable[[Array], Array]:
     """A preconditioner, or its adjoint, as a function of blocks."""
-    if hasattr(given, "matvec"):
-        function = given.rmatmat if adjoint else given.matmat
-    else:
-        function = given
+    is_operator = hasattr(given, "matvec")
+    function = given if not is_operator else given.rmatmat if adjoint else given.matmat
+    real = is_operator and np.dtype(getattr(given, "dtype", None)).kind != "c"
 
     def apply(V: Array) -> Array:
-        result = np.asarray(apply_adjoint("The preconditioner", function, V) if adjoint else function(V))
+        try:
+            # Functions of a real operator may drop imaginary parts.
+            split = real and np.iscomplexobj(V)
+            result = function(V.real) + 1j * function(V.imag) if split else np.asarray(function(V))
+        except (NotImplementedError, TypeError) as error:
+            # SciPy's operators without rmatvec raise the first for a vector, for a block they call None.
+            if not adjoint or (isinstance(error, TypeError) and "NoneType" not in str(error)):
+                raise
+            raise NotImplementedError(preconditioner_without_adjoint()) from error
         if result.shape != V.shape or not np.all(np.isfinite(result)):
             raise ValueError(
                 f"The preconditioner returned shape {result.shape} for a block of shape {V.shape}, or NaN or "
