@@ -84,7 +84,7 @@ class Sum(Composite):
 
 
 class Product(Composite):
-    """A B, applied factor by factor: the product of the matrices may be far fuller than they are."""
+    """A B."""
 
     def _apply(self, X: Any) -> Any:
         a, b = self._operands
@@ -98,7 +98,14 @@ class Product(Composite):
         return matrices[0] @ matrices[1]
 
     def applied_by_matrix(self) -> bool:
-        return False
+        """Where the product of sparse matrices is sure to be no fuller than both, as with a diagonal factor."""
+        if not super().applied_by_matrix():
+            return False
+        a, b = (operand.explicit() for operand in self._operands)
+        if not (sp.issparse(a) and sp.issparse(b)):
+            return False
+        in_columns = np.bincount(a.tocsr().indices, minlength=a.shape[1])
+        return bool(in_columns @ np.diff(b.tocsr().indptr) <= a.nnz + b.nnz)
 
 
 class Scaled(Composite):
@@ -161,7 +168,9 @@ class AssembledOnce(Composite):
 
     def __init__(self, a: LinearOperator):
         super().__init__(a.shape, a.dtype, a)
-        self._assembled: list[Any] = []  # in common with what `_of` makes
+        # In common with what `_of` makes.
+        self._assembled: list[Any] = []
+        self._decided: list[bool] = []
 
     def _apply(self, X: Any) -> Any:
         return self._operands[0]._apply(X)
@@ -173,6 +182,11 @@ class AssembledOnce(Composite):
         if not self._assembled:
             self._assembled.append(self._operands[0].explicit())
         return self._assembled[0]
+
+    def applied_by_matrix(self) -> bool:
+        if not self._decided:
+            self._decided.append(self._operands[0].applied_by_matrix())
+        return self._decided[0]
 
 
 def assembled_once(a: LinearOperator) -> LinearOperator:

@@ -194,7 +194,11 @@ class Kronecker(Composite):
         return sp.csr_array(functools.reduce(lambda a, b: sp.kron(a, b, format="csr"), matrices))
 
     def applied_by_matrix(self) -> bool:
-        return False
+        """Where the sparse product has no more entries than what applying all factors takes, which also transposes."""
+        if not super().applied_by_matrix() or any(map(_has_dense_parts, self._operands)):
+            return False
+        filling = [operand.explicit().nnz / max(operand.shape[0], 1) for operand in self._operands]  # of a row
+        return bool(np.prod(filling) <= 2 * np.sum(filling))
 
 
 class KroneckerSum(Composite):

@@ -370,6 +370,21 @@ def test_products_are_not_multiplied_out_unless_factorised(monkeypatch):
     assert len(calls) == 2
 
 
+def test_products_no_fuller_than_their_factors_are_multiplied_out():
+    """Scaled from both sides by a diagonal, a product of theirs among the factors; not so the square of a stencil."""
+    D, A = diagonal(onp.linspace(1.0, 2.0, 40)), ka.pde.laplacian((5, 8))
+    assert (D @ A @ D).applied_by_matrix()
+    assert (A @ ka.aslinearoperator(sp.identity(40)) + D).applied_by_matrix()
+    assert not (A @ A).applied_by_matrix()
+    assert not (D @ A @ A).applied_by_matrix()
+    assert not (D @ closure(onp.eye(40)) @ D).applied_by_matrix()
+    assert ka.kron(ka.pde.laplacian(4), ka.pde.laplacian(5)).applied_by_matrix()  # 9 entries in a row
+    assert not ka.kron(A, A).applied_by_matrix()  # 25
+    assert not ka.kron(onp.eye(4), D).applied_by_matrix()
+    assert ka.kronsum(A, D).applied_by_matrix()
+    assert not ka.kronsum(A, onp.eye(4)).applied_by_matrix()
+
+
 def test_blocks_reach_the_operands_as_blocks():
     shapes = []
 

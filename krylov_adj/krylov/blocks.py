@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.linalg import get_blas_funcs
 
 Array = np.ndarray
@@ -28,9 +29,10 @@ def column_norms(V: Array) -> Array:
 def times(matrix: Any, V: Array) -> Array:
     """A V for a dense or sparse matrix A; where A is real and V complex, no complex A is made.
 
-    Both parts of V, side by side, are a real block of twice as many columns.
+    Both parts of V, side by side, are a real block of twice as many columns. For a single vector and
+    a sparse A, SciPy's product is the faster one (benchmarks/applications.py).
     """
-    if matrix.dtype.kind == "c" or V.dtype.kind != "c":
+    if matrix.dtype.kind == "c" or V.dtype.kind != "c" or (V.ndim == 1 and sp.issparse(matrix)):
         return matrix @ V
     parts = np.ascontiguousarray(V).view(V.real.dtype).reshape(V.shape[0], -1)  # (n, 2 m)
     product = np.ascontiguousarray(matrix @ parts)
