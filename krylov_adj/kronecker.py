@@ -42,8 +42,8 @@ def kron(A: Any, B: Any, *more: Any) -> LinearOperator:
     Notes
     -----
     Applied factor by factor, to whole blocks: n₂ applications of A and n₁ of B (of square factors)
-    to a vector. ``explicit()``, which ``sigma`` and direct solves use, multiplies the factors' matrices out,
-    with nnz(A) nnz(B) entries; it is None where a factor has no matrix.
+    to a vector. ``explicit()`` multiplies the factors' matrices out, with nnz(A) nnz(B) entries, for
+    ``sigma`` and direct solves, and where that is no more work; it is None where a factor has no matrix.
 
     Derivative
     ----------
@@ -89,8 +89,8 @@ def kronsum(A: Any, B: Any, *more: Any) -> LinearOperator:
     Notes
     -----
     Applied to whole blocks along each axis: n applications of A and m of B to a vector.
-    ``explicit()``, which ``sigma`` and direct solves use, is a SciPy ``csr_array``, or None where an
-    operator has no matrix.
+    ``explicit()`` is a SciPy ``csr_array``, which solvers apply where all operators are sparse, or None
+    where one has no matrix.
 
     Derivative
     ----------
