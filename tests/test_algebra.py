@@ -7,6 +7,7 @@ import copy
 import operator
 import pickle
 
+import applications
 import autograd.numpy as np
 import numpy as onp
 import pytest
@@ -443,3 +444,13 @@ def test_an_inverse_that_has_no_adjoint_or_does_not_converge():
 def test_division_by_operators_is_no_inverse():
     with pytest.raises(TypeError):
         operator.truediv(1.0, ka.aslinearoperator(onp.eye(2)))
+
+
+def test_the_benchmark_of_applications_runs(capsys):
+    """It compares every operator with its matrix, and says which one solvers apply."""
+    for grid in ((6, 5), (4, 3, 5)):
+        for name, made in applications.operators(grid):
+            applications.row(grid, name, made)
+        applications.complex_row(grid)
+    printed = capsys.readouterr().out
+    assert (printed.count(" matrix\n"), printed.count("as given\n"), printed.count("vector")) == (9, 3, 2)
