@@ -360,9 +360,8 @@ def indefinite_preconditioner(energy: float, solver: str) -> str:
 
 def preconditioner_without_adjoint() -> str:
     return (
-        "The preconditioner has no adjoint, which the adjoint systems of a problem that is not Hermitian need. What to "
-        "try: give its LinearOperator an rmatvec; or, where it is Hermitian, pass a function of blocks, "
-        "preconditioner=P.matmat."
+        "The preconditioner has no adjoint, which the adjoint systems of a problem that is not Hermitian need. Try an "
+        "rmatvec for its LinearOperator; or, where it is Hermitian, a function of blocks, preconditioner=P.matmat."
     )
 
 
