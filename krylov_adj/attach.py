@@ -70,7 +70,7 @@ def attach_eigenpairs(
     normalization : {"2", "M", "A"}, optional
         xᴴx = 1, xᴴMx = 1 or xᴴAx = 1. Default "M" where M is given, else "2".
     rtol : float, optional
-        Largest residual ‖A x − w M x‖ accepted, relative to (‖A‖ + |w| ‖M‖) ‖x‖. Default the
+        Largest residual ‖A x − w M x‖ accepted, relative to (‖A‖ + ``|w|`` ‖M‖) ‖x‖. Default the
         square root of the machine epsilon. The derivative's error is proportional to it.
     adjoint : Adjoint, optional
         How derivatives are computed.

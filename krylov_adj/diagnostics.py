@@ -171,7 +171,7 @@ class GradientCheck:
     uncertainty : float
         Estimated error of the difference.
     error : float
-        |derivative − difference| relative to the gradient's size in that direction.
+        Their difference, relative to the gradient's size in that direction.
     """
 
     derivative: float

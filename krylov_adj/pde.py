@@ -1,10 +1,10 @@
 """Discretised differential operators on rectangular grids, in 1, 2, 3 (or more) dimensions.
 
-Every operator here is a sum of weighted differences to the neighbours along each axis,
+Every operator here is a sum of weighted differences to the neighbours along each axis::
 
     (A u)_i = Σ_axes  l_i (u_{i−1} − u_i) + r_i (u_{i+1} − u_i),
 
-and the boundary condition of an axis with N points says what the neighbours outside are:
+and the boundary condition of an axis with N points says what the neighbours outside are::
 
     "dirichlet"      u_{−1} = u_N = 0: the value zero is held one spacing outside,
     "neumann"        u_{−1} = u_0 and u_N = u_{N−1}: no flux through the boundary,
@@ -53,7 +53,7 @@ def laplacian(
     Returns
     -------
     Stencil
-        A `LinearOperator` of shape (n, n); complex where there is a Bloch phase. Symmetric, or
+        A `krylov_adj.LinearOperator` of shape (n, n); complex where there is a Bloch phase. Symmetric, or
         Hermitian. Applied matrix-free; ``value()`` is the SciPy sparse matrix.
 
     Raises
@@ -115,7 +115,7 @@ def diffusion(c: Any, spacing: Any = 1.0, boundary: Any = "dirichlet") -> Stenci
     Returns
     -------
     Stencil
-        A `LinearOperator` of shape (n, n), complex where c is or where there is a Bloch phase.
+        A `krylov_adj.LinearOperator` of shape (n, n), complex where c is or where there is a Bloch phase.
         Hermitian for real c. Applied matrix-free; ``value()`` is the SciPy sparse matrix.
 
     Raises
@@ -172,7 +172,7 @@ def advection(velocity: Any, spacing: Any = 1.0, boundary: Any = "periodic", sch
 
     Parameters
     ----------
-    velocity : array of shape (d, *grid), or sequence of d arrays of the grid's shape
+    velocity : array of shape (d,) + grid, or sequence of d arrays of the grid's shape
         Components along each axis, in every cell; may be traced.
     spacing : number or one per axis, optional
         h > 0; may be traced.
@@ -186,7 +186,7 @@ def advection(velocity: Any, spacing: Any = 1.0, boundary: Any = "periodic", sch
     Returns
     -------
     Stencil
-        A `LinearOperator` of shape (n, n), complex where the velocity is or where there is a Bloch
+        A `krylov_adj.LinearOperator` of shape (n, n), complex where the velocity is or where there is a Bloch
         phase; not symmetric. Applied matrix-free; ``value()`` is the SciPy sparse matrix.
 
     Raises

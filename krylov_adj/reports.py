@@ -57,7 +57,7 @@ class Report:
         Condition numbers of the eigenvalues, ‖y‖‖Bx‖ for (Bx)ᴴy = 1, from below; empty for Hermitian
         problems, where they are one.
     gauge : ndarray, shape (k,)
-        |Im xᴴg| / ‖x‖‖g‖ of the vectors' cotangents g: how much the loss depends on their phases. Empty
+        ``|Im xᴴg|`` / ‖x‖‖g‖ of the vectors' cotangents g: how much the loss depends on their phases. Empty
         where there is none.
     neighbours : dict
         For systems that are singular: the distance to an eigenvalue that was not computed.

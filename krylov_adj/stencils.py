@@ -45,7 +45,7 @@ class Stencil(LinearOperator):
     """A linear operator on functions on a grid, shape (n, n) with n the number of grid points.
 
     Made by the functions of `krylov_adj.pde`. Vectors are the flattened (C order) grid functions.
-    Supports what every `LinearOperator` does; ``value()`` is the SciPy sparse matrix.
+    Supports what every `krylov_adj.LinearOperator` does; ``value()`` is the SciPy sparse matrix.
     """
 
     def __init__(self, grid: tuple[int, ...], coefficients: Sequence[Any], couplings: Sequence[Coupling]):

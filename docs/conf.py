@@ -1,0 +1,49 @@
+"""Sphinx: `make docs` builds docs/_build/html; warnings are errors."""
+
+from pathlib import Path
+
+from krylov_adj import __version__
+
+project = "krylov_adj"
+author = "the krylov_adj developers"
+copyright = author
+release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"krylov_adj {release}"
+
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+
+# Docstrings are numpydoc with one section of our own. A name in single backquotes is a reference to it.
+napoleon_google_docstring = False
+napoleon_custom_sections = ["Derivative"]
+napoleon_use_rtype = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:class", ".*"),  # types of parameters are prose: "array, shape (n,)"
+    ("py:(obj|exc)", r"(scipy|numpy|autograd)\..*"),  # not built here
+]
+
+# Pages that are not there yet: left out of the site and of its table of contents.
+ROOT = Path(__file__).parents[1]
+MISSING = [
+    name
+    for name, path in {"gallery": "examples/README.md", "performance": "docs/performance.md"}.items()
+    if not (ROOT / path).exists()
+]
+exclude_patterns += [f"{name}.md" for name in MISSING]
+
+
+def without_missing(app, name, source):
+    if name == "index":
+        source[0] = "\n".join(line for line in source[0].split("\n") if line not in MISSING)
+
+
+def setup(app):
+    app.connect("source-read", without_missing)
