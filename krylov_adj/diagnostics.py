@@ -89,6 +89,10 @@ def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, r
     TypeError
         Complex results of an operator declared real; an adjoint that cannot be had.
 
+    Derivative
+    ----------
+    None: an operator that is traced is checked at its plain value.
+
     Examples
     --------
     >>> import numpy as np
@@ -172,6 +176,14 @@ class GradientCheck:
         Estimated error of the difference.
     error : float
         Their difference, relative to the gradient's size in that direction.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import krylov_adj as ka
+    >>> check = ka.check_gradient(lambda p: np.sum(p**3), np.ones(2))
+    >>> abs(check.derivative - check.difference) < 1e-8, str(check).startswith("derivative ")
+    (True, True)
     """
 
     derivative: float
@@ -222,6 +234,11 @@ def check_gradient(
         With the numbers, likely causes and what to try, where they do not agree.
     ValueError
         Where the value or gradient is not finite, or ``order`` is not 1 or 2.
+
+    Derivative
+    ----------
+    None: call it outside of differentiated functions. It takes autograd's reverse mode of ``f``, for
+    ``order=2`` twice, in autograd's convention for complex x, df = Re Σ g dx.
 
     Notes
     -----

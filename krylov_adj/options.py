@@ -79,6 +79,11 @@ class Adjoint:
     ValueError
         For a value outside of the ranges above.
 
+    Derivative
+    ----------
+    None: options are constants. A preconditioner's parameters change how many steps a solve takes,
+    not its result.
+
     Examples
     --------
     >>> import krylov_adj as ka

@@ -1,4 +1,4 @@
-"""Reports of solves, exceptions, warnings, and the text of every message."""
+"""Reports of solves and the text of every message; the exceptions and warnings that carry them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import ArpackNoConvergence as EigenNoConvergence
+
+from .exceptions import (
+    AdjointNoConvergence,
+    DefectiveEigenvalueError,
+    DegeneracyWarning,
+    EigenNoConvergence,
+    GaugeWarning,
+    LinearNoConvergence,
+)
 
 __all__ = [
     "AdjointNoConvergence",
@@ -125,46 +133,6 @@ class Report:
             f"ncv={2 * self.ncv} it needs about a fifth fewer, and more memory and work for the basis: try it where an "
             "application is expensive."
         )
-
-
-class AdjointNoConvergence(RuntimeError):
-    """The perturbation systems of a derivative did not converge.
-
-    Attributes
-    ----------
-    report : Report
-        What the solver did, with the residual of every system.
-    """
-
-    def __init__(self, message: str, report: Report):
-        super().__init__(message)
-        self.report = report
-
-
-class LinearNoConvergence(RuntimeError):
-    """A linear system A x = b of `krylov_adj.solve` did not converge.
-
-    Attributes
-    ----------
-    report : Report
-        What the solver did, with the residual of every right-hand side.
-    """
-
-    def __init__(self, message: str, report: Report):
-        super().__init__(message)
-        self.report = report
-
-
-class DefectiveEigenvalueError(ArithmeticError):
-    """An eigenvalue has no derivative because its left and right eigenvectors are orthogonal."""
-
-
-class GaugeWarning(UserWarning):
-    """The loss depends on the arbitrary phase of an eigenvector or basis of an eigenspace."""
-
-
-class DegeneracyWarning(UserWarning):
-    """A derivative was taken where eigenvalues coincide and is a generalised one."""
 
 
 # --------------------------------------------------------------------------------------------

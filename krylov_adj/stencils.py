@@ -46,6 +46,13 @@ class Stencil(LinearOperator):
 
     Made by the functions of `krylov_adj.pde`. Vectors are the flattened (C order) grid functions.
     Supports what every `krylov_adj.LinearOperator` does; ``value()`` is the SciPy sparse matrix.
+
+    Examples
+    --------
+    >>> import krylov_adj as ka
+    >>> A = ka.pde.laplacian(3)
+    >>> print(A.grid, A.value().toarray().tolist())
+    (3,) [[-2.0, 1.0, 0.0], [1.0, -2.0, 1.0], [0.0, 1.0, -2.0]]
     """
 
     def __init__(self, grid: tuple[int, ...], coefficients: Sequence[Any], couplings: Sequence[Coupling]):

@@ -1,8 +1,4 @@
-"""`canonical_phase`, `check_operator`, `check_gradient`; the examples in all docstrings."""
-
-import doctest
-import importlib
-import pkgutil
+"""`canonical_phase`, `check_operator`, `check_gradient`."""
 
 import autograd.numpy as np
 import numpy as onp
@@ -275,24 +271,3 @@ def test_check_gradient_of_eigenpairs():
 
     for order in (1, 2):
         assert ka.check_gradient(f, POINT[:2] / 10, order).error < 1e-6
-
-
-# ---- docstrings ----------------------------------------------------------------------------
-
-MODULES = sorted(m.name for m in pkgutil.walk_packages(ka.__path__, "krylov_adj."))
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings(name):
-    module = importlib.import_module(name)
-    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    assert result.failed == 0
-
-
-def test_public_docstrings_have_examples():
-    """So that the test above is about something."""
-    finder = doctest.DocTestFinder(recurse=False)
-    for name in ka.__all__:
-        thing = getattr(ka, name)
-        if callable(thing) and thing.__module__.startswith("krylov_adj") and not isinstance(thing, type):
-            assert any(test.examples for test in finder.find(thing, name)), name

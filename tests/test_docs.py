@@ -1,4 +1,4 @@
-"""The README and the pages of docs/ do what they show: their Python runs, their links lead somewhere, their words agree."""
+"""The README and the pages of docs/: their Python runs, their links lead somewhere, their words agree."""
 
 import doctest
 import io
@@ -59,7 +59,7 @@ def test_python_runs(page: Path) -> None:
 
 def test_python_that_fails_is_noticed() -> None:
     run("```python\nx = 1\n```\n\n```python\n>>> print(x)\n1\n```\n", "right")
-    with pytest.raises(AssertionError, match="Got:\n *1"):
+    with pytest.raises(AssertionError, match=r"Got:\n *1"):
         run("```python\n>>> print(1)\n2\n```\n", "wrong output")
     with pytest.raises(ZeroDivisionError):
         run("```python\n1 / 0\n```\n", "wrong block")
@@ -139,7 +139,5 @@ def test_terms_in_sources(folder: str) -> None:
 
 
 def test_a_wrong_spelling_is_noticed() -> None:
-    text = (
-        "The right hand side of an eigen-value problem, normalized; `normalization=` and the right-hand side are well."
-    )
+    text = "The right hand side of an eigen-value problem, normalized; `normalization=` and the right-hand side stay."
     assert misspelt(prose(text)) == ["eigen-value", "right hand side", "normalized"]

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1] / PACKAGE
 # may import each other. A new module or folder needs a line here.
 RANKS = {
     "_version": 0,
+    "exceptions": 1,
     "reports": 1,
     "options": 1,
     "continuation": 2,

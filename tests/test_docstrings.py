@@ -1,0 +1,96 @@
+"""Every public name says what it takes, gives, raises and differentiates, in numpydoc, with an example that runs."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+
+import pytest
+
+import krylov_adj as ka
+from krylov_adj.diagnostics import GradientCheck
+from krylov_adj.stencils import Stencil
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+MODULES = sorted(module.name for module in pkgutil.walk_packages(ka.__path__, "krylov_adj."))
+
+# The names of the package, those of its public module, and the classes that they return.
+NAMES = {
+    **{name: getattr(ka, name) for name in ka.__all__ if callable(getattr(ka, name))},
+    **{f"pde.{name}": getattr(ka.pde, name) for name in ka.pde.__all__},
+    "Stencil": Stencil,
+    "GradientCheck": GradientCheck,
+}
+OURS = {name: thing for name, thing in NAMES.items() if thing.__module__.startswith("krylov_adj")}
+RETURNED = {"Report", "Stencil", "GradientCheck"}  # made by the package, not by its users
+
+
+def sections(docstring: str) -> dict[str, str]:
+    """The text of each section of a numpydoc docstring; the summary and what follows it under ""."""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", inspect.cleandoc(docstring), flags=re.MULTILINE)
+    return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def described(section: str) -> set[str]:
+    """The names that a section of parameters or attributes describes, "a, b : type" as two."""
+    heads = re.findall(r"^(\w[^\n:]*?)(?: :[^\n]*)?$", section, flags=re.MULTILINE)
+    return {name.strip() for head in heads for name in head.split(",")}
+
+
+def arguments(thing: object) -> set[str]:
+    kept = (p for p in inspect.signature(thing).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    return {parameter.name for parameter in kept} - {"self"}
+
+
+def lacks(name: str, thing: object) -> list[str]:
+    """What the docstring of a public name should have and has not."""
+    found = sections(thing.__doc__ or "")
+    exception = isinstance(thing, type) and issubclass(thing, BaseException)
+    function = not isinstance(thing, type)
+    wanted = {"Examples"}
+    if not exception and name not in RETURNED:
+        wanted |= {"Parameters", "Raises", "Derivative"} | ({"Returns"} if function else set())
+    missing = sorted(wanted - found.keys())
+    summary = found[""].split("\n\n")[0]
+    if not re.match(r".*[.:]$", summary, flags=re.DOTALL):
+        missing.append("a summary that is a sentence")
+    if "Parameters" in wanted & found.keys():
+        missing += sorted(arguments(thing) - described(found["Parameters"]))
+    if ">>>" not in found.get("Examples", ""):
+        missing.append("code in the example")
+    return missing
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_docstring_is_complete(name):
+    assert lacks(name, OURS[name]) == []
+
+
+def test_what_is_not_ours_is_described_in_the_reference():
+    """Its docstring is SciPy's; docs/api.md has the example, which runs in tests/test_docs.py."""
+    assert NAMES.keys() - OURS.keys() == {"EigenNoConvergence"}
+
+
+def test_what_is_missing_is_noticed():
+    def solve(A, b, *, rtol=0.0):
+        """Solve
+
+        Parameters
+        ----------
+        A, b : arrays
+
+        Examples
+        --------
+        None yet.
+        """
+
+    assert lacks("solve", solve) == [
+        "Derivative", "Raises", "Returns", "a summary that is a sentence", "rtol", "code in the example",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, optionflags=FLAGS).failed == 0
