@@ -4,12 +4,17 @@
 #   make gallery run every example; pictures go to build/gallery
 #   make test    ruff, mypy and the whole test suite
 #   make lint    ruff and mypy only
+#   make docs    the documentation, in docs/_build/html; warnings are errors
+#   make coverage   the test suite with branch coverage, an error below what pyproject.toml asks for
+#   make matrix  the test suite with the oldest and the newest dependencies, on every Python there is
+#   make dist    source distribution and wheel, in dist/, each tried in an empty environment
 #   make clean   remove .venv and everything generated
 #
 # GALLERY=docs/images where `make gallery` puts the pictures
 # PYTHON=python3.13   the interpreter .venv is made with (after `make clean`)
 # WORKERS=4           test processes
 # CHECKS=             what `make test` runs besides pytest; empty: nothing
+# PYTHONS="3.10 3.13" what `make matrix` tries
 
 PYTHON  ?= python3
 WORKERS ?= 2
@@ -22,9 +27,15 @@ BIN  := $(VENV)/bin
 CREATED  := $(VENV)/.stamp-created
 EXAMPLES := $(VENV)/.stamp-examples
 TEST     := $(VENV)/.stamp-test
+DOCS     := $(VENV)/.stamp-docs
+DIST     := $(VENV)/.stamp-dist
+
+# One BLAS thread per test process: the matrices are small, and threads of several processes would
+# wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1
 
 .DELETE_ON_ERROR:
-.PHONY: demo gallery test lint ruff mypy clean
+.PHONY: demo gallery test lint ruff mypy docs coverage matrix dist clean
 
 demo: $(EXAMPLES)
 	$(BIN)/python examples/quantum_well.py
@@ -41,15 +52,13 @@ gallery: $(EXAMPLES)
 	        $(GALLERY)/$$name.png || exit $$?; \
 	done
 
-# The tests run even where a check failed, so that one run shows everything. One BLAS thread per
-# worker: the matrices are small, and threads of several workers would wait for each other.
+# The tests run even where a check failed, so that one run shows everything.
 test: $(TEST)
 	@checks=ok; \
 	if [ -n "$(strip $(CHECKS))" ]; then \
 	    $(MAKE) --no-print-directory -k $(CHECKS) || checks=failed; \
 	fi; \
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1 \
-	MPLBACKEND=Agg $(BIN)/python -m pytest -n $(WORKERS) || exit $$?; \
+	$(ONE_THREAD) MPLBACKEND=Agg $(BIN)/python -m pytest -n $(WORKERS) || exit $$?; \
 	if [ $$checks = failed ]; then \
 	    echo "The tests passed, but '$(CHECKS)' failed: see above the tests." >&2; exit 1; \
 	fi
@@ -58,9 +67,25 @@ lint: ruff mypy
 
 ruff: $(TEST)
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 
 mypy: $(TEST)
 	$(BIN)/python -m mypy
+
+docs: $(DOCS)
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+coverage: $(TEST)
+	$(ONE_THREAD) MPLBACKEND=Agg $(BIN)/python -m pytest -q -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+
+matrix:
+	WORKERS=$(WORKERS) .ci/matrix $(PYTHONS)
+
+dist: $(DIST)
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	.ci/try-dist $(PYTHON)
 
 $(CREATED):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
@@ -81,6 +106,14 @@ $(TEST): pyproject.toml $(CREATED)
 	    echo "Packages of the extra 'clients' could not be installed: their tests will be skipped." >&2
 	@touch $(EXAMPLES) $@
 
+$(DOCS): pyproject.toml $(CREATED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
+$(DIST): pyproject.toml $(CREATED)
+	$(BIN)/python -m pip install --quiet build
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .matrix build dist *.egg-info docs/_build .coverage .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
