@@ -198,7 +198,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
 
     References
     ----------
-    A. L. Andrew, K. W. E. Chu & P. Lancaster, SIAM J. Matrix Anal. Appl. 14 (1993) 903 (derivatives
+    Andrew, Chu & Lancaster, SIAM J. Matrix Anal. Appl. 14 (1993) 903 (derivatives
     of eigenpairs of matrices that depend nonlinearly on λ). docs/derivation.md.
 
     Examples

@@ -109,7 +109,7 @@ def eigs(
 
     References
     ----------
-    R. B. Lehoucq, D. C. Sorensen & C. Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
+    Lehoucq, Sorensen & Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def eigsh(
 
     References
     ----------
-    R. B. Lehoucq, D. C. Sorensen & C. Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
+    Lehoucq, Sorensen & Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
 
     Examples
     --------

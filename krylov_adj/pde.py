@@ -67,7 +67,7 @@ def laplacian(
 
     References
     ----------
-    R. J. LeVeque, Finite Difference Methods for Ordinary and Partial Differential Equations,
+    LeVeque, Finite Difference Methods for Ordinary and Partial Differential Equations,
     SIAM 2007, chapters 2 and 3.
 
     Examples
@@ -130,7 +130,7 @@ def diffusion(c: Any, spacing: Any = 1.0, boundary: Any = "dirichlet") -> Stenci
 
     References
     ----------
-    R. Eymard, T. Gallouët & R. Herbin, Finite Volume Methods, Handbook of Numerical Analysis VII,
+    Eymard, Gallouët & Herbin, Finite Volume Methods, Handbook of Numerical Analysis VII,
     North-Holland 2000.
 
     Examples
@@ -203,7 +203,7 @@ def advection(velocity: Any, spacing: Any = 1.0, boundary: Any = "periodic", sch
 
     References
     ----------
-    R. J. LeVeque, Finite Volume Methods for Hyperbolic Problems, Cambridge 2002, chapter 4.
+    LeVeque, Finite Volume Methods for Hyperbolic Problems, Cambridge 2002, chapter 4.
 
     Examples
     --------

@@ -59,6 +59,8 @@ def lacks(name: str, thing: object) -> list[str]:
         missing += sorted(arguments(thing) - described(found["Parameters"]))
     if ">>>" not in found.get("Examples", ""):
         missing.append("code in the example")
+    if re.search(r"^\s*[A-Z]\. ", thing.__doc__ or "", flags=re.MULTILINE):
+        missing.append("a line that Sphinx does not take for item A. of a list")
     return missing
 
 
@@ -76,6 +78,8 @@ def test_what_is_missing_is_noticed():
     def solve(A, b, *, rtol=0.0):
         """Solve
 
+        R. is what is left.
+
         Parameters
         ----------
         A, b : arrays
@@ -87,6 +91,7 @@ def test_what_is_missing_is_noticed():
 
     assert lacks("solve", solve) == [
         "Derivative", "Raises", "Returns", "a summary that is a sentence", "rtol", "code in the example",
+        "a line that Sphinx does not take for item A. of a list",
     ]  # fmt: skip
 
 
