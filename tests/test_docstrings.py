@@ -50,7 +50,8 @@ def lacks(name: str, thing: object) -> list[str]:
     function = not isinstance(thing, type)
     wanted = {"Examples"}
     if not exception and name not in RETURNED:
-        wanted |= {"Parameters", "Raises", "Derivative"} | ({"Returns"} if function else set())
+        wanted |= {"Derivative"} | ({"Returns"} if function else set())
+        wanted |= {"Parameters", "Raises"} if arguments(thing) else set()
     missing = sorted(wanted - found.keys())
     summary = found[""].split("\n\n")[0]
     if not re.match(r".*[.:]$", summary, flags=re.DOTALL):
