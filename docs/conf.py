@@ -1,5 +1,6 @@
 """Sphinx: `make docs` builds docs/_build/html; warnings are errors."""
 
+import re
 from pathlib import Path
 
 from krylov_adj import __version__
@@ -45,5 +46,12 @@ def without_missing(app, name, source):
         source[0] = "\n".join(line for line in source[0].split("\n") if line not in MISSING)
 
 
+def from_docs(app, path, parent, content):
+    """The links of an included page, as they read from here."""
+    if parent == "gallery":
+        content[0] = re.sub(r"\]\((\w+\.py)\)", r"](../examples/\1)", content[0])
+
+
 def setup(app):
     app.connect("source-read", without_missing)
+    app.connect("include-read", from_docs)

@@ -122,9 +122,9 @@ def test_terms_on_pages(page: Path) -> None:
 
 
 def comments_and_texts(source: str) -> Iterator[str]:
-    """Comments and strings of more than one word, without names of arguments and what f-strings insert."""
+    """Comments and strings of more than two words, without names of arguments and what f-strings insert."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string):
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and len(token.string.split()) > 2):
             yield re.sub(r"\w+ ?[:=]|\{[^}]*\}", " ", token.string)
 
 
