@@ -54,9 +54,13 @@ class Continuation:
     problems. Threads may share one without harm (what is stored last stays), each is better off
     with its own.
 
+    Derivative
+    ----------
+    None passes through it: start vectors and guesses are constants.
+
     References
     ----------
-    P. F. Fischer, Comput. Methods Appl. Mech. Eng. 163 (1998) 193: guesses from earlier solutions.
+    Fischer, Comput. Methods Appl. Mech. Eng. 163 (1998) 193: guesses from earlier solutions.
     Measured by benchmarks/continuation.py.
 
     Examples

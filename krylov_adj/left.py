@@ -110,9 +110,9 @@ def condition_numbers(
     rtol: float | None = None,
     adjoint: Adjoint | None = None,
 ) -> Any:
-    """Condition numbers of the eigenvalues of A x = w M x: ‖y‖‖x‖ / |yᴴM x|.
+    """Condition numbers of the eigenvalues of A x = w M x: ‖y‖‖x‖ / ``|yᴴM x|``.
 
-    How far eigenvalues move, to first order and at the worst: |dw| ≤ κ (‖dA‖ + |w| ‖dM‖) in the spectral
+    How far eigenvalues move, to first order and at the worst: ``|dw|`` ≤ κ (‖dA‖ + ``|w|`` ‖dM‖) in the spectral
     norm, with equality for some dA and dM. Without M κ ≥ 1, and κ = 1 for normal matrices.
 
     Parameters
@@ -142,8 +142,8 @@ def condition_numbers(
 
     References
     ----------
-    J. H. Wilkinson, The Algebraic Eigenvalue Problem, Oxford 1965, section 2.8 (1/|s| there). For pencils,
-    D. J. Higham & N. J. Higham, SIAM J. Matrix Anal. Appl. 20 (1998) 493, and F. Tisseur, Linear Algebra
+    Wilkinson, The Algebraic Eigenvalue Problem, Oxford 1965, section 2.8 (there 1/``|s|``). For pencils,
+    Higham & Higham, SIAM J. Matrix Anal. Appl. 20 (1998) 493, and Tisseur, Linear Algebra
     Appl. 309 (2000) 339, with weights one, as an absolute condition number.
 
     Examples

@@ -101,7 +101,7 @@ def svds(
     -----
     SciPy works with AᴴA (the solver "propack" does not), and loses small singular values: the
     residual ‖Aᴴu − σv‖ of its triplets is about ε‖A‖²/σ. Traced calls look at the residuals of A itself.
-    Where one is above ``max(tol, 1e-10)·σ`` (1e-5 in single precision; `Adjoint(rtol=...)`) and above
+    Where one is above ``max(tol, 1e-10)·σ`` (1e-5 in single precision; ``Adjoint(rtol=...)``) and above
     rounding, Newton's method on A makes it smaller, and values and vectors returned are better than
     SciPy's; where that fails, because SciPy's vectors are mixtures of several, it is an error. Untraced
     calls return what SciPy returns.
