@@ -33,11 +33,7 @@ nitpick_ignore_regex = [
 
 # Pages that are not there yet: left out of the site and of its table of contents.
 ROOT = Path(__file__).parents[1]
-MISSING = [
-    name
-    for name, path in {"gallery": "examples/README.md", "performance": "docs/performance.md"}.items()
-    if not (ROOT / path).exists()
-]
+MISSING = [name for name, path in {"performance": "docs/performance.md"}.items() if not (ROOT / path).exists()]
 exclude_patterns += [f"{name}.md" for name in MISSING]
 
 
