@@ -230,7 +230,7 @@ def schur_complement(
 
     References
     ----------
-    F. Zhang (ed.), The Schur Complement and Its Applications, Springer 2005, chapter 1.
+    Zhang (ed.), The Schur Complement and Its Applications, Springer 2005, chapter 1.
 
     Examples
     --------

@@ -94,7 +94,7 @@ def test_every_public_name_is_in_the_reference() -> None:
 TERMS = {
     r"eigen[- ]values?|eigen[- ]vectors?|eigen[- ]pairs?": "eigenvalue, eigenvector, eigenpair",
     r"right hand sides?|righthand|right-hand-sides?": "right-hand side",
-    r"shift[ -]and[ -]invert|shift invert": "shift-invert",
+    r"shift-and-invert|shift invert": "shift-invert",
     r"pre-condition\w*": "precondition",
     r"normaliz\w*|factoriz\w*|linearize\w*|discretiz\w*|optimiz\w*|generaliz\w*": "-ise, -isation",
     r"behavior\w*|neighbor\w*|color\w*|center(?:ed|s)?\b": "behaviour, neighbour, colour, centre",
