@@ -259,6 +259,7 @@ def attach_verified(
     problem, options = pencil.problem, pencil.options
     if problem.hermitian:
         X = orthonormal(pencil, X, rtol)
+    X = np.asfortranarray(X)  # the solvers work on contiguous columns
     shifts = w if problem.slope is None else np.zeros_like(w)
 
     def verify(AX: np.ndarray, BX: np.ndarray, NX: np.ndarray) -> None:

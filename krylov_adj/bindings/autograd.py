@@ -115,7 +115,9 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
         # F is a difference: its rounding is that of its terms.
         norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
         scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0)
-        Z = bordered_solve(pairs, "adjoint", w, X, F, gw, t, scale, gauge, weights)
+        rhs = _stacked(F, gw)
+        del values, gX, F  # each as large as X, and the solver has arrays of its own
+        Z = bordered_solve(pairs, "adjoint", w, X, rhs, t, scale, gauge, weights)
         cotangent = anp.conj(Z[:-1])
         if problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
@@ -129,7 +131,8 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, pairs: _Pair
     problem = pairs.pencil.problem
     n = problem.n
     NX = seen_from(pairs.pencil.normaliser(seen_from(X, t)), t)
-    Z = bordered_solve(pairs, "tangent", w, X, -g[:n], np.zeros(strip(w).shape, strip(X).dtype), t)
+    rhs = _stacked(-g[:n], np.zeros(strip(w).shape, strip(X).dtype))
+    Z = bordered_solve(pairs, "tangent", w, X, rhs, t)
     dS = None if problem.normalization == "2" else g[n:]
     dX = tangent_from_bordered(anp, X, NX, Z[:-1], dS, problem.hermitian)
     if problem.rows is not None:
@@ -138,6 +141,11 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, pairs: _Pair
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)
     return box_tuple((dw, dX))
+
+
+def _stacked(F: Any, g: Any) -> Any:
+    """[f; g] of every bordered system, (n + 1, k)."""
+    return anp.concatenate([F, anp.reshape(_cast(g, F), (1, -1))])
 
 
 def _cast(x: Any, like: Any) -> Any:
@@ -185,21 +193,19 @@ def bordered_solve(
     side: Side,
     w: Any,
     X: Any,
-    F: Any,
-    g: Any,
+    rhs: Any,
     t: int,
     scale: np.ndarray | None = None,
     gauge: np.ndarray | None = None,
     weights: np.ndarray | None = None,
 ) -> Any:
-    """[z; μ] (n + 1, k), differentiable in the pencil as seen from level t, in w, X, F and g.
+    """[z; μ] (n + 1, k), differentiable in the pencil as seen from level t, in w, X and rhs = [f; g].
 
-    w and X have no level above t. F and g may have: through them, and never through an
+    w and X have no level above t. rhs may have: through it, and never through an
     application of an operator (whose closure may hold Boxes of an ended trace with the same
     number), enters what is traced above t. ``gauge`` and ``weights`` are what the loss reads of phases
     and of eigenvalues, where it is its cotangents that enter here.
     """
-    rhs = anp.concatenate([F, anp.reshape(_cast(g, F), (1, -1))])
     values = strip(rhs)
     systems = pairs.systems
     solution = systems.solve(side, values[:-1], values[-1], scale, gauge)
@@ -248,7 +254,7 @@ def _bordered_vjp(ans: Any, residual: Any, Z: Any, context: _Context) -> Callabl
     def vjp(g: Any) -> Any:
         g = anp.conj(g)
         w, X = seen_from(context.w, t), seen_from(context.X, t)
-        return anp.conj(bordered_solve(context.pairs, other, w, X, g[:-1], g[-1], t))
+        return anp.conj(bordered_solve(context.pairs, other, w, X, g, t))
 
     return vjp
 
@@ -256,7 +262,7 @@ def _bordered_vjp(ans: Any, residual: Any, Z: Any, context: _Context) -> Callabl
 def _bordered_jvp(g: Any, ans: Any, residual: Any, Z: Any, context: _Context) -> Any:
     t = max(level(residual), level(Z))
     w, X = seen_from(context.w, t), seen_from(context.X, t)
-    return bordered_solve(context.pairs, context.side, w, X, g[:-1], g[-1], t)
+    return bordered_solve(context.pairs, context.side, w, X, g, t)
 
 
 defvjp(bordered_primitive, _bordered_vjp, lambda ans, residual, Z, context: lambda g: g)

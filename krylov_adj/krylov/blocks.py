@@ -20,6 +20,12 @@ def column_dots(V: Array, W: Array) -> Array:
     return np.array([dot(V[:, j], W[:, j]) for j in range(V.shape[1])], np.result_type(V, W))
 
 
+def subtract_product(V: Array, Q: Array, C: Array) -> Array:
+    """V − Q C by one BLAS call, in V's own memory where its columns are contiguous; Q likewise is not copied."""
+    gemm = get_blas_funcs("gemm", (V, Q, C))
+    return gemm(-1.0, Q, C, beta=1.0, c=V, overwrite_c=True)
+
+
 def column_norms(V: Array) -> Array:
     """‖vⱼ‖ of every column, shape (m,), safe against overflow and underflow."""
     nrm2 = get_blas_funcs("nrm2", (V,))

@@ -387,10 +387,12 @@ class BorderedSystems:
         return self._left
 
     def _solve_adjoint(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
+        """Z, μ and dropped couplings; F is overwritten."""
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
+        F = F.astype(np.result_type(F, X, w), copy=False)
         mu = _dots(X, F) / _dots(X, X)
-        F = F - X * mu
+        F -= X * mu
         T, dropped = self._divide(
             Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
         )
@@ -401,7 +403,10 @@ class BorderedSystems:
         else:
             C = la.solve(self.gram, T)
             span = self._span(C)
-        U = self.deflated("adjoint", F - span, np.maximum(scale, np.linalg.norm(span, axis=0)))
+        F -= span
+        scale = np.maximum(scale, np.linalg.norm(span, axis=0))
+        del span  # as large as X
+        U = self.deflated("adjoint", F, scale)
         return self.phi @ C + U, mu, dropped
 
     def _solve_tangent(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:

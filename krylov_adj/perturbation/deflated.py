@@ -146,7 +146,8 @@ class DeflatedSystems:
         norms = np.linalg.norm(b, axis=0)
         reference = np.maximum(norms, np.linalg.norm(rhs, axis=0))
         columns = np.flatnonzero(norms > NOISE * self.eps * np.max(scale))
-        U, suspects = np.zeros(b.shape, b.dtype, order="F"), np.zeros_like(b)
+        U = np.zeros(b.shape, b.dtype, order="F")
+        suspects: dict[int, Array] = {}  # updates that were taken back
         residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
         rtol = options.tolerance(b.dtype)
         budget = options.maxiter or max(10 * problem.n, 1000)
@@ -157,7 +158,7 @@ class DeflatedSystems:
             found = coinciding(self, side, consistent)
         ran: list[str] = []
         iterations = 0
-        R = b[:, columns]
+        R = b if columns.size == norms.size else b[:, columns]
         warm = None if engines[0][0] in ("dense", "direct") else problem.continuation
         active = columns
         if warm is not None and columns.size:
@@ -180,7 +181,7 @@ class DeflatedSystems:
             now = np.linalg.norm(R, axis=0)
             worse = ~(now <= left)
             if worse.any():  # blown up: along an eigenvector of an eigenvalue next to w, most likely
-                suspects[:, columns[worse]] = update[:, worse]
+                suspects |= {int(columns[m]): update[:, m].copy() for m in np.flatnonzero(worse)}
                 U[:, columns[worse]], R[:, worse] = before_update[:, worse], last[:, worse]
                 now = np.where(worse, left, now)
             residuals[columns] = now / reference[columns]
@@ -194,6 +195,7 @@ class DeflatedSystems:
             open_ = inaccurate | (residuals[columns] > np.maximum(rtol, floors[columns]))
             stagnant = bool(np.all(now[open_] > 0.5 * left[open_]))
             columns, R = columns[open_], R[:, open_]
+            del update, before_update, last  # the next engine has arrays of its own
             if iterations >= budget:
                 break
             if stagnant or iterations >= limit:
@@ -216,7 +218,6 @@ class DeflatedSystems:
             reason=reason if ran else "",
         )
         if not report.converged:
-            suspects = np.where(suspects.any(axis=0), suspects, U)
             found = betrayed(self, side, b, U, suspects, report.failed) | found
         if found:
             report = replace(report, neighbours=found)

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from ..krylov.augmented import filtered_form
-from ..krylov.blocks import LATE
+from ..krylov.blocks import LATE, subtract_product
 from ..krylov.forms import ShiftInvert
 from ..krylov.gmres import gmres
 from ..krylov.linear_solvers import iterative_engines
@@ -74,7 +74,7 @@ def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
     orthogonal projector where B is the identity). On the tangent side the same solution serves:
     Pᴴ b differs from b in the span of B X, u and P_in u in that of X, and neither is asked for.
     """
-    Q, dual = systems.Q_X, systems.dual
+    Q, dual = systems.Q_X, np.asfortranarray(systems.dual)
     Q_H, dual_H = Q.conj().T, dual.conj().T
     given = systems.options.preconditioner  # the inverse of the forward pass is not definite
     H, sigma = systems.problem.A, systems.w[columns]
@@ -86,7 +86,8 @@ def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
         return V - Q @ (dual_H @ V)
 
     def oblique_adjoint(V: Array) -> Array:
-        return V - dual @ (Q_H @ V)
+        """Pᴴ V, in V's memory: of new arrays only."""
+        return subtract_product(V, dual, Q_H @ V)
 
     def apply(V: Array, active: Array) -> Array:
         # Where P is orthogonal, Lanczos' vectors are in its range already: they are made of images.
@@ -98,7 +99,9 @@ def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
         V = precondition(V - Q @ (Q_H @ V))
         return V - Q @ (Q_H @ V)
 
-    V, steps, moved = minres(apply, oblique_adjoint(rhs), rtol, maxiter, precondition and restricted)
+    if systems.problem.B is not None:
+        rhs = oblique_adjoint(rhs.copy(order="F"))
+    V, steps, moved = minres(apply, rhs, rtol, maxiter, precondition and restricted)
     return oblique(V), steps, moved
 
 

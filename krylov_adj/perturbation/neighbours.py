@@ -35,7 +35,7 @@ def distance(systems: DeflatedSystems, side: Side, i: int, v: Array) -> float:
 
 
 def betrayed(
-    systems: DeflatedSystems, side: Side, b: Array, U: Array, suspects: Array, failed: Array
+    systems: DeflatedSystems, side: Side, b: Array, U: Array, suspects: dict[int, Array], failed: Array
 ) -> dict[int, float]:
     """Distances from eigenvalues to ones that were not computed, where a failed system shows them.
 
@@ -46,7 +46,7 @@ def betrayed(
     for i in failed:
         column = np.array([i])
         residual = systems.project_out(side, b[:, column] - systems.shifted(side, U[:, column], column))
-        closest = min(distance(systems, side, int(i), v) for v in (suspects[:, column], residual))
+        closest = min(distance(systems, side, int(i), v) for v in (suspects.get(int(i), U[:, i])[:, None], residual))
         size = systems.norms[0] / systems.norms[1] + abs(systems.w[i])
         if closest <= float(np.sqrt(systems.eps)) * size:
             found[int(i)] = closest

@@ -128,14 +128,20 @@ class Eigenproblem:
 
     def pencil(self, V: Array, w: Array) -> Array:
         """(A − wᵢB) vᵢ for every column i."""
-        return self.A.apply(V) - self.apply_B(V) * w  # (n, m)
+        return _difference(self.A.apply(V), self.apply_B(V) * w)  # (n, m)
 
     def pencil_adjoint(self, V: Array, w: Array) -> Array:
         """(A − wᵢB)ᴴ vᵢ for every column i."""
         if self.hermitian:
             return self.pencil(V, w)  # w is real
         BV = V if self.B is None else self.B.adjoint(V)
-        return self.A.adjoint(V) - BV * np.conj(w)  # (n, m)
+        return _difference(self.A.adjoint(V), BV * np.conj(w))  # (n, m)
+
+
+def _difference(AV: Array, product: Array) -> Array:
+    """AV − product, in the memory of the product, which is nobody else's; AV may be the operator's."""
+    same = np.result_type(AV, product) == product.dtype
+    return np.subtract(AV, product, out=product if same else None)
 
 
 def pair_residuals(problem: Eigenproblem, w: Array, X: Array) -> tuple[Array, float]:
