@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 
 import autograd.numpy as anp
 import numpy as np
@@ -47,7 +48,10 @@ def jax_dense(problem) -> Callable:
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
     A = jnp.asarray(problem.pencil.A.toarray())
-    decompose = jnp.linalg.eigh if problem.pencil.hermitian else jnp.linalg.eig
+    if problem.pencil.hermitian:
+        decompose = jnp.linalg.eigh
+    else:  # JAX refuses derivatives of eigenvectors without this option, and points to it
+        decompose = partial(jax.lax.linalg.eig, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
     order = problem.pencil.nearest(np.asarray(decompose(A)[0]))
 
     def f(p):

@@ -1,7 +1,7 @@
 """The same problems for packages that differentiate dense eigendecompositions; those that are installed.
 
-Each is asked as a user would: decompose A(p), pick the wanted pairs, evaluate the loss. None takes a
-mass matrix, an operator, or a limit on iterations: such problems are not counted for it.
+Each is asked as a user would: decompose A(p), pick the wanted pairs, evaluate the loss. What a package
+has no function for (a mass matrix, an operator, a limit on iterations) is not counted for it.
 """
 
 import importlib
@@ -36,7 +36,7 @@ class Autograd:
 
 
 class Jax:
-    """jax.numpy.linalg.eigh, and eig where JAX can differentiate it."""
+    """jax.numpy.linalg.eigh; jax.lax.linalg.eig with ``enable_eigvec_derivs``, without which it refuses."""
 
     def __init__(self):
         self.jax = importlib.import_module("jax")
@@ -49,8 +49,12 @@ class Jax:
         return system.M is None
 
     def gradient(self, system, wanted, loss):
-        decompose = partial(self.jnp.linalg.eigh, symmetrize_input=False) if system.hermitian else self.jnp.linalg.eig
-        values = np.linalg.eigh(system.A)[0] if system.hermitian else np.asarray(decompose(system.A)[0])
+        if system.hermitian:
+            decompose = partial(self.jnp.linalg.eigh, symmetrize_input=False)
+        else:
+            options = {"compute_left_eigenvectors": False, "enable_eigvec_derivs": True}
+            decompose = partial(self.jax.lax.linalg.eig, **options)
+        values = np.asarray(decompose(self.asarray(system.A))[0])
         order = matched(values, system.w[wanted])
 
         def f(p):
@@ -88,9 +92,38 @@ class Torch:
         return p.grad.numpy()
 
 
+class Xitorch(Torch):
+    """xitorch.linalg.symeig, of as many of the upper eigenpairs as hold the wanted ones; a mass matrix too."""
+
+    def __init__(self):
+        super().__init__()
+        self.xitorch = importlib.import_module("xitorch")
+        self.symeig = importlib.import_module("xitorch.linalg").symeig
+
+    def able(self, system, wanted, loss):
+        return system.hermitian and np.all(np.isfinite(system.w))
+
+    def gradient(self, system, wanted, loss):
+        p = self.torch.zeros(len(system.dA), dtype=self.torch.float64, requires_grad=True)
+        real = not any(np.iscomplexobj(array) for array in (system.A, system.M, *system.dA, *system.dM))
+        convert = self.torch.as_tensor if real else self.asarray
+
+        def operator(base, directions):
+            total = convert(base) + sum(p[q] * convert(D) for q, D in enumerate(directions))
+            return self.xitorch.LinearOperator.m(0.5 * (total + total.mH), is_hermitian=True)
+
+        M = None if system.M is None else operator(system.M, system.dM)
+        count = int(np.sum(system.w >= np.min(system.w[wanted])))
+        w, X = self.symeig(operator(system.A, system.dA), neig=count, mode="uppest", M=M, method="exacteig")
+        order = self.torch.as_tensor(matched(w.detach().numpy(), system.w[wanted]))
+        complex_ = self.torch.complex128
+        loss(self, w[order].to(complex_), X[:, order].to(complex_)).real.backward()
+        return p.grad.numpy()
+
+
 def _installed():
     peers = {"autograd's numpy.linalg": Autograd()}
-    for title, name, peer in (("jax", "jax", Jax), ("torch", "torch", Torch)):
+    for title, name, peer in (("jax", "jax", Jax), ("torch", "torch", Torch), ("xitorch", "xitorch", Xitorch)):
         try:
             importlib.import_module(name)
         except ImportError:
