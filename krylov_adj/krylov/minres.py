@@ -119,7 +119,9 @@ def minres(
             if not keep.any():
                 return U, iteration, moved
             columns = columns[keep]
-            v, z, v_old, w, w_old, x = (np.asfortranarray(a[:, keep]) for a in (v, z, v_old, w, w_old, x))
+            z = z if precondition is None else z[:, keep]
+            v, v_old, w, w_old, x = (_compressed(a, keep) for a in (v, v_old, w, w_old, x))
+            z = v if precondition is None else z
             beta, beta_old, c, c_old, s, s_old, eta, target, largest, length = (
                 a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, largest, length)
             )
@@ -143,6 +145,15 @@ def _scale(factors: Array, V: Array) -> None:
     scal = get_blas_funcs("scal", (V,))
     for j, factor in enumerate(factors):
         scal(factor, V[:, j])
+
+
+def _compressed(V: Array, keep: Array) -> Array:
+    """The columns to keep, moved to the front of V's own memory."""
+    kept = np.flatnonzero(keep)
+    for target, source in enumerate(kept):
+        if target != source:
+            V[:, target] = V[:, source]
+    return V[:, : kept.size]
 
 
 def _energy(v: Array, z: Array) -> Array:

@@ -1,0 +1,77 @@
+"""Every benchmark runs, at a reduced size, and asserts the accuracy of its own rows on the way."""
+
+import re
+
+import adjoint_cost
+import against_peers
+import numpy as np
+import pytest
+import scaling
+from against_peers import error, problems
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def tables(printed):
+    """The rows of Markdown tables."""
+    return [cells(line) for line in printed.splitlines() if line.startswith("| ")]
+
+
+@pytest.mark.parametrize("name", ["2-D, matrix-free", "3-D, sigma"])
+def test_scaling(name, capsys):
+    scaling.main(["--small", "--only", name])
+    rows = [row for row in tables(capsys.readouterr().out) if row[0] == name]
+    assert len(rows) == 3  # two sizes, and the exponents
+    for row in rows[:2]:
+        adjoint, forward = map(int, row[3].split("/"))
+        assert 0 < adjoint < 2 * forward
+        assert float(row[10]) < scaling.ACCURACY
+
+
+def test_the_reference_of_scaling_is_that_of_differences():
+    """The whole gradient from one-dimensional eigenproblems, against a dense solve of all of −∇² + V."""
+    well = scaling.Well(2, 7)
+    A, V = scaling.matrix(well).toarray(), well.potential()
+
+    def value(V):
+        return scaling.loss(well.n, np.linalg.eigh(A + np.diag(V))[1][:, : scaling.K])
+
+    levels, gradient = well.reference()
+    np.testing.assert_allclose(np.linalg.eigvalsh(A + np.diag(V))[: scaling.K], levels, rtol=1e-12)
+    direction, h = np.random.default_rng(0).standard_normal(well.n), 1e-3
+    expected = (value(V + h * direction) - value(V - h * direction)) / (2 * h)
+    assert abs(gradient @ direction - expected) < 1e-6 * abs(expected)
+
+
+def test_a_wrong_gradient_is_no_row_of_scaling(monkeypatch):
+    monkeypatch.setattr(scaling, "ACCURACY", 1e-20)
+    with pytest.raises(AssertionError):
+        scaling.measure(scaling.Well(2, 12), "sigma", "gradient")
+
+
+def test_peers(monkeypatch, capsys):
+    """SciPy by hand, and autograd; other packages are left to those who have them."""
+    installed = against_peers.PEERS
+    monkeypatch.setattr(against_peers, "PEERS", {"autograd, dense": installed["autograd, dense"]})
+    against_peers.main(["--small"])
+    printed = capsys.readouterr().out
+    rows = [row for row in tables(printed) if row[0] in ("eigenvalues", "eigenvectors")]
+    ways = {row[3] for row in rows}
+    assert {"krylov_adj", "Hellmann-Feynman", "bordered LU for every vector", "autograd, dense"} <= ways
+    assert all(float(row[4]) < 1e-6 for row in rows), printed
+    assert re.search(r"- autograd, dense, finite elements.*: NotThere: no generalised eigenproblem", printed)
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_two_references_agree(number):
+    """A sum over all eigenvectors, and refined bordered LUs, of every class and loss."""
+    problem = problems(8, sparse=True)[number]
+    assert error(problem.reference(), problem.dense_reference()) < 1e-8
+
+
+def test_adjoint_cost(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["adjoint_cost.py", "--small"])
+    adjoint_cost.main()
+    assert "Schrödinger, sigma" in capsys.readouterr().out
