@@ -74,12 +74,17 @@ class Forward:
     lu: spla.SuperLU | None
 
 
+def factors(pencil: Pencil) -> spla.SuperLU:
+    """LU of A − σM."""
+    matrix = sp.csc_array(pencil.A - pencil.sigma * (sp.eye_array(pencil.n) if pencil.M is None else pencil.M))
+    return spla.splu(matrix, **SYMMETRIC) if pencil.hermitian else spla.splu(matrix)
+
+
 def forward(pencil: Pencil) -> Forward:
     if pencil.sigma is None:
         return sorted_pairs(pencil, *pencil.plain())
-    matrix = sp.csc_array(pencil.A - pencil.sigma * (sp.eye_array(pencil.n) if pencil.M is None else pencil.M))
-    lu = spla.splu(matrix, **SYMMETRIC) if pencil.hermitian else spla.splu(matrix)
-    OPinv = spla.LinearOperator(matrix.shape, lu.solve, dtype=matrix.dtype)
+    lu = factors(pencil)
+    OPinv = spla.LinearOperator(pencil.A.shape, lu.solve, dtype=pencil.A.dtype)
     return sorted_pairs(pencil, *pencil.solver(pencil.A, OPinv=OPinv, **pencil.arguments), lu)
 
 
