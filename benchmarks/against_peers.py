@@ -1,8 +1,8 @@
 """Value and gradient against the same work done otherwise.
 
-    python benchmarks/against_peers.py [--small] [--peers-only]
+    python benchmarks/against_peers.py [--table scipy] [--points 200]
 
-First table: sparse problems of thousands of unknowns, against SciPy written by hand (`by_hand.py`:
+First table: sparse problems of 10,000 unknowns, against SciPy written by hand (`by_hand.py`:
 Hellmann-Feynman, left eigenvectors, bordered LU, MINRES, preconditioned GMRES, as an expert would).
 Times are of value and gradient together, medians of alternating runs in this process (processor
 time), divided by that of SciPy's plain forward call on the same matrices. Below 1 in the last
@@ -269,11 +269,13 @@ def against_packages(n: int, repeat: int) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="small sizes, for a quick look")
-    parser.add_argument("--packages", action="store_true", help="only the second table")
+    parser.add_argument("--points", type=int, default=100, help="of the first table's grids along an axis")
+    parser.add_argument("--table", choices=("scipy", "packages"), help="only this one")
     options = parser.parse_args(arguments)
-    if not options.packages:
-        against_scipy(16 if options.small else 100, 1 if options.small else 3)
-    against_packages(9 if options.small else 20, 1 if options.small else 5)
+    if options.table != "packages":
+        against_scipy(16 if options.small else options.points, 1 if options.small else 3)
+    if options.table != "scipy":
+        against_packages(9 if options.small else 20, 1 if options.small else 3)
 
 
 if __name__ == "__main__":

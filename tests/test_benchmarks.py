@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scaling
 from against_peers import error, problems
+from write_performance import BENCHMARKS, PAGE, PLACE, filled
 
 
 def cells(line):
@@ -75,3 +76,23 @@ def test_adjoint_cost(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["adjoint_cost.py", "--small"])
     adjoint_cost.main()
     assert "Schrödinger, sigma" in capsys.readouterr().out
+
+
+def test_tables_go_into_their_places():
+    page = (
+        "a\n<!-- python benchmarks/x.py --y -->\nold\n<!-- end -->\nb\n<!-- python benchmarks/z.py -->\n<!-- end -->\n"
+    )
+    renewed = filled(page, ["x.py --y"], lambda command: f"| {command} |\n")
+    assert renewed == page.replace("old\n", "\n| x.py --y |\n\n")
+    assert filled(filled(page, [], str), [], str) == filled(page, [], str)
+    with pytest.raises(SystemExit, match=r"w\.py: not in"):
+        filled(page, ["w.py"], str)
+
+
+def test_every_place_has_its_command_and_its_benchmark():
+    text = PAGE.read_text(encoding="utf-8")
+    commands = [match["command"] for match in PLACE.finditer(text)]
+    assert len(commands) >= 5
+    for command in commands:
+        assert f"`python benchmarks/{command}`" in text
+        assert (BENCHMARKS / command.split()[0]).exists()
