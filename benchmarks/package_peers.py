@@ -96,14 +96,13 @@ def torch_lobpcg(problem) -> Callable:
         raise NotThere("no interior eigenvalues")
     if not pencil.hermitian:
         raise NotThere("symmetric matrices only")
-    if pencil.M is not None:
-        raise NotThere("derivative without a second matrix only")
+    M = None if pencil.M is None else torch.as_tensor(pencil.M.toarray())
     A = torch.as_tensor(pencil.A.toarray())
 
     def gradient():
         torch.manual_seed(0)
         p = torch.as_tensor(problem.p0).clone().requires_grad_()
-        w, X = torch.lobpcg(A + torch.diag(p), k=pencil.k, largest=False, niter=2000, tol=1e-11)
+        w, X = torch.lobpcg(A + torch.diag(p), B=M, k=pencil.k, largest=False, niter=2000, tol=1e-11)
         problem.loss(_TorchFunctions(torch), w, X, problem.scale).backward()
         return p.grad.numpy()
 
@@ -146,19 +145,20 @@ def matfree_lanczos(problem) -> Callable:
 
     _no_mass(problem)
     pencil = problem.pencil
-    if not pencil.hermitian:
-        raise NotThere("the derivative of eig_partial is of Hessenberg matrices' eigenvectors, which JAX lacks")
     if pencil.A.dtype.kind == "c":
         raise NotThere("no complex adjoint, no interior eigenvalues")
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
     A = sparse.BCOO.from_scipy_sparse(pencil.A.tocoo())
-    partial = eig.eigh_partial(decomp.tridiag_sym(pencil.n // 2, reortho="full"))
+    if pencil.hermitian:
+        partial_pairs = eig.eigh_partial(decomp.tridiag_sym(pencil.n // 2, reortho="full"))
+    else:
+        partial_pairs = eig.eig_partial(decomp.hessenberg(pencil.n // 2, reortho="full"))
     v0 = jnp.asarray(pencil.arguments["v0"])
 
     def f(p):
-        w, rows = partial(lambda v, p: A @ v + p * v, v0, p)
-        order = jnp.argsort(w)[: pencil.k]
+        w, rows = partial_pairs(lambda v, p: A @ v + p * v, v0, p)
+        order = jnp.argsort(w.real if pencil.sigma is None else jnp.abs(w - pencil.sigma))[: pencil.k]
         return problem.loss(jnp, w[order], rows[order].T, problem.scale)
 
     compiled = jax.jit(jax.value_and_grad(f))
