@@ -98,14 +98,18 @@ class Problem:
         solver = ka.eigsh if pencil.hermitian else ka.eigs
         points = np.arange(pencil.n)
         fixed = ka.aslinearoperator(pencil.A)
-        if pencil.sigma is None:  # matrix-free: nothing but a product with vectors is known of it
-            fixed = ka.LinearOperator(fixed.shape, fixed.matvec, matmat=fixed.matmat, dtype=pencil.A.dtype)
 
         def f(p):
             arguments = pencil.arguments
-            if self.cells is None:
-                diagonal = ka.coo_array((p, (points, points)), shape=fixed.shape)
-                A = fixed + diagonal
+            if pencil.sigma is None:  # matrix-free: nothing but a product with vectors is known of it
+                A = ka.LinearOperator(
+                    fixed.shape,
+                    lambda u: fixed @ u + p * u,
+                    matmat=lambda U: fixed @ U + anp.reshape(p, (-1, 1)) * U,
+                    dtype=pencil.A.dtype,
+                )
+            elif self.cells is None:
+                A = fixed + ka.coo_array((p, (points, points)), shape=fixed.shape)
             else:
                 _, dofs, Ke, Me = self.cells
                 A = ka.assemble((p**3)[:, None, None] * Ke, dofs, fixed.shape)
