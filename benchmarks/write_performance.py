@@ -26,6 +26,11 @@ def printed(command: str) -> str:
     return run.stdout.decode()
 
 
+def shown(result: str) -> str:
+    """Markdown tables as they are, columns of text as such."""
+    return result if re.search(r"^\|", result, re.MULTILINE) else f"```text\n{result}\n```"
+
+
 def filled(text: str, wanted: list[str], output: Callable[[str], str] = printed) -> str:
     """The page with the output of the wanted commands (all, where none are named) in its places."""
     commands = [match["command"] for match in PLACE.finditer(text)]
@@ -33,7 +38,7 @@ def filled(text: str, wanted: list[str], output: Callable[[str], str] = printed)
     if unknown:
         raise SystemExit(f"{', '.join(sorted(unknown))}: not in {PAGE.name}, which has {', '.join(commands)}")
     for command in wanted or commands:
-        result = output(command).strip()
+        result = shown(output(command).strip())
         start = f"<!-- python benchmarks/{command} -->\n"
         before, after = text.split(start)
         text = f"{before}{start}\n{result}\n\n{after[after.index('<!-- end -->') :]}"

@@ -85,6 +85,7 @@ def test_tables_go_into_their_places():
     renewed = filled(page, ["x.py --y"], lambda command: f"| {command} |\n")
     assert renewed == page.replace("old\n", "\n| x.py --y |\n\n")
     assert filled(filled(page, [], str), [], str) == filled(page, [], str)
+    assert "```text\nz.py\n```" in filled(page, ["z.py"], str)  # no table
     with pytest.raises(SystemExit, match=r"w\.py: not in"):
         filled(page, ["w.py"], str)
 
