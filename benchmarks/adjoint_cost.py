@@ -7,9 +7,10 @@ one only), ARPACK at tol = 0, adjoint residual 1e-10. Counts are applications of
 sigma) or of the operator (without): the adjoint's over those of SciPy's plain call. Times are medians of
 three alternating runs in this process, in seconds of the processor.
 Every row asserts its own residual and its derivative in a random direction, to 1e-7 against bordered LUs
-that share no code with the package (`by_hand.py`), and against the tangent map. A second table has the time of value and gradient with
-respect to a parameter for every point (or element) over that of SciPy's plain call. The last part is
-the first example: the gradient of an eigenvalue loss against SciPy's plain call without autograd.
+that share no code with the package (`by_hand.py`), and against the tangent map. A second table has the
+time of value and gradient with respect to a parameter for every point (or element) over that of SciPy's
+plain call. The last part is the first example: the gradient of an eigenvalue loss against SciPy's plain
+call without autograd.
 """
 
 from __future__ import annotations
