@@ -31,16 +31,6 @@ nitpick_ignore_regex = [
     ("py:(obj|exc)", r"(scipy|numpy|autograd)\..*"),  # not built here
 ]
 
-# Pages that are not there yet: left out of the site and of its table of contents.
-ROOT = Path(__file__).parents[1]
-MISSING = [name for name, path in {"performance": "docs/performance.md"}.items() if not (ROOT / path).exists()]
-exclude_patterns += [f"{name}.md" for name in MISSING]
-
-
-def without_missing(app, name, source):
-    if name == "index":
-        source[0] = "\n".join(line for line in source[0].split("\n") if line not in MISSING)
-
 
 def from_docs(app, path, parent, content):
     """The links of an included page, as they read from here."""
@@ -49,5 +39,4 @@ def from_docs(app, path, parent, content):
 
 
 def setup(app):
-    app.connect("source-read", without_missing)
     app.connect("include-read", from_docs)

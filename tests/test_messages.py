@@ -309,7 +309,8 @@ TEXTS = {
     ),
     nearly_defective: (
         ka.DegeneracyWarning,
-        r"nearly defective; condition numbers \{0: NUMBER.*κ²ε, here NUMBER.*\(a\).*move them away.*\(b\).*on_gauge='ignore'",
+        r"nearly defective; condition numbers \{0: NUMBER.*κ²ε, here NUMBER.*\(a\).*move them away.*\(b\)"
+        r".*on_gauge='ignore'",
     ),
     reads_phase: (
         ka.GaugeWarning,
