@@ -1,7 +1,6 @@
 """Sphinx: `make docs` builds docs/_build/html; warnings are errors."""
 
 import re
-from pathlib import Path
 
 from krylov_adj import __version__
 
