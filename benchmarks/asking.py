@@ -162,12 +162,14 @@ def attach(system, wanted, loss, *, rotation=None, form="dense", options=None, m
     return derivative(f, system, mode)
 
 
-def engine(rng, hermitian, *, inverse=False, explicit=True):
+def engine(rng, hermitian, *, inverse=False, explicit=True, standard=False):
     """A solver of the adjoint systems, in a good half of all problems an iterative one."""
     names = ["auto", "gmres", "gmres"]
     names += ["minres", "minres"] if hermitian else []
     names += ["shared", "shared"] if inverse else []
     names += ["direct"] if explicit else []
+    names += ["augmented"] if standard else []
+    names += [] if hermitian else ["gcrot"]
     return ka.Adjoint(method=str(rng.choice(names)))
 
 

@@ -52,7 +52,7 @@ def near_defective(rng, index):
     ][index // 2 % 3]
     attainable = system.error / epsilon
     form = some_form(rng)
-    options = engine(rng, False, explicit=form != "closure")
+    options = engine(rng, False, explicit=form != "closure", standard=True)
     return Problem(
         ask(
             system,
@@ -82,7 +82,7 @@ def defective(rng, index):
     system = jordan_system(rng, n, order, epsilon, rotated, bulk(rng, n - order))
     k = 1 if index // 4 % 2 else order
     loss = Values(np.ones(k) + np.arange(k), np.zeros(k)) if index % 3 else complex_weights(rng, n, k)
-    options = engine(rng, False)
+    options = engine(rng, False, standard=True)
     return Problem(
         ask(system, np.arange(k), loss, which="LR", options=options, check=np.inf, mode=mode_of(index)),
         "say",
@@ -120,7 +120,7 @@ def clustered_invariant(rng, index):
     given = system.M is None and rng.random() < 0.3
     form = str(rng.choice(["dense", "algebra"])) if given or system.M is not None else some_form(rng)
     call, inverse = selection(rng, True, form, 3.4)
-    options = engine(rng, True, inverse=inverse and not given, explicit=form != "closure")
+    options = engine(rng, True, inverse=inverse and not given, explicit=form != "closure", standard=system.M is None)
     if given:
         degenerate = not resolved
         rotation = unitary(rng, size, is_complex) if degenerate else None
@@ -162,7 +162,7 @@ def _general_cluster(rng, n, size):
         a, b = gaussian(rng, 2, True)
         loss = Values(np.full(size, a), np.full(size, b))
         mixing = gaussian(rng, (size, size), not is_real)
-    options = engine(rng, False)
+    options = engine(rng, False, standard=True)
     if rng.random() < 0.5:
         gradient = attach(system, members, loss, rotation=mixing, options=options)
     else:
@@ -188,7 +188,7 @@ def clustered_reading_members(rng, index):
         system = hermitian_system(rng, n, 3.0 + gap * np.arange(size), is_complex)
         loss = different(rng, n, size, is_complex)
         form = some_form(rng)
-        options = engine(rng, True, explicit=form != "closure")
+        options = engine(rng, True, explicit=form != "closure", standard=True)
         return Problem(
             ask(system, members, loss, which="LA", form=form, options=options, ncv=n - 1),
             "right",
@@ -200,7 +200,8 @@ def clustered_reading_members(rng, index):
     what = ("vectors", "values", "function", "raise", "general values")[index // 3 % 5]
     if what == "general values":
         system = general_system(rng, n, np.full(size, 2.5), is_real=bool(rng.integers(2)), condition=5.0)
-        loss, says, options = Values(np.arange(1.0, size + 1), np.zeros(size)), UNEQUAL, engine(rng, False)
+        loss, says = Values(np.arange(1.0, size + 1), np.zeros(size)), UNEQUAL
+        options = engine(rng, False, standard=True)
         gradient = ask(system, members, loss, which="LR", options=options, ncv=n - 2)
         return Problem(gradient, "say", says=says, dense=(system, members, loss), note=f"{what}, {options.method}")
     where = str(rng.choice(["top", "exact", "null space", "small beside ‖A‖"]))
@@ -214,7 +215,7 @@ def clustered_reading_members(rng, index):
         rest = level[1] * (1.5 + 0.4 * bulk(rng, n - size))
         system = hermitian_system(rng, n, np.full(size, level[0]), is_complex, rest=rest)
     n = system.n
-    options = engine(rng, True)
+    options = engine(rng, True, standard=True)
     if what == "values":
         loss, says = Values(np.arange(1.0, size + 1), np.zeros(size)), UNEQUAL
     elif what == "function":  # smooth, but (gw, gX) at coinciding eigenvalues do not determine its derivative
@@ -247,7 +248,7 @@ def simple_beside_cluster(rng, index):
     k = int(rng.choice([1, 2, size, size + 1, size + 2]))
     form = some_form(rng)
     call, inverse = selection(rng, hermitian, form, 4.4)
-    options = engine(rng, hermitian, inverse=inverse, explicit=form != "closure")
+    options = engine(rng, hermitian, inverse=inverse, explicit=form != "closure", standard=True)
 
     def of_simple(xp, w, X):
         return loss(xp, w[:1], X[:, :1])
@@ -275,7 +276,7 @@ def cut_cluster(rng, index):
     top = 3.0 - gap * np.arange(size)
     form = some_form(rng)
     call, inverse = selection(rng, hermitian, form, 3.4)
-    options = engine(rng, hermitian, inverse=inverse, explicit=form != "closure")
+    options = engine(rng, hermitian, inverse=inverse, explicit=form != "closure", standard=True)
     k = int(rng.integers(1, size))
     if hermitian and index % 12 == 1:  # eigenvalues only: seen where there is a shift
         form, call = "algebra", {"sigma": 3.4, "which": "LM"}
