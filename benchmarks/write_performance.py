@@ -47,7 +47,9 @@ def filled(text: str, wanted: list[str], output: Callable[[str], str] = printed)
 
 def main(wanted: list[str]) -> None:
     for command in wanted or [match["command"] for match in PLACE.finditer(PAGE.read_text(encoding="utf-8"))]:
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), [command]), encoding="utf-8")  # what is done stays
+        result = printed(command)  # before the page is read, which others may write to meanwhile
+        page = filled(PAGE.read_text(encoding="utf-8"), [command], {command: result}.__getitem__)
+        PAGE.write_text(page, encoding="utf-8")  # what is done stays
 
 
 if __name__ == "__main__":

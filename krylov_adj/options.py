@@ -55,7 +55,7 @@ class Adjoint:
         10 n, at least 1000.
     restart : int, optional
         Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space, 40 for the
-        augmented form.
+        augmented form, 20 where it uses a polynomial filter.
     preconditioner : LinearOperator or callable, optional
         Approximates the inverse of A − λM (of its adjoint for the adjoint systems of a problem that
         is not Hermitian; the adjoint of a LinearOperator is taken through its ``rmatvec``). A

@@ -34,10 +34,12 @@ Array = np.ndarray
 Solved = tuple[Array, int, Array]
 Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], Solved]
 
-#: Krylov dimension between restarts, unless told: of GMRES, and of the shared spaces with an inverse and without.
+#: Krylov dimension between restarts, unless told: of GMRES, and of the shared spaces with an inverse and
+#: without. A filter makes more vectors than ARPACK's own twenty useless, and at a million unknowns they are the memory.
 RESTART = 60
 SHARED_DIMENSION = 100
 AUGMENTED_DIMENSION = 40
+FILTERED_DIMENSION = 20
 
 
 def engines_in_order(systems: DeflatedSystems, active: int) -> tuple[list[tuple[str, Engine]], str]:
@@ -227,7 +229,7 @@ def _augmented(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array,
     if side == "adjoint" and not problem.hermitian:
         apply, theta = A.adjoint, np.conj(theta)
     form = filtered_form(apply, theta, systems.spectral_ends if problem.hermitian else None)
-    dimension = systems.options.restart or AUGMENTED_DIMENSION
+    dimension = systems.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else FILTERED_DIMENSION)
     return shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real)
 
 
