@@ -285,7 +285,8 @@ def test_8_a_cut_cluster_that_is_not_hermitian(method, what):
     """Catalogue 8. Of a loss of the eigenvalue alone every system is consistent: a random vector shows the cut."""
     for seed in range(4):
         rng = onp.random.default_rng(seed)
-        system = general_system(rng, N, [3.0, 3.0], is_real=bool(seed % 2), condition=5.0)
+        top = [3.0, 3.0] if seed % 2 else [3.0 + 0.7j, 3.0 + 0.7j]
+        system = general_system(rng, N, top, is_real=bool(seed % 2), condition=5.0)
         loss = complex_weights(rng, N, 1) if what == "vectors" else Values(onp.ones(1), onp.zeros(1))
         gradient = ask(system, [0], loss, which="LR", options=ka.Adjoint(method=method), check=1.0, ncv=N - 2)
         with pytest.raises(
@@ -305,6 +306,7 @@ def test_8_eigenvalues_of_a_cut_cluster_by_shift_invert(hermitian, is_complex, m
         if hermitian:
             system = hermitian_system(rng, N, top, is_complex, condition=20.0 if seed % 2 else None)
         else:
+            top = onp.array(top) + (0.7j if is_complex else 0)
             system = general_system(rng, N, top, is_real=not is_complex, condition=5.0)
         for k, complete in ((1, False), (2, True), (3, True)):
             loss = Values(onp.ones(k), onp.zeros(k))
