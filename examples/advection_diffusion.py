@@ -40,7 +40,7 @@ h = side / (n + 1)
 x, y = np.meshgrid(h * np.arange(1, n + 1), h * np.arange(1, n + 1), indexing="ij")
 heating = 1.8 + 2.0 * np.exp(-((x - 6.2) ** 2 + (y - 5.4) ** 2) / 2.5**2)  # 1/h
 hottest = np.max(heating)
-Q = ka.csr_array((np.ravel(heating), np.arange(n * n), np.arange(n * n + 1)), (n * n, n * n))
+Q = ka.diags_array(np.ravel(heating))
 at_rest = kappa * ka.pde.laplacian((n, n), h) + Q
 
 # %% A flow without sources: v = (∂ψ/∂y, −∂ψ/∂x), ψ made of 6 × 6 standing waves of amplitudes p

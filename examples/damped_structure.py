@@ -45,10 +45,6 @@ mass, stiffness = np.where(spire, 0.1, 1.0), np.where(spire, 0.1, 1.0)
 D = sp.diags([np.ones(n), -np.ones(n - 1)], offsets=[0, -1]).tocsr() * n
 
 
-def diagonal(entries):
-    return ka.csr_array((entries, np.arange(n), np.arange(n + 1)), (n, n))
-
-
 # %% Plain eigenpairs: with the drifts y = D x and v = λ x, λ y = D v and λ M v = −Dᵀ (stiffness y + damping D v)
 def eigenpairs(damping):
     force = -sp.diags(1 / mass) @ D.T
@@ -62,7 +58,7 @@ def eigenpairs(damping):
 # %% The same pairs, differentiable with respect to the damping
 def eigenvalues(damping):
     def T(lam):
-        return D.T @ diagonal(stiffness + lam * damping) @ D + diagonal(lam**2 * mass)
+        return D.T @ ka.diags_array(stiffness + lam * damping) @ D + ka.diags_array(lam**2 * mass)
 
     return ka.attach_nonlinear(T, *eigenpairs(getval(damping)))[0]
 

@@ -13,7 +13,7 @@ V0 = 25 * ((x / 12) ** 2 - 1) ** 2 + 0.3 * x  # meV
 
 
 def level(V, i):
-    H = ka.csr_array((V, np.arange(n), np.arange(n + 1)), (n, n)) - 0.5 * 568.7 * ka.pde.laplacian(n, h)
+    H = ka.diags_array(V) - 0.5 * 568.7 * ka.pde.laplacian(n, h)
     return ka.eigsh(H, k=4, sigma=0, v0=np.ones(n))[0][i]
 
 

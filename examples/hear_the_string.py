@@ -44,7 +44,7 @@ adjoint = ka.Adjoint(callback=reports.append)
 
 
 def frequencies(rho, tones=6):
-    M = ka.csr_array((rho, np.arange(n), np.arange(n + 1)), (n, n))
+    M = ka.diags_array(rho)
     spectra = [ka.eigsh(K, tones, M, sigma=0, v0=v0, adjoint=adjoint)[0] for K in (K_held, K_let_go)]
     return np.sqrt(np.concatenate(spectra))
 

@@ -41,7 +41,7 @@ V0 = np.where(lenses[0] | lenses[1], 100 + 30 * rng.standard_normal(shape), 600.
 
 
 def hamiltonian(V):
-    return ka.csr_array((np.ravel(V), np.arange(n), np.arange(n + 1)), (n, n)) - 635 * ka.pde.laplacian(shape, h)
+    return ka.diags_array(np.ravel(V)) - 635 * ka.pde.laplacian(shape, h)
 
 
 # %% The states, by LOBPCG on plain values; one multigrid hierarchy will do for every potential near by

@@ -43,7 +43,7 @@ v0 = np.exp(1j * np.random.default_rng(0).uniform(0, 2 * np.pi, n * n))
 
 def frequencies(epsilon, k):
     A = -ka.pde.laplacian((n, n), spacing=1 / n, boundary=k)
-    M = ka.csr_array((np.ravel(epsilon), np.arange(n * n), np.arange(n * n + 1)), (n * n, n * n))
+    M = ka.diags_array(np.ravel(epsilon))
     w = np.sort(ka.eigsh(A, bands, M, sigma=-0.5, v0=v0)[0])  # SciPy does not sort those of complex matrices
     return np.sqrt(np.abs(w)) / (2 * np.pi)  # abs: rounding at k = 0
 

@@ -31,11 +31,6 @@ n, rng = options.grid, np.random.default_rng(0)
 x = np.arange(1, n + 1) / (n + 1)
 
 
-def diagonal(entries):
-    size = entries.size
-    return ka.csr_array((entries, np.arange(size), np.arange(size + 1)), (size, size))
-
-
 def told(f, p):
     """What is said about the derivative of f at p."""
     with warnings.catch_warnings():
@@ -59,7 +54,7 @@ checks = ["sum of both levels", ka.check_gradient(lambda t: np.sum(levels(t)[1:3
 # %% 2. A phase that nobody chose, in a ring of 60 sites with a magnetic flux through it and a hill at its 20th
 def state(height):
     hill = np.exp(-(((np.arange(60) - 20) / 5) ** 2))
-    H = diagonal(height * hill) - 0.5 * ka.pde.laplacian(60, 0.3, boundary=1.0)
+    H = ka.diags_array(height * hill) - 0.5 * ka.pde.laplacian(60, 0.3, boundary=1.0)
     return ka.eigsh(H, k=1, sigma=-1, v0=rng.standard_normal(60) + 1j * rng.standard_normal(60))[1][:, 0]
 
 
@@ -73,7 +68,7 @@ ends[[0, -1]] = 1j, -1j
 
 def resonances(g):
     row = np.eye(10, k=1) + np.eye(10, k=-1)
-    w = ka.eigs(ka.aslinearoperator(row) + diagonal(g * ends), k=2, sigma=0.1 + 0.1j, v0=np.ones(10))[0]
+    w = ka.eigs(ka.aslinearoperator(row) + ka.diags_array(g * ends), k=2, sigma=0.1 + 0.1j, v0=np.ones(10))[0]
     return w[np.argsort(-np.real(w) - np.imag(w))]
 
 
@@ -87,7 +82,7 @@ checks += [
 # %% 4. A cluster that k cuts, in a square box with a hill in the middle: its second level is double for any height
 def pair(height, k):
     hill = np.exp(-((x[:, None] - 0.5) ** 2 + (x - 0.5) ** 2) / 0.1**2)
-    H = diagonal(height * np.ravel(hill)) - 0.5 * ka.pde.laplacian((n, n), spacing=1 / (n + 1))
+    H = ka.diags_array(height * np.ravel(hill)) - 0.5 * ka.pde.laplacian((n, n), spacing=1 / (n + 1))
     return ka.eigsh(H, k, sigma=0, v0=rng.standard_normal(n * n))[1][:, 1:]
 
 

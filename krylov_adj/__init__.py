@@ -20,7 +20,7 @@ from .reports import (
     LinearNoConvergence,
     Report,
 )
-from .sparse import assemble, coo_array, csr_array
+from .sparse import assemble, coo_array, csr_array, diags_array
 from .svd import svds
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "condition_numbers",
     "coo_array",
     "csr_array",
+    "diags_array",
     "eigs",
     "eigsh",
     "inverse",

@@ -1,6 +1,6 @@
 """Sparse operators whose entries may be traced.
 
-`csr_array` is the one kind of operator. `coo_array` and `assemble` bring scattered entries into its
+`csr_array` is the one kind of operator. `coo_array`, `diags_array` and `assemble` bring entries into its
 order by a constant linear map of the entries, which is differentiable as such.
 """
 
@@ -19,7 +19,7 @@ from .bindings.trilinear import COEFFICIENTS, INPUT, OUTPUT, contract
 from .krylov.blocks import times
 from .operators import LinearOperator
 
-__all__ = ["assemble", "coo_array", "csr_array"]
+__all__ = ["assemble", "coo_array", "csr_array", "diags_array"]
 
 Array = np.ndarray
 
@@ -168,6 +168,73 @@ def coo_array(arg: tuple[Any, tuple[Any, Any]], shape: tuple[int, int]) -> csr_a
     _check_range(row, rows, "coo_array: row indices")
     _check_range(col, columns, "coo_array: column indices")
     return _summed(data, np.arange(row.size), row, col, (rows, columns))
+
+
+def diags_array(diagonals: Any, *, offsets: Any = 0, shape: tuple[int, int] | None = None) -> csr_array:
+    """A sparse matrix given by its diagonals, differentiable in them, as `scipy.sparse.diags_array`.
+
+    Parameters
+    ----------
+    diagonals : array, shape (l,), or sequence of such arrays
+        Real or complex, traced or not. One array goes with one offset. Each is as long as its diagonal;
+        where ``shape`` is given one entry stands for a constant diagonal.
+    offsets : int or sequence of int
+        Above (positive) or below (negative) the main diagonal. Not traced.
+    shape : (int, int), optional
+        (m, n). By default square, and such that the first diagonal fits.
+
+    Returns
+    -------
+    csr_array
+
+    Raises
+    ------
+    TypeError
+        Diagonals that are no arrays of numbers, offsets that are not integers or are traced.
+    ValueError
+        As many diagonals as offsets are not there, lengths that do not fit, an offset given twice, one
+        outside of the shape.
+
+    Derivative
+    ----------
+    With respect to the diagonals, as of `csr_array`.
+
+    Examples
+    --------
+    A potential on a grid:
+
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> def ground_state(V):
+    ...     H = ka.diags_array(V) - ka.pde.laplacian(5)
+    ...     return ka.eigsh(H, k=1, which="SA", v0=numpy.ones(5))[0][0]
+    >>> print(grad(ground_state)(numpy.zeros(5)).round(4))
+    [0.0833 0.25   0.3333 0.25   0.0833]
+    """
+    name = "diags_array"
+    offsets_ = np.atleast_1d(_indices(offsets, np.ndim(offsets), f"{name}: offsets"))
+    parts = [diagonals] if np.ndim(offsets) == 0 else list(diagonals)
+    if offsets_.ndim != 1 or len(parts) != offsets_.size:
+        raise ValueError(f"{name}: {len(parts)} diagonals do not go with offsets of shape {offsets_.shape}")
+    if not parts or np.unique(offsets_).size != offsets_.size:
+        raise ValueError(f"{name}: at least one diagonal, and no offset twice; offsets are {offsets_.tolist()}")
+    parts = [_data(part, 1, f"{name}: a diagonal") for part in parts]
+    first = parts[0].shape[0] + abs(int(offsets_[0]))
+    m, n = (first, first) if shape is None else _shape(shape, name)
+    data, rows, columns = [], [], []
+    for part, offset in zip(parts, offsets_.tolist(), strict=True):
+        length = min(m + min(offset, 0), n - max(offset, 0))
+        if length <= 0 or (part.shape[0] != length and (shape is None or part.shape[0] != 1)):
+            raise ValueError(
+                f"{name}: the diagonal at offset {offset} of a matrix of shape {(m, n)} has {max(length, 0)} "
+                f"entries, and {part.shape[0]} were given"
+            )
+        data.append(part if part.shape[0] == length else part * np.ones(length, strip(part).dtype))
+        rows.append(np.arange(length) - min(offset, 0))
+        columns.append(np.arange(length) + max(offset, 0))
+    return coo_array((xp.concatenate(data), (np.concatenate(rows), np.concatenate(columns))), (m, n))
 
 
 def assemble(element_matrices: Any, dofs: Any, shape: tuple[int, int]) -> csr_array:

@@ -40,6 +40,11 @@ def coo(M):
     return ka.coo_array((M[row, col][order], (row[order], col[order])), M.shape)
 
 
+def diags(M):
+    offsets = [1, 0, -2]
+    return ka.diags_array([onp.diagonal(M, offset) for offset in offsets], offsets=offsets, shape=M.shape)
+
+
 def assembled(M):
     n = M.shape[0]
     dofs = onp.stack([onp.arange(n), onp.roll(onp.arange(n), 1), onp.full(n, -1)], axis=1)
@@ -83,6 +88,7 @@ ANY = {
     "coo_array": coo,
     "subclass": InScipysWay,
     **{f"functions {' '.join(names)}": functions(*names) for names in CALLBACKS},
+    "diags_array": diags,
     "sum": lambda M: csr(M) + functions()(M),
     "difference": lambda M: ka.aslinearoperator(M) - coo(M.real.astype(M.dtype)) * 0.5,
     "product": lambda M: csr(M).H @ functions("rmatvec")(M),

@@ -577,3 +577,53 @@ def test_bad_input(name):
     error, message, call = BAD[name]
     with pytest.raises(error, match=message):
         call()
+
+
+# ---- diags_array ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [None, (6, 6), (4, 6), (7, 5)])
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_diags_array_is_scipys(shape, is_complex):
+    rng = onp.random.default_rng(3)
+    m, n = shape or (6, 6)
+    offsets = [0, 2, -1]
+    lengths = [min(m + min(o, 0), n - max(o, 0)) for o in offsets]
+    parts = [rng.normal(size=k) + (1j * rng.normal(size=k) if is_complex else 0) for k in lengths]
+    expected = sp.diags(parts, offsets, shape=(m, n)).toarray()
+    assert onp.array_equal(ka.diags_array(parts, offsets=offsets, shape=shape).explicit().toarray(), expected)
+    v = rng.normal(size=n)
+
+    def f(p):
+        A = ka.diags_array([p * part for part in parts], offsets=offsets, shape=shape)
+        return np.sum(np.abs(A @ v) ** 2)
+
+    size = onp.linalg.norm(expected @ v) ** 2
+    assert abs(grad(f)(1.5) - 3 * size) < 1e-12 * size
+    assert abs(grad(grad(f))(1.5) - 2 * size) < 1e-12 * size
+
+
+def test_diags_array_of_one_diagonal_and_of_constants():
+    V = onp.arange(1.0, 5.0)
+    assert onp.array_equal(ka.diags_array(V).explicit().toarray(), onp.diag(V))
+    assert onp.array_equal(ka.diags_array(V, offsets=-2).explicit().toarray(), onp.diag(V, -2))
+    second = ka.diags_array([onp.ones(1), [-2.0], [1.0]], offsets=[-1, 0, 1], shape=(5, 5))
+    assert onp.array_equal(second.explicit().toarray(), onp.eye(5, k=1) + onp.eye(5, k=-1) - 2 * onp.eye(5))
+    assert abs(grad(lambda c: ka.diags_array(np.array([c]), shape=(3, 3)) @ onp.ones(3) @ onp.ones(3))(2.0) - 3) < 1e-15
+
+
+@pytest.mark.parametrize(
+    ("diagonals", "options", "error", "text"),
+    [
+        ([onp.ones(3)], {"offsets": [0, 1]}, ValueError, "1 diagonals do not go with offsets of shape"),
+        ([onp.ones(3), onp.ones(3)], {"offsets": [0, 0]}, ValueError, "no offset twice; offsets are"),
+        ([onp.ones(3), onp.ones(3)], {"offsets": [0, 1]}, ValueError, "at offset 1 .* has 2 entries, and 3 were given"),
+        (onp.ones(3), {"offsets": 4, "shape": (3, 3)}, ValueError, "at offset 4 .* has 0 entries"),
+        (onp.ones((3, 3)), {}, ValueError, "a diagonal must have 1 dimension"),
+        (onp.ones(3), {"offsets": 0.5}, TypeError, "offsets must be integers"),
+        (["a"], {"offsets": [0]}, TypeError, "a diagonal must be an array of numbers"),
+    ],
+)
+def test_bad_diagonals(diagonals, options, error, text):
+    with pytest.raises(error, match=text):
+        ka.diags_array(diagonals, **options)
