@@ -9,6 +9,7 @@ A place is what stands between ``<!-- python benchmarks/<command> -->`` and ``<!
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ PLACE = re.compile(r"(<!-- python benchmarks/(?P<command>.+?) -->\n).*?(<!-- end
 
 def printed(command: str) -> str:
     """The standard output of one benchmark."""
-    name, *arguments = command.split()
+    name, *arguments = shlex.split(command)
     run = subprocess.run([sys.executable, BENCHMARKS / name, *arguments], stdout=subprocess.PIPE, check=True)
     return run.stdout.decode()
 
