@@ -39,7 +39,7 @@ def filled(text: str, wanted: list[str], output: Callable[[str], str] = printed)
     if unknown:
         raise SystemExit(f"{', '.join(sorted(unknown))}: not in {PAGE.name}, which has {', '.join(commands)}")
     for command in wanted or commands:
-        result = shown(output(command).strip())
+        result = shown(output(command).strip("\n"))
         start = f"<!-- python benchmarks/{command} -->\n"
         before, after = text.split(start)
         text = f"{before}{start}\n{result}\n\n{after[after.index('<!-- end -->') :]}"
