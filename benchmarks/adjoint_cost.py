@@ -73,7 +73,7 @@ def row(
     solver = ka.eigsh if hermitian else ka.eigs
     # A diagonal parameter is what every model has; with an inverse A(p) must stay explicit.
     change = rng.standard_normal(n)
-    D = ka.aslinearoperator(A.__class__((change, (np.arange(n), np.arange(n))), shape=(n, n)))
+    D = ka.aslinearoperator(A.__class__((change, 2 * (np.arange(n, dtype=np.intc),)), shape=(n, n)))
     scale = float(abs(A).max())
 
     def pairs(p):
@@ -205,7 +205,7 @@ def wall_times(small: bool) -> None:
 def jacobian_of_eigenvalues(n: int, k: int) -> None:
     """k rows, but two goes at the systems: the first row's, and all others' together."""
     A, reports = models.advection_diffusion(n, 20), []
-    D = ka.aslinearoperator(sp.diags_array(np.linspace(0, 100, n * n)).tocsr())
+    D = ka.aslinearoperator(sp.diags(np.linspace(0, 100, n * n)).tocsr())
 
     def levels(p):
         options = ka.Adjoint(rtol=RTOL, callback=reports.append)

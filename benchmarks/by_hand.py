@@ -13,9 +13,11 @@ Hermitian matrices in SuperLU's symmetric mode, and once for ARPACK and precondi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -24,6 +26,8 @@ import scipy.sparse.linalg as spla
 
 Array = np.ndarray
 RTOL = 1e-10
+#: Its name was another before SciPy 1.12.
+TOLERANCE = {"rtol" if "rtol" in inspect.signature(spla.gmres).parameters else "tol": RTOL}
 SYMMETRIC = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
 
 
@@ -74,9 +78,16 @@ class Forward:
     lu: spla.SuperLU | None
 
 
+def compressed(K: Any) -> Any:
+    """K by columns, with the indices that SuperLU takes in every version of SciPy."""
+    K = sp.csc_matrix(K)
+    K.indices, K.indptr = K.indices.astype(np.intc), K.indptr.astype(np.intc)
+    return K
+
+
 def factors(pencil: Pencil) -> spla.SuperLU:
     """LU of A − σM."""
-    matrix = sp.csc_array(pencil.A - pencil.sigma * (sp.eye_array(pencil.n) if pencil.M is None else pencil.M))
+    matrix = compressed(pencil.A - pencil.sigma * (sp.eye(pencil.n) if pencil.M is None else pencil.M))
     return spla.splu(matrix, **SYMMETRIC) if pencil.hermitian else spla.splu(matrix)
 
 
@@ -122,12 +133,10 @@ def bordered_lu(pencil: Pencil, pairs: Forward, gw: Array, gX: Array, refine: in
     """A sparse LU of [(A − λᵢM)ᴴ  xᵢ; (M xᵢ)ᴴ  0] for every pair (Nelson's method, bordered)."""
     rhs, MX = right_hand_sides(pencil, pairs.X, gX), pencil.times_M(pairs.X)
     W = np.zeros(pairs.X.shape, np.result_type(pairs.X, pairs.w))
-    M = sp.eye_array(pencil.n) if pencil.M is None else pencil.M
+    M = sp.eye(pencil.n) if pencil.M is None else pencil.M
     for i, w in enumerate(pairs.w):
         R = (pencil.A - w * M).conj().T
-        K = sp.block_array(
-            [[R, sp.csc_array(pairs.X[:, [i]])], [sp.csc_array(MX[:, [i]].conj().T), None]], format="csc"
-        )
+        K = compressed(sp.bmat([[R, sp.csc_array(pairs.X[:, [i]])], [sp.csc_array(MX[:, [i]].conj().T), None]]))
         lu, b = spla.splu(K), np.r_[rhs[:, i], gw[i]].astype(K.dtype)
         z = lu.solve(b)
         for _ in range(refine):
@@ -151,7 +160,7 @@ def minres(pencil: Pencil, pairs: Forward, gw: Array, gX: Array) -> Array:
             return v - X @ (X.T @ v)
 
         operator = spla.LinearOperator(pencil.A.shape, deflated, dtype=X.dtype)
-        u, info = spla.minres(operator, rhs[:, i] - X @ along, rtol=RTOL, maxiter=10**5)
+        u, info = spla.minres(operator, rhs[:, i] - X @ along, maxiter=10**5, **TOLERANCE)
         if info:
             raise RuntimeError(f"MINRES: info = {info}")
         W[:, i] += u - X @ (X.T @ u)
@@ -185,7 +194,7 @@ def gmres(pencil: Pencil, pairs: Forward, gw: Array, gX: Array) -> Array:
         solve = partial(_solve_adjoint, pairs.lu, A_H.dtype.kind == "c")
         precondition = spla.LinearOperator(A_H.shape, solve, dtype=W.dtype)
         operator = spla.LinearOperator(A_H.shape, deflated, dtype=W.dtype)
-        u, info = spla.gmres(operator, b.astype(W.dtype), rtol=RTOL, restart=60, maxiter=20, M=precondition)
+        u, info = spla.gmres(operator, b.astype(W.dtype), restart=60, maxiter=20, M=precondition, atol=0.0, **TOLERANCE)
         if info:
             raise RuntimeError(f"GMRES: info = {info}")
         W[:, i] = span + u - Q_M @ (Q_M.conj().T @ u)

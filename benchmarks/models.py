@@ -8,12 +8,12 @@ import scipy.sparse as sp
 
 def _second_difference(n: int) -> sp.csr_array:
     h = 1 / (n + 1)
-    return (sp.diags_array([2 * np.ones(n), -np.ones(n - 1), -np.ones(n - 1)], offsets=[0, 1, -1]) / h**2).tocsr()
+    return (sp.diags([2 * np.ones(n), -np.ones(n - 1), -np.ones(n - 1)], offsets=[0, 1, -1]) / h**2).tocsr()
 
 
 def _first_difference(n: int) -> sp.csr_array:
     h = 1 / (n + 1)
-    return (sp.diags_array([np.ones(n - 1), -np.ones(n - 1)], offsets=[1, -1]) / (2 * h)).tocsr()
+    return (sp.diags([np.ones(n - 1), -np.ones(n - 1)], offsets=[1, -1]) / (2 * h)).tocsr()
 
 
 def _grid(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +22,7 @@ def _grid(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _on_square(D: sp.csr_array) -> tuple[sp.csr_array, sp.csr_array]:
-    eye = sp.eye_array(D.shape[0], format="csr")
+    eye = sp.eye(D.shape[0], format="csr")
     return sp.kron(D, eye, format="csr"), sp.kron(eye, D, format="csr")
 
 
@@ -38,7 +38,7 @@ def potential(n: int, seed: int = 0) -> np.ndarray:
 
 def schroedinger(n: int) -> sp.csr_array:
     """−∇² + V on n × n points of the unit square, zero on the boundary."""
-    return (sum(_on_square(_second_difference(n))) + sp.diags_array(potential(n))).tocsr()
+    return (sum(_on_square(_second_difference(n))) + sp.diags(potential(n))).tocsr()
 
 
 def advection_diffusion(n: int, peclet: float) -> sp.csr_array:
@@ -47,17 +47,17 @@ def advection_diffusion(n: int, peclet: float) -> sp.csr_array:
     vx = peclet * (np.sin(np.pi * x) * np.cos(np.pi * y) + 0.3)
     vy = peclet * (-np.cos(np.pi * x) * np.sin(np.pi * y) + 0.2)
     Gx, Gy = _on_square(_first_difference(n))
-    flow = sp.diags_array(vx.ravel()) @ Gx + sp.diags_array(vy.ravel()) @ Gy
+    flow = sp.diags(vx.ravel()) @ Gx + sp.diags(vy.ravel()) @ Gy
     return (sum(_on_square(_second_difference(n))) + flow).tocsr()
 
 
 def hofstadter(n: int, flux: float = 0.263, disorder: float = 0.3) -> sp.csr_array:
     """Tight binding on n × n sites in a magnetic field: complex Hermitian."""
-    hop = sp.diags_array([np.ones(n - 1)], offsets=[1], shape=(n, n), format="csr")
-    phase = sp.diags_array(np.exp(2j * np.pi * flux * np.arange(n)))
-    H = -sp.kron(hop, phase) - sp.kron(sp.eye_array(n), hop)
+    hop = sp.diags([np.ones(n - 1)], offsets=[1], shape=(n, n), format="csr")
+    phase = sp.diags(np.exp(2j * np.pi * flux * np.arange(n)))
+    H = -sp.kron(hop, phase) - sp.kron(sp.eye(n), hop)
     on_site = disorder * (np.random.default_rng(0).random(n * n) - 0.5)
-    return (H + H.conj().T + sp.diags_array(on_site)).tocsr()
+    return (H + H.conj().T + sp.diags(on_site)).tocsr()
 
 
 def elements(nx: int, ny: int) -> tuple[np.ndarray, ...]:
@@ -79,6 +79,7 @@ def finite_elements(nx: int, ny: int) -> tuple[sp.csr_array, sp.csr_array]:
     """K and M of heat conduction with densities ρ, conductivities ρ³."""
     rho, dofs, Ke, Me = elements(nx, ny)
     n, rho = (nx + 1) * (ny + 1), rho[:, None, None]
+    dofs = dofs.astype(np.intc)  # which SuperLU takes in every version of SciPy
     rows, columns = np.repeat(dofs, 4, axis=1).ravel(), np.tile(dofs, (1, 4)).ravel()
     K, M = (
         sp.coo_array(((w * E).ravel(), (rows, columns)), shape=(n, n)).tocsr() for w, E in ((rho**3, Ke), (rho, Me))
@@ -89,6 +90,6 @@ def finite_elements(nx: int, ny: int) -> tuple[sp.csr_array, sp.csr_array]:
 def random_pencil(n: int) -> tuple[sp.csr_array, sp.csr_array]:
     """A not symmetric with complex pairs, M symmetric positive definite."""
     rng = np.random.default_rng(3)
-    A = sp.random_array((n, n), density=5 / n, rng=rng, data_sampler=rng.standard_normal) / 5**0.5
-    S = sp.random_array((n, n), density=3 / n, rng=rng)
-    return (A + sp.diags_array(np.linspace(-1, 3, n))).tocsr(), (3 * sp.eye_array(n) + 0.2 * (S + S.T)).tocsr()
+    A = sp.random(n, n, density=5 / n, random_state=rng, data_rvs=rng.standard_normal) / 5**0.5
+    S = sp.random(n, n, density=3 / n, random_state=rng)
+    return (A + sp.diags(np.linspace(-1, 3, n))).tocsr(), (3 * sp.eye(n) + 0.2 * (S + S.T)).tocsr()

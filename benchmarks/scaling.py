@@ -103,7 +103,7 @@ def loss(n: int, X):
 
 def matrix(well: Well) -> sp.csr_array:
     """The operator without V, assembled by SciPy."""
-    line = sp.diags_array([2.0, -1.0, -1.0], offsets=[0, 1, -1], shape=(well.N, well.N)) / well.h**2
+    line = sp.diags([2.0, -1.0, -1.0], offsets=[0, 1, -1], shape=(well.N, well.N)) / well.h**2
     total = line
     for _ in range(well.d - 1):
         total = sp.kronsum(line, total)
@@ -138,7 +138,7 @@ def measure(well: Well, kind: str, what: str) -> dict:
     arguments |= {"sigma": 0.0} if kind == "sigma" else {"which": "SA", "maxiter": 10**5}
     result: dict = {"n": well.n}
     if what == "scipy":
-        A = matrix(well) + sp.diags_array(V) if kind == "sigma" else spla.aslinearoperator(operator(well, V, kind))
+        A = matrix(well) + sp.diags(V) if kind == "sigma" else spla.aslinearoperator(operator(well, V, kind))
         before, start = peak_memory(restart=True), time.process_time()
         spla.eigsh(A, **arguments)
         return result | {"seconds": time.process_time() - start, "bytes": peak_memory() - before}

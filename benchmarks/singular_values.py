@@ -41,7 +41,7 @@ class Counted(spla.LinearOperator):
 
 def decaying(m: int, n: int, rng: np.random.Generator) -> sp.csr_array:
     """Random entries, columns of decreasing size."""
-    A = sp.random_array((m, n), density=10 / n, rng=rng, format="csr")
+    A = sp.csr_array(sp.random(m, n, density=10 / n, random_state=rng))
     return sp.csr_array(A @ sp.diags(np.arange(1.0, n + 1) ** -0.4))
 
 

@@ -176,7 +176,7 @@ def inverse(A: Any, *, solver: str | None = None, preconditioner: Any = None, rt
     >>> from autograd import grad
     >>> import krylov_adj as ka
     >>> def lowest(stiffness):
-    ...     K = stiffness * -ka.pde.laplacian(9)
+    ...     K = ka.pde.laplacian(9) * -stiffness
     ...     return 1 / ka.eigsh(ka.inverse(K), k=1, v0=numpy.ones(9))[0][0]
     >>> print(numpy.isclose(grad(lowest)(2.0) * 2.0, lowest(2.0)))  # homogeneous of degree one
     True

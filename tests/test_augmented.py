@@ -133,7 +133,7 @@ def test_gives_up_where_there_is_no_solution():
 def chain(n=400):
     rng = onp.random.default_rng(6)
     potential = onp.cumsum(rng.uniform(0, 0.02, n))
-    A0 = sp.diags_array([-onp.ones(n - 1), 2 + potential, -onp.ones(n - 1)], offsets=[-1, 0, 1]).tocsr()
+    A0 = sp.diags([-onp.ones(n - 1), 2 + potential, -onp.ones(n - 1)], offsets=[-1, 0, 1]).tocsr()
     return A0, rng.normal(size=(n, 4))
 
 

@@ -16,14 +16,14 @@ from krylov_adj import continuation
 
 N = 20
 RNG = onp.random.default_rng(0)
-D2 = (N + 1) ** 2 * sp.diags_array([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()
-D1 = (N + 1) / 2 * sp.diags_array([-onp.ones(N - 1), onp.ones(N - 1)], offsets=[-1, 1]).tocsr()
-EYE = sp.eye_array(N, format="csr")
+D2 = (N + 1) ** 2 * sp.diags([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()
+D1 = (N + 1) / 2 * sp.diags([-onp.ones(N - 1), onp.ones(N - 1)], offsets=[-1, 1]).tocsr()
+EYE = sp.eye(N, format="csr")
 AXIS = onp.linspace(0, 1, N + 2)[1:-1]
 LAPLACIAN = (sp.kron(D2, EYE) + 1.7 * sp.kron(EYE, D2)).tocsr()
 FLOW = (LAPLACIAN + 12 * sp.kron(D1, EYE) + 9 * sp.kron(EYE, D1)).tocsr()
-MAGNETIC = (LAPLACIAN + 8j * sp.kron(D1, sp.diags_array(AXIS))).tocsr()
-MASS = sp.kron(EYE, sp.eye_array(N) - D2 / D2[0, 0] / 3).tocsr()
+MAGNETIC = (LAPLACIAN + 8j * sp.kron(D1, sp.diags(AXIS))).tocsr()
+MASS = sp.kron(EYE, sp.eye(N) - D2 / D2[0, 0] / 3).tocsr()
 DIAGONAL = onp.arange(N * N)
 WAVES = onp.stack([onp.kron(onp.sin(a * onp.pi * AXIS), onp.sin(b * onp.pi * AXIS)) for a in (1, 2) for b in (1, 2)])
 WHITE = RNG.standard_normal(N * N)
@@ -130,7 +130,7 @@ def test_untraced_calls_start_from_the_last_vectors_too():
     warm, calls = ka.Continuation(), []
 
     def levels(s, continuation):
-        A = LAPLACIAN + sp.diags_array(20 * s * WAVES[1])
+        A = LAPLACIAN + sp.diags(20 * s * WAVES[1])
         calls.append(0)
 
         def apply(v):

@@ -178,7 +178,7 @@ def pristine(suite, tmp_path_factory):
     passed = sum(outcome == "passed" for outcome in report["outcomes"].values())
     skipped = sum(outcome in ("skipped", "xfailed") for outcome in report["outcomes"].values())
     assert passed >= 0.9 * (len(report["outcomes"]) - skipped), report["details"]
-    assert passed >= 300
+    assert passed >= 15  # of many cases each in old versions; landmarks name what must be there
     return report
 
 

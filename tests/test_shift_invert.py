@@ -14,23 +14,21 @@ import krylov_adj as ka
 from krylov_adj.krylov import shift_invert
 
 RNG = onp.random.default_rng(0)
-EYE = sp.eye_array(24, format="csr")
-D2 = sp.diags_array([-onp.ones(23), 2 * onp.ones(24), -onp.ones(23)], offsets=[-1, 0, 1]).tocsr()
-D1 = sp.diags_array([-onp.ones(23), onp.ones(23)], offsets=[-1, 1]).tocsr()
-LAPLACIAN = sp.kron(D2, EYE) + sp.kron(EYE, D2) + sp.diags_array(0.3 * RNG.random(576))
-HOP = sp.kron(
-    sp.diags_array([onp.ones(23)], offsets=[1], shape=(24, 24)), sp.diags_array(onp.exp(0.7j * onp.arange(24)))
-)
-MAGNETIC = HOP + HOP.conj().T + sp.kron(EYE, D2) + sp.diags_array(0.3 * RNG.random(576))
+EYE = sp.eye(24, format="csr")
+D2 = sp.diags([-onp.ones(23), 2 * onp.ones(24), -onp.ones(23)], offsets=[-1, 0, 1]).tocsr()
+D1 = sp.diags([-onp.ones(23), onp.ones(23)], offsets=[-1, 1]).tocsr()
+LAPLACIAN = sp.kron(D2, EYE) + sp.kron(EYE, D2) + sp.diags(0.3 * RNG.random(576))
+HOP = sp.kron(sp.diags([onp.ones(23)], offsets=[1], shape=(24, 24)), sp.diags(onp.exp(0.7j * onp.arange(24))))
+MAGNETIC = HOP + HOP.conj().T + sp.kron(EYE, D2) + sp.diags(0.3 * RNG.random(576))
 FLOW = LAPLACIAN + 0.4 * sp.kron(D1, EYE) + 0.3 * sp.kron(EYE, D1)
-MASS = sp.kron(sp.eye_array(24) * 2 / 3 - D2 / 12 + EYE / 2, EYE).tocsr()
+MASS = sp.kron(sp.eye(24) * 2 / 3 - D2 / 12 + EYE / 2, EYE).tocsr()
 
 
 def path(m):
-    return sp.diags_array([onp.ones(m - 1), onp.ones(m - 1)], offsets=[-1, 1])
+    return sp.diags([onp.ones(m - 1), onp.ones(m - 1)], offsets=[-1, 1])
 
 
-ADJACENCY = (sp.kron(path(18), sp.eye_array(32)) + sp.kron(sp.eye_array(18), path(32))).tocsr()
+ADJACENCY = (sp.kron(path(18), sp.eye(32)) + sp.kron(sp.eye(18), path(32))).tocsr()
 
 # matrix, M, sigma, dtype of the factors, factorisations made, refined
 CASES = {
@@ -44,8 +42,8 @@ CASES = {
     # Eliminating a 1 next to a 1 leaves a pivot of zero, or of rounding.
     "zero pivots": (ADJACENCY, None, 1.0, "d", 2, False),
     "tiny pivots": (ADJACENCY, None, 1.0 + 1e-13, "d", 2, False),
-    "zero diagonal": (ADJACENCY + sp.diags_array(onp.r_[0.0, onp.full(575, 4.5)]), None, 0.0, "d", 1, False),
-    "any pattern": (LAPLACIAN + 0.1 * sp.random_array((576, 576), density=0.002, rng=RNG), None, -0.1, "d", 1, False),
+    "zero diagonal": (ADJACENCY + sp.diags(onp.r_[0.0, onp.full(575, 4.5)]), None, 0.0, "d", 1, False),
+    "any pattern": (LAPLACIAN + 0.1 * sp.random(576, 576, density=0.002, random_state=RNG), None, -0.1, "d", 1, False),
 }
 
 
@@ -76,7 +74,7 @@ def factorisations(monkeypatch):
 def test_the_inverse(name, factorisations):
     """Accurate like SuperLU's own, by the ordering that the matrix deserves."""
     A, M, sigma, dtype, count, refined = CASES[name]
-    K = (A - sigma * (sp.eye_array(576) if M is None else M)).toarray().astype(dtype)
+    K = (A - sigma * (sp.eye(576) if M is None else M)).toarray().astype(dtype)
     apply, apply_adjoint, found = shift_invert.factorise(A, M, sigma)
     assert found == onp.dtype(dtype)
     symmetric = name not in ("zero diagonal", "any pattern")
@@ -107,7 +105,7 @@ def test_the_ordering_saves_fill(name):
 
 def test_a_singular_matrix_is_an_error():
     with pytest.raises(RuntimeError, match="singular"):
-        shift_invert.factorise(sp.diags_array(onp.r_[1.0, 0.0, 1.0]).tocsc(), None, 0.0)
+        shift_invert.factorise(sp.diags(onp.r_[1.0, 0.0, 1.0]).tocsc(), None, 0.0)
     with pytest.raises(RuntimeError, match="singular"):  # for either order of pivots
         shift_invert.factorise(sp.csc_array(onp.ones((3, 3))), None, 0.0)
 
@@ -156,7 +154,7 @@ def test_traced_and_untraced_results_agree(A, solver, sigma, factorisations):
 def test_an_inverse_of_ones_own_replaces_it(factorisations):
     """The way to turn the ordering off."""
     A = sp.csc_array(LAPLACIAN)
-    lu = spla.splu(A + 0.1 * sp.eye_array(576))
+    lu = spla.splu(A + 0.1 * sp.eye(576))
     factorisations.clear()
     own = ka.LinearOperator(A.shape, lambda v: lu.solve(v), dtype=float)
     ours = grad(levels(A, ka.eigsh, -0.1))(onp.zeros(576))

@@ -55,6 +55,8 @@ def factorise(A: Any, M: Any, sigma: Any) -> tuple[Callable[[Array], Array], Cal
     if sp.issparse(A) and (M is None or sp.issparse(M)):
         identity = sp.identity(A.shape[0], dtype=dtype, format="csc")
         K = (A - shift * (identity if M is None else M)).tocsc().astype(dtype)
+        # SuperLU's own integers; SciPy before 1.12 does not convert them.
+        K.indices, K.indptr = K.indices.astype(np.intc, copy=False), K.indptr.astype(np.intc, copy=False)
         solve = _without_pivoting(K) or _solver(spla.splu(K))
     else:
         A = A.toarray() if sp.issparse(A) else A
