@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 
+from krylov_adj.exceptions import DefectiveEigenvalueError
 from krylov_adj.krylov.forms import ShiftInvert
 from krylov_adj.krylov.gmres import gmres
 from krylov_adj.krylov.minres import minres
@@ -124,3 +125,18 @@ def test_accurate_next_to_an_eigenvalue_that_was_not_computed(method, gap):
     # The data themselves are known to ε/gap only.
     assert np.linalg.norm(Z[:, 0] - expected) < (3e-8 + 100 * 2.2e-16 / gap) * np.linalg.norm(expected)
     assert reports[0].method == method
+
+
+@pytest.mark.parametrize("method", ["dense", "direct"])
+def test_a_defect_that_the_right_hand_side_hardly_feels(method):
+    """A Jordan block split by rounding, felt by 1e-5: the random right-hand side of the LU methods feels it."""
+    rng = np.random.default_rng(5)
+    n, root = 30, 1e-8
+    A = np.diag(np.r_[3.0, 3.0, np.linspace(-1, 1, n - 2)])
+    A[0, 1], A[1, 0] = 1.0, root**2
+    x = np.eye(n)[:, :1] + root * np.eye(n)[:, 1:2]
+    F = np.r_[0.0, 1e-5, rng.normal(size=n - 2)].reshape(n, 1)
+    problem = Eigenproblem(operator(A), None, False, "2")
+    systems = BorderedSystems(problem, np.array([3.0 + root]), x / np.linalg.norm(x), Adjoint(method=method))
+    with pytest.raises(DefectiveEigenvalueError, match="condition number"):
+        systems.solve("adjoint", F, np.zeros(1))

@@ -518,6 +518,18 @@ def test_20_a_projector_of_a_degenerate_pair_with_a_moving_mass(is_complex, give
     assert relative(quietly(gradient), gradient_of_density(system, range(2), loss)) < 1e-8
 
 
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_20_projectors_of_close_pairs_of_an_ill_conditioned_mass(is_complex):
+    """Catalogue 20: couplings that ought to cancel are noise of terms that M makes larger than they are."""
+    for seed in range(16):
+        rng = onp.random.default_rng(seed)
+        top = onp.r_[3.0 + 1e-12 * onp.arange(3), 2.2]
+        system = hermitian_system(rng, N, top, is_complex, condition=1e5)
+        loss = Density(symmetrised(gaussian(rng, (N, N), is_complex)), (1.0, 0.0, 0.0), 0.5)
+        gradient = ask(system, range(3), loss, which="LA", check=1.0, ncv=N - 1)
+        assert relative(gradient(), gradient_of_density(system, range(3), loss)) < 1e-6
+
+
 def test_20_exact_copies():
     """Catalogue 20: eigenvalues that coincide to the last bit, with all of their directions mixing them."""
     rng = onp.random.default_rng(18)
