@@ -20,6 +20,7 @@ from .reports import boxes_in_scipy, not_eigenpairs, not_positive_definite
 
 __all__ = [
     "accepted_residual",
+    "admits",
     "as_scipy",
     "call_scipy",
     "falls_back_to_dense",
@@ -40,23 +41,23 @@ class as_scipy(spla.LinearOperator):
 
     def __init__(self, operator: ValueOperator):
         super().__init__(operator.dtype, operator.shape)
-        self._operator = operator
+        self.operator = operator
 
     @property
     def applications(self) -> int:
-        return self._operator.applications
+        return self.operator.applications
 
     def _matvec(self, x: Array) -> Array:
-        return self._operator.apply(x)
+        return self.operator.apply(x)
 
     def _matmat(self, X: Array) -> Array:
-        return self._operator.apply(X)
+        return self.operator.apply(X)
 
     def _rmatvec(self, x: Array) -> Array:
-        return self._operator.adjoint(x)
+        return self.operator.adjoint(x)
 
     def _rmatmat(self, X: Array) -> Array:
-        return self._operator.adjoint(X)
+        return self.operator.adjoint(X)
 
 
 def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
@@ -174,6 +175,11 @@ def _seeded(solver: Any, A: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------
 # M that is not what ARPACK needs.
 # --------------------------------------------------------------------------------------------
+
+
+def admits(M: Any, arguments: dict[str, Any]) -> bool:
+    """Whether M may be an inner product for `eigsh`; why not, SciPy's call says."""
+    return M is None or _defect_of_M(scipy_eigsh, M, arguments) is None
 
 
 def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:

@@ -343,6 +343,7 @@ def make_pencil(
     inverse: Inverse | None,
     options: Adjoint,
     continuation: Continuation | None = None,
+    cut: np.ndarray | None = None,
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
     deepest = deepest_level(A, M)
@@ -354,7 +355,7 @@ def make_pencil(
     for value in values:
         if value is not None and traced:
             check_adjoint(value, hermitian)
-    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse, continuation=continuation)
+    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse, None, continuation, None, cut)
     return TracedPencil(
         problem,
         options,

@@ -12,6 +12,7 @@ import numpy as np
 
 from .arpack import (
     accepted_residual,
+    admits,
     as_scipy,
     call_scipy,
     falls_back_to_dense,
@@ -28,6 +29,7 @@ from .continuation import Continuation
 from .operators import LinearOperator
 from .options import Adjoint
 from .reports import Report
+from .symmetric import symmetric_pairs
 
 __all__ = ["eigs", "eigsh"]
 
@@ -259,7 +261,17 @@ def _solve(
         plain["OPinv"] = as_scipy(inverse.operator)
     if inverse is None and not dense and not isinstance(value_A, as_scipy):
         value_A = as_scipy(as_value(op_A, True, "matvec"))  # which counts
-    w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
+    own = None
+    if hermitian and not dense and admits(value_M, plain):
+        counted = value_A.operator if inverse is None else as_value(op_A, True, "matvec")
+        M_operator = None if op_M is None else as_value(op_M, True, "M")
+        own = symmetric_pairs(counted, M_operator, k, plain, inverse)
+    if own is not None:
+        w, X, method, cut = own.w, own.X, own.method, own.cut
+        normalization = "2" if op_M is None else "M"
+    else:
+        w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
+        method, cut = "LAPACK" if dense else "ARPACK", None
     applications = getattr(value_A, "applications", 0)
     solves = 0 if inverse is None else inverse.operator.applications
     if continuation is not None:
@@ -268,15 +280,16 @@ def _solve(
         w, X = in_order_of_values(solver, value_A, k, value_M, plain, w, X)
     if normalization == "2" and op_M is not None:
         hermitian = False  # XᴴX is then no multiple of the identity: treat the pairs one by one
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation)
+    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, cut)
     report = Report(
         "forward",
-        "LAPACK" if dense else "ARPACK",
+        method,
         0.0,
         np.zeros(w.size),
         applications=applications,
         solves=solves,
-        ncv=0 if dense else plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20)),  # SciPy's default
+        # SciPy's default
+        ncv=(plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20))) if method == "ARPACK" else 0,
     )
     rtol = accepted_residual(X.dtype, float(plain["tol"]))
     w, X = attach_verified(pencil, w, X, rtol, report)

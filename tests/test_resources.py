@@ -64,8 +64,8 @@ def test_memory_between_the_passes_is_a_few_blocks_of_vectors(solver):
         steps.append(len(calls))
     assert sizes[0] <= 6 * n * 2 * itemsize
     assert sizes[1] - sizes[0] <= 6 * n * 2 * itemsize
-    # Independent of how many steps ARPACK took, and of the basis it kept.
-    assert max(steps[2:]) > 1.5 * min(steps[2:])
+    # Independent of how many steps the solver took, and of the basis it kept.
+    assert len(set(steps[2:])) > 1
     onp.testing.assert_allclose(sizes[2:], sizes[0], rtol=0.01)
 
 

@@ -1,4 +1,4 @@
-"""Inner products and norms of blocks of vectors, column by column, and products with matrices."""
+"""Inner products and norms of blocks of vectors, column by column, products with matrices, and when to look."""
 
 from __future__ import annotations
 
@@ -43,3 +43,17 @@ def times(matrix: Any, V: Array) -> Array:
     parts = np.ascontiguousarray(V).view(V.real.dtype).reshape(V.shape[0], -1)  # (n, 2 m)
     product = np.ascontiguousarray(matrix @ parts)
     return product.view(np.result_type(product, np.complex64)).reshape(matrix.shape[0], *V.shape[1:])
+
+
+def steps_to_go(history: list[tuple[int, float]]) -> int:
+    """How many steps until the next look at a Krylov space, by the rate of convergence so far.
+
+    ``history`` holds (step, residual over what is accepted).
+    """
+    if len(history) < 2:
+        return 2
+    (m0, r0), (m1, r1) = history[-2:]
+    if not r1 < r0 < np.inf:
+        return 4
+    left = np.log(r1) * (m1 - m0) / np.log(r0 / r1)
+    return int(min(max(0.7 * left, 1), max(6, m1 // 8)))

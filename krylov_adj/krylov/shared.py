@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from .blocks import LATE
+from .blocks import LATE, steps_to_go
 from .forms import Form
 
 Array = np.ndarray
@@ -204,7 +204,7 @@ def _solve_group(
                     return U, steps, moved
                 accept *= min(0.5, 0.7 / excess)
                 history = [(vectors, float(np.max(residuals / accept)))]
-            check = vectors + _steps_to_go(history)
+            check = vectors + steps_to_go(history)
         V[m] = w / norm
         if m == most:
             try:
@@ -323,14 +323,3 @@ def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Ar
         residuals[i] = np.linalg.norm(left)
         Y[:, i] = Q[:, : coefficients.size] @ coefficients
     return Y, residuals
-
-
-def _steps_to_go(history: list[tuple[int, float]]) -> int:
-    """How many steps until the next extraction, by the rate of convergence so far."""
-    if len(history) < 2:
-        return 2
-    (m0, r0), (m1, r1) = history[-2:]
-    if not r1 < r0 < np.inf:
-        return 4
-    left = np.log(r1) * (m1 - m0) / np.log(r0 / r1)
-    return int(min(max(0.7 * left, 1), max(6, m1 // 8)))

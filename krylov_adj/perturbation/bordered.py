@@ -321,10 +321,11 @@ class BorderedSystems:
     def _look(self, g: Array) -> dict[int, float]:
         """For Hermitian eigenvalues by themselves, which need no system that would show a cut cluster.
 
-        Only where an inverse is at hand, of which it takes about ten applications: without one, the
-        search would cost more than the derivative.
+        Where the forward pass has not told, only where an inverse is at hand, of which it takes about ten
+        applications: without one, the search would cost more than the derivative.
         """
-        if self.problem.inverse is None or self.options.on_gauge == "ignore":
+        unknown = self.problem.cut is None and self.problem.inverse is None
+        if unknown or self.options.on_gauge == "ignore":
             return {}
         if self._twins is None:
             self._twins = coinciding(self.systems, "adjoint", np.arange(self.w.size))

@@ -56,7 +56,8 @@ def betrayed(
 def coinciding(systems: DeflatedSystems, side: Side, columns: Array) -> dict[int, float]:
     """Distances from those w_i that coincide with eigenvalues that were not computed, by a random vector.
 
-    Looks at T = B(A − σB)⁻¹ where an inverse is at hand, at A where B is the identity (or at their
+    Where the forward pass knows what is next to the computed eigenvalues, that is all. Else it
+    looks at T = B(A − σB)⁻¹ where an inverse is at hand, at A where B is the identity (or at their
     adjoints); other pencils have no operator whose Krylov space serves all w_i, and are not looked at.
     """
     problem, adjoint = systems.problem, side == "adjoint"
@@ -64,6 +65,9 @@ def coinciding(systems: DeflatedSystems, side: Side, columns: Array) -> dict[int
     image: Callable[[Array], Array]
     inverse, B, w = problem.inverse, problem.B, systems.w[columns]
     tau = 2 * systems.tolerances(systems.w.size)[columns]
+    if problem.cut is not None:
+        closest = np.min(np.abs(w[:, None] - problem.cut), axis=1, initial=np.inf)
+        return {int(columns[m]): float(closest[m]) for m in np.flatnonzero(closest <= tau)}
     if inverse is not None:
         solve = inverse.operator.adjoint if adjoint else inverse.operator.apply
         image = _same if B is None else B.adjoint if adjoint else B.apply

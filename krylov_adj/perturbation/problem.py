@@ -108,6 +108,9 @@ class Eigenproblem:
     rows : int, optional
         A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
         (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
+    cut : ndarray, optional
+        All eigenvalues next to the computed ones that were not computed, where the solver knows that there are
+        no others.
     """
 
     A: ValueOperator
@@ -118,6 +121,7 @@ class Eigenproblem:
     slope: Array | None = None
     continuation: Continuation | None = None
     rows: int | None = None
+    cut: Array | None = None
 
     @property
     def n(self) -> int:

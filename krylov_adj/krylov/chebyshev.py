@@ -1,0 +1,157 @@
+"""Chebyshev polynomials of an operator that make one end of its spectrum large, and where to put them.
+
+The polynomial T_d of an interval [a, b] is at most one there and grows quickly outside. Lanczos with q(A) = T_d
+in the place of A sees the wanted eigenvalues, outside of the interval, as far apart from the rest as d steps with A
+would make them, and has d times fewer vectors to store, to orthogonalise and to restart (polynomial
+preconditioning: Embree, Loe & Morgan, SIAM J. Sci. Comput. 43 (2021) A1; Chebyshev filters: Zhou, Saad, Tiago &
+Chelikowsky, J. Comput. Phys. 219 (2006) 172).
+
+The interval's inner edge has to lie beyond the k-th eigenvalue, which is not known. The Gauss quadrature of a
+few Lanczos steps from a random vector tells how many eigenvalues there are up to any point, to within a
+factor that does not matter here (Lin, Saad & Yang, SIAM Review 58 (2016) 34, call it a density of states). Where it
+does not resolve that end of the spectrum, its own outermost Ritz value is an edge that does no harm, and the same
+quadrature of q(A) has a finer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg as la
+
+Array = np.ndarray
+
+#: q of the outermost eigenvalue. The number of applications hardly depends on it between 4 and 16.
+GROWTH = 8.0
+
+LARGEST_DEGREE = 100
+
+#: Lanczos steps of the first look at the spectrum.
+LOOK = 30
+
+
+@dataclass(frozen=True)
+class Chebyshev:
+    """q(z) = T_d(x), x = (z − centre)/halfwidth; a negative halfwidth has x > 1 below the interval."""
+
+    centre: float
+    halfwidth: float
+    degree: int
+
+    def apply(self, operator: Callable[[Array], Array], v: Array) -> Array:
+        """q(A) v by the three-term recurrence."""
+        before, now = v, self._mapped(operator, v, 1.0)
+        for _ in range(self.degree - 1):
+            after = self._mapped(operator, now, 2.0)
+            after -= before
+            before, now = now, after
+        return now
+
+    def _mapped(self, operator: Callable[[Array], Array], v: Array, factor: float) -> Array:
+        # The image may be the operator's own array.
+        w = operator(v) - v.dtype.type(self.centre) * v
+        w *= v.dtype.type(factor / self.halfwidth)
+        return w
+
+    def value(self, z: Array) -> Array:
+        """q(z) for x ≥ 1."""
+        return np.cosh(self.degree * np.arccosh((z - self.centre) / self.halfwidth))
+
+    def inverse(self, q: Array) -> Array:
+        """The z of x ≥ 1 with q(z) = q; the edge of the interval for q < 1."""
+        return self.centre + self.halfwidth * np.cosh(np.arccosh(np.maximum(q, 1.0)) / self.degree)
+
+    def slope(self, z: Array) -> Array:
+        """|q′(z)| for x ≥ 1."""
+        x = np.maximum((z - self.centre) / self.halfwidth, 1.0)
+        t = np.arccosh(x)
+        steep = np.where(t > 0, np.sinh(self.degree * t) / np.where(t > 0, np.sinh(t), 1), self.degree)
+        return self.degree * steep / abs(self.halfwidth)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What a few Lanczos steps from a random vector know of the spectrum of A, or of −A: wanted ones are largest.
+
+    Attributes
+    ----------
+    ritz : ndarray
+        Ritz values, largest first.
+    count : ndarray
+        About how many eigenvalues there are from each Ritz value on.
+    lower : float
+        A bound below the spectrum.
+    norm : float
+        ‖A‖, from above.
+    """
+
+    ritz: Array
+    count: Array
+    lower: float
+    norm: float
+
+
+def look(apply: Callable[[Array], Array], start: Array, side: int, steps: int = LOOK) -> Spectrum:
+    """The spectrum of ``side`` (1 or −1) times a symmetric operator, by Lanczos without storage from a random vector.
+
+    Without reorthogonalisation: a Ritz value that has converged comes again, with hardly any weight.
+    """
+    n = start.size
+    steps = min(steps, n)
+    alpha, beta = np.zeros(steps), np.zeros(steps)
+    before, v = np.zeros_like(start), start / np.linalg.norm(start)
+    for j in range(steps):
+        w = apply(v)
+        if j:
+            w -= v.dtype.type(beta[j - 1]) * before
+        alpha[j] = np.dot(v, w)
+        w -= v.dtype.type(alpha[j]) * v
+        beta[j] = np.linalg.norm(w)
+        if beta[j] <= np.finfo(v.dtype).eps * np.max(np.abs(alpha[: j + 1])):
+            steps = j + 1
+            break
+        before, v = v, w / v.dtype.type(beta[j])
+    ritz, S = la.eigh_tridiagonal(side * alpha[:steps], beta[: steps - 1])
+    ritz, S = ritz[::-1], S[:, ::-1]
+    # The extreme Ritz vector's own residual is too small a margin: q grows fast on what lies outside.
+    reach = beta[steps - 1] * np.max(np.abs(S[-1]))
+    lower = float(ritz[-1] - reach)
+    return Spectrum(ritz, counts(S[0] ** 2, n), lower, max(abs(lower), abs(float(ritz[0]) + reach)))
+
+
+def counts(weights: Array, n: int) -> Array:
+    """How many of n eigenvalues there are from each node of a Gauss quadrature on, half of the node's own included."""
+    return n * (np.cumsum(weights) - 0.5 * weights)
+
+
+def wanted_count(k: int) -> int:
+    """How many eigenvalues the filter is to leave outside of its interval.
+
+    More than k, because their count is a statistical one; those past the k-th cost steps, not applications.
+    """
+    return 3 * k + 5
+
+
+def design(ritz: Array, count: Array, lower: float, k: int, side: int) -> Chebyshev:
+    """The filter for the k largest eigenvalues of ``side`` A; ``ritz`` and ``count`` are as a `Spectrum` has them."""
+    wanted = wanted_count(k)
+    resolved = count[0] < wanted
+    edge = float(np.interp(wanted, count, ritz)) if resolved else float(ritz[0])
+    top = float(ritz[0])
+    if ritz.size > 1 and (not resolved or top - edge < 0.3 * (ritz[0] - ritz[1])):
+        # Eigenvalues go on past the outermost Ritz value, about as densely as they are next to it.
+        beyond = count[0] * (ritz[0] - ritz[1]) / max(count[1] - count[0], 1.0)
+        top += float(min(beyond, ritz[0] - ritz[1]))
+    width = edge - lower
+    x = 1 + 2 * max((top - edge) / width, float(np.finfo(float).eps))
+    degree = int(np.clip(np.arccosh(GROWTH) / np.arccosh(x), 1, LARGEST_DEGREE))
+    return Chebyshev(side * 0.5 * (edge + lower), side * 0.5 * width, degree)
+
+
+def wider(q: Chebyshev, outermost: float) -> Chebyshev:
+    """The filter with its inner edge twice as far from the outermost eigenvalue."""
+    edge = q.centre + q.halfwidth
+    moved = edge - outermost
+    return replace(q, centre=q.centre + 0.5 * moved, halfwidth=q.halfwidth + 0.5 * moved)

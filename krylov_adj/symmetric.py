@@ -1,0 +1,202 @@
+"""Eigenpairs of real symmetric problems for traced `eigsh` calls: Lanczos with an inverse, or with a filter.
+
+For what ARPACK needs most applications for, and with the certainty that no eigenvalue was missed
+(`krylov.lanczos`). Whatever is not covered here, or does not converge, is ARPACK's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from .krylov.blocks import column_norms
+from .krylov.chebyshev import counts, design, look, wanted_count, wider
+from .krylov.lanczos import Lanczos, wanted_pairs
+from .options import DENSE_ORDER
+from .perturbation.problem import Inverse, ValueOperator
+
+Array = np.ndarray
+
+#: The basis, unless ``ncv`` says: as ARPACK's without an inverse, where it may be the memory, and with one
+#: enough for most problems without a restart.
+DIMENSION = 20
+INVERSE_DIMENSION = 30
+
+#: Of the random vectors, unless ``rng`` is given: equal calls have equal results.
+SEED = 7
+
+#: Steps with a filter after which its place is looked at again.
+EXPLORE = 8
+
+#: Fillings of the basis within which the k-th value has to have left the filter's interval.
+TRIAL = 4
+
+#: How often the interval may be made smaller for that.
+WIDENINGS = 8
+
+
+@dataclass(frozen=True)
+class SymmetricPairs:
+    """k eigenpairs by increasing w, and eigenvalues next to the last that were computed but not asked for."""
+
+    w: Array
+    X: Array
+    method: str
+    cut: Array
+
+
+def symmetric_pairs(
+    A: ValueOperator,
+    M: ValueOperator | None,
+    k: int,
+    arguments: dict[str, Any],
+    inverse: Inverse | None,
+) -> SymmetricPairs | None:
+    """The pairs of a real symmetric problem, M-normalised; None where ARPACK is to be asked.
+
+    That is: complex problems (whose order in SciPy cannot be told beforehand), M without sigma, modes other than
+    "normal", small or invalid problems, and what has not converged.
+    """
+    n, sigma, which = A.shape[0], arguments["sigma"], arguments["which"]
+    operators = (A, M, None if inverse is None else inverse.operator)
+    dtypes = [operator.dtype for operator in operators if operator is not None]
+    covered = which == "LM" if inverse is not None else sigma is None and M is None and which in ("SA", "LA")
+    real = all(dtype.kind == "f" for dtype in dtypes) and np.imag(sigma or 0.0) == 0
+    if not covered or not real or arguments["mode"] != "normal" or n <= DENSE_ORDER:
+        return None
+    v0, ncv, maxiter, tol = (arguments[name] for name in ("v0", "ncv", "maxiter", "tol"))
+    integers = all(value is None or isinstance(value, Integral) for value in (k, ncv, maxiter))
+    if not integers or not 0 < k < n or (maxiter is not None and maxiter <= 0):
+        return None
+    if not isinstance(tol, Real) or not float(tol) >= 0:
+        return None
+    dimension = int(ncv or max(3 * k, DIMENSION if inverse is None else INVERSE_DIMENSION))
+    start = None if v0 is None else np.asarray(v0)
+    usable = start is None or (start.shape == (n,) and start.dtype.kind != "c" and np.linalg.norm(start) > 0)
+    if not usable or not k + 4 <= dimension <= n // 2:
+        return None
+    dtype = np.result_type(*dtypes)
+    rng = np.random.default_rng(SEED if arguments["rng"] is None else arguments["rng"])
+    scale = 1.0 if M is None else _scale(M)
+
+    def random() -> Array:
+        return (scale * rng.standard_normal(n)).astype(dtype)
+
+    solve = _Solve(
+        k=int(k),
+        dimension=dimension,
+        tol=max(float(tol), float(np.finfo(dtype).eps)),
+        most=10 * n if maxiter is None else dimension + int(maxiter) * (dimension - int(k)),
+        random=random,
+        first=random(),
+        start=None if start is None else start.astype(dtype),
+    )
+    found = solve.filtered(A, 1 if which == "LA" else -1) if inverse is None else solve.inverted(inverse, M)
+    if found is None:
+        return None
+    w, X, method = found  # the most wanted first
+    order = np.argsort(w[:k])
+    # Signs that do not jump from one parameter to the next.
+    signs = np.where((solve.first if start is None else solve.start) @ X < 0, -1, 1)
+    X = np.asfortranarray((X * signs.astype(dtype))[:, order])
+    return SymmetricPairs(w[:k][order].astype(dtype), X, method, w[k:].astype(dtype))
+
+
+Found = tuple[Array, Array, str]
+
+
+@dataclass(frozen=True)
+class _Solve:
+    """What both ways are given.
+
+    ``first`` is a random vector, ``start`` the user's, ``most`` the steps after which to give up.
+    """
+
+    k: int
+    dimension: int
+    tol: float
+    most: int
+    random: Callable[[], Array]
+    first: Array
+    start: Array | None
+
+    def inverted(self, inverse: Inverse, M: ValueOperator | None) -> Found | None:
+        """T = (A − σM)⁻¹M in the inner product of M."""
+        start = self.first if self.start is None else self.start
+        lanczos = Lanczos(inverse.operator.apply, None if M is None else M.apply, start, self.dimension, np.abs)
+        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most, self.random, ends=True)
+        if found is None:
+            return None
+        theta, X = found
+        return np.real(inverse.sigma) + 1 / theta, X.T, "Lanczos"
+
+    def filtered(self, A: ValueOperator, side: int) -> Found | None:
+        """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
+
+        At the lower end of the spectrum (``side`` −1) or at the upper one (1).
+        """
+        k, n = self.k, A.shape[0]
+        eps = float(np.finfo(self.first.dtype).eps)
+
+        def lanczos(start: Array) -> Lanczos:
+            return Lanczos(partial(q.apply, A.apply), None, start, self.dimension, lambda theta: theta)
+
+        def accept(theta: Array) -> Array:
+            # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.
+            return np.maximum(self.tol * np.abs(q.inverse(theta)) / spectrum.norm, eps) * theta
+
+        spectrum = look(A.apply, self.first, side)
+        if not spectrum.norm > 0:
+            return None
+        q, degree = design(spectrum.ritz, spectrum.count, spectrum.lower, k, side), 0
+        while True:
+            space = lanczos(self.first)
+            if not q.degree > degree:  # finer than this it does not get
+                break
+            for _ in range(min(k + EXPLORE, self.dimension)):
+                space.step()
+            theta, S, _ = space.ritz()
+            outside = theta > 1
+            count = counts(S[0] ** 2, n)[outside]
+            if not outside.any() or count[-1] < 2 * wanted_count(k):
+                break
+            q, degree = design(side * q.inverse(theta[outside]), count, spectrum.lower, k, side), q.degree
+        first = self.first if self.start is None else self.start
+        if self.start is not None:
+            space = lanczos(first)
+        for _ in range(WIDENINGS):
+            if space.converge(k, accept, TRIAL * self.dimension) is not None or space.ritz()[0][k - 1] > 1:
+                break
+            q = wider(q, float(q.inverse(space.ritz()[0][0])))
+            space = lanczos(first)
+        else:
+            return None
+        found = wanted_pairs(space, k, accept, self.most // q.degree, self.random, ends=False)
+        return None if found is None else self._projected(A, np.asfortranarray(found[1].T), spectrum.norm, side)
+
+    def _projected(self, A: ValueOperator, X: Array, norm: float, side: int) -> Found | None:
+        """Eigenpairs of A on the span of X; None where they are none."""
+        AX = A.apply(X)
+        G = X.T @ AX
+        w, U = np.linalg.eigh(0.5 * (G + G.T))
+        X, AX = X @ U, AX @ U
+        accepted = np.maximum(1e3 * np.finfo(X.dtype).eps * norm, 10 * self.tol * np.abs(w))
+        if np.any(column_norms(AX - X * w) > accepted):
+            return None
+        return w[::-side], X[:, ::-side], "filtered Lanczos"
+
+
+def _scale(M: ValueOperator) -> Any:
+    """M's diagonal to the power of −½, where it is explicit.
+
+    A vector of random entries on this scale has an equal share of all eigenvectors, wherever they live.
+    """
+    if not M.explicit:
+        return 1.0
+    diagonal = np.asarray(M.matrix.diagonal())
+    return np.where(diagonal > 0, diagonal, np.max(diagonal)) ** -0.5
