@@ -429,7 +429,7 @@ def make_inverse(
         return Inverse(sigma, as_value(operator.prepared() if not symmetric else operator, symmetric, "OPinv"))
     if not (A.has_matrix() and (M is None or M.has_matrix())):
         return None
-    apply, apply_adjoint, dtype = factorise(A.explicit(), None if M is None else M.explicit(), sigma)
+    apply, apply_adjoint, dtype = factorise(A.explicit(), None if M is None else M.explicit(), sigma, symmetric)
     return Inverse(sigma, ValueOperator(A.shape, dtype, apply, apply_adjoint, "the inverse of A − σM"))
 
 
