@@ -12,7 +12,7 @@ __all__ = ["Continuation"]
 
 Array = np.ndarray
 
-#: How many calls' solutions are kept.
+#: How many calls' eigenvectors and solutions are kept.
 DEPTH = 3
 
 #: The start vector's random part, over the least that lets an eigenvector that is new grow in time.
@@ -28,7 +28,7 @@ class Continuation:
     Passed as ``eigs(..., continuation=c)`` or ``eigsh(..., continuation=c)``, the same object in every
     call. It keeps plain arrays: the last eigenvectors, and the last solutions of the derivatives'
     systems. Results agree with those of a cold start to the tolerances asked for (``tol``,
-    ``Adjoint(rtol=...)``), because nothing is skipped: ARPACK starts from a better vector, and the
+    ``Adjoint(rtol=...)``), because nothing is skipped: the solver starts from a better vector, and the
     systems of a derivative are solved for what the kept solutions leave of the right-hand side.
 
     Attributes
@@ -38,7 +38,11 @@ class Continuation:
 
     Notes
     -----
-    *Eigenvectors.* The start vector v0 is the sum of the last eigenvectors and a random vector of
+    *Eigenvectors.* Traced `eigsh` calls of real symmetric problems start from the best approximations that
+    the last three calls' eigenvectors can be combined to (Rayleigh and Ritz: up to 3 k applications of A), and
+    put a polynomial filter where it was. That these calls prove their results complete makes this safe.
+
+    All other calls start ARPACK from the sum of the last eigenvectors and a random vector of
     relative size max(δ, 10 (τ √n)^½), δ the sine of the largest angle between the last two
     eigenspaces, τ ARPACK's tolerance. Without it an eigenvalue could cross into the window unseen,
     its eigenvector of another symmetry than the last ones: with it, that vector has grown to order
@@ -50,7 +54,7 @@ class Continuation:
     each vector kept.
 
     It starts cold, and forgets what it has, where the order or the type of the problem changes. Memory:
-    up to 4 k vectors of length n (7 k where forward mode is used, too). One object belongs to one family of
+    up to 6 k vectors of length n (9 k where forward mode is used, too). One object belongs to one family of
     problems. Threads may share one without harm (what is stored last stays), each is better off
     with its own.
 
@@ -86,7 +90,9 @@ class Continuation:
     def clear(self) -> None:
         """Forget everything."""
         self.calls = 0
-        self._vectors: Array | None = None
+        #: k, end of the spectrum, filter and norm of the last call that used one, see `symmetric`.
+        self.placed: tuple[int, int, Any, float] | None = None
+        self._vectors: list[Array] = []
         self._moved = 0.0
         self._solutions: dict[str, Array] = {}
 
@@ -94,9 +100,10 @@ class Continuation:
 
     def start_vector(self, n: int, dtype: Any, tol: float, otherwise: Any) -> Any:
         """v0 for ARPACK, shape (n,), or ``otherwise`` where there is nothing to start from."""
-        X, dtype = self._vectors, np.result_type(dtype, np.float32)
-        if X is None or X.shape[0] != n or np.finfo(X.dtype).dtype != np.finfo(dtype).dtype:
+        dtype = np.result_type(dtype, np.float32)
+        if not self._vectors or not _alike(self._vectors[0], n, dtype):
             return otherwise
+        X = self._vectors[0]
         eps = max(float(tol), float(np.finfo(dtype).eps))
         size = max(self._moved, SAFETY * (eps * n**0.5) ** 0.5)
         if size > FAR:
@@ -108,12 +115,21 @@ class Continuation:
         r = np.random.default_rng(self.calls).standard_normal(n)
         return (v / np.linalg.norm(v) + size * r / np.linalg.norm(r)).astype(dtype)
 
+    def recent(self, n: int, dtype: np.dtype) -> Array | None:
+        """The last calls' eigenvectors (n, j k), the last call's first; None where they are of another problem."""
+        if not self._vectors or self._vectors[0].dtype != dtype or self._vectors[0].shape[0] != n:
+            return None
+        self.calls += 1
+        return np.concatenate(self._vectors, axis=1)
+
     def keep_vectors(self, X: Array) -> None:
         """The eigenvectors (n, k) of a call, as plain arrays."""
-        last, self._vectors = self._vectors, X
-        if last is None or last.shape != X.shape:
+        alike = [last for last in self._vectors if last.shape == X.shape and last.dtype == X.dtype]
+        self._vectors = [X, *alike[: DEPTH - 1]]
+        if not alike:
             self._moved = 0.0
             return
+        last = alike[0]
         Q, P = (la.qr(V, mode="economic")[0] for V in (last, X))
         self._moved = float(np.linalg.norm(P - Q @ (Q.conj().T @ P), 2))
 
@@ -161,3 +177,7 @@ class Continuation:
         if last is not None and last.shape[0] == U.shape[0] and last.dtype == U.dtype:
             U = np.concatenate([U, last], axis=1)
         self._solutions[side] = U[:, :most]
+
+
+def _alike(X: Array, n: int, dtype: np.dtype) -> bool:
+    return X.shape[0] == n and np.finfo(X.dtype).dtype == np.finfo(dtype).dtype

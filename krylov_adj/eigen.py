@@ -253,7 +253,6 @@ def _solve(
     if deepest_level(op_A, op_M) == UNTRACED:
         return _untraced(solver, value_A, k, value_M, vectors, plain, continuation)
 
-    _start(continuation, value_A, value_M, plain)
     hermitian = solver is scipy_eigsh
     dense = falls_back_to_dense(solver, value_A, k)
     inverse = None if dense else make_inverse(op_A, op_M, plain["sigma"], plain["OPinv"], hermitian)
@@ -265,11 +264,12 @@ def _solve(
     if hermitian and not dense and admits(value_M, plain):
         counted = value_A.operator if inverse is None else as_value(op_A, True, "matvec")
         M_operator = None if op_M is None else as_value(op_M, True, "M")
-        own = symmetric_pairs(counted, M_operator, k, plain, inverse)
+        own = symmetric_pairs(counted, M_operator, k, plain, inverse, continuation)
     if own is not None:
         w, X, method, cut = own.w, own.X, own.method, own.cut
         normalization = "2" if op_M is None else "M"
     else:
+        _start(continuation, value_A, value_M, plain)
         w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
         method, cut = "LAPACK" if dense else "ARPACK", None
     applications = getattr(value_A, "applications", 0)

@@ -13,9 +13,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import scipy.linalg as la
 
+from .continuation import Continuation
 from .krylov.blocks import column_norms
-from .krylov.chebyshev import counts, design, look, wanted_count, wider
+from .krylov.chebyshev import Chebyshev, counts, design, look, wanted_count, wider
 from .krylov.lanczos import Lanczos, wanted_pairs
 from .options import DENSE_ORDER
 from .perturbation.problem import Inverse, ValueOperator
@@ -56,6 +58,7 @@ def symmetric_pairs(
     k: int,
     arguments: dict[str, Any],
     inverse: Inverse | None,
+    continuation: Continuation | None = None,
 ) -> SymmetricPairs | None:
     """The pairs of a real symmetric problem, M-normalised; None where ARPACK is to be asked.
 
@@ -87,22 +90,31 @@ def symmetric_pairs(
     def random() -> Array:
         return (scale * rng.standard_normal(n)).astype(dtype)
 
+    first = random()
+    reference = first if start is None else start.astype(dtype)
+    start = None if start is None else reference
+    kept = None if continuation is None else continuation.recent(n, dtype)
+    if kept is not None:
+        # Completeness is proved, so that no random part is needed for what the kept vectors do not have.
+        reference, start = kept[:, :k].sum(axis=1), _start(A, M, kept, int(k), sigma, which)
     solve = _Solve(
         k=int(k),
         dimension=dimension,
         tol=max(float(tol), float(np.finfo(dtype).eps)),
         most=10 * n if maxiter is None else dimension + int(maxiter) * (dimension - int(k)),
         random=random,
-        first=random(),
-        start=None if start is None else start.astype(dtype),
+        first=first,
+        start=start,
     )
-    found = solve.filtered(A, 1 if which == "LA" else -1) if inverse is None else solve.inverted(inverse, M)
+    found = (
+        solve.filtered(A, 1 if which == "LA" else -1, continuation) if inverse is None else solve.inverted(inverse, M)
+    )
     if found is None:
         return None
     w, X, method = found  # the most wanted first
     order = np.argsort(w[:k])
     # Signs that do not jump from one parameter to the next.
-    signs = np.where((solve.first if start is None else solve.start) @ X < 0, -1, 1)
+    signs = np.where(reference @ X < 0, -1, 1)
     X = np.asfortranarray((X * signs.astype(dtype))[:, order])
     return SymmetricPairs(w[:k][order].astype(dtype), X, method, w[k:].astype(dtype))
 
@@ -114,7 +126,7 @@ Found = tuple[Array, Array, str]
 class _Solve:
     """What both ways are given.
 
-    ``first`` is a random vector, ``start`` the user's, ``most`` the steps after which to give up.
+    ``first`` is a random vector, ``start`` another start if there is one, ``most`` the steps after which to give up.
     """
 
     k: int
@@ -135,60 +147,89 @@ class _Solve:
         theta, X = found
         return np.real(inverse.sigma) + 1 / theta, X.T, "Lanczos"
 
-    def filtered(self, A: ValueOperator, side: int) -> Found | None:
+    def filtered(self, A: ValueOperator, side: int, continuation: Continuation | None) -> Found | None:
         """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
 
         At the lower end of the spectrum (``side`` −1) or at the upper one (1).
         """
-        k, n = self.k, A.shape[0]
-        eps = float(np.finfo(self.first.dtype).eps)
-
-        def lanczos(start: Array) -> Lanczos:
-            return Lanczos(partial(q.apply, A.apply), None, start, self.dimension, lambda theta: theta)
-
-        def accept(theta: Array) -> Array:
-            # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.
-            return np.maximum(self.tol * np.abs(q.inverse(theta)) / spectrum.norm, eps) * theta
-
+        last = None if continuation is None else continuation.placed
+        if self.start is not None and last is not None and last[:2] == (self.k, side):
+            found = self._with(A, side, last[2].extended(), last[3], continuation)
+            if found is not None:
+                return found
         spectrum = look(A.apply, self.first, side)
         if not spectrum.norm > 0:
             return None
-        q, degree = design(spectrum.ritz, spectrum.count, spectrum.lower, k, side), 0
-        while True:
-            space = lanczos(self.first)
-            if not q.degree > degree:  # finer than this it does not get
-                break
-            for _ in range(min(k + EXPLORE, self.dimension)):
+        q, degree = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side), 0
+        space = None
+        while spectrum.count[0] >= wanted_count(self.k) and q.degree > degree:  # finer, until it is fine enough
+            space = self._space(A, q, self.first)
+            for _ in range(min(self.k + EXPLORE, self.dimension)):
                 space.step()
             theta, S, _ = space.ritz()
             outside = theta > 1
-            count = counts(S[0] ** 2, n)[outside]
-            if not outside.any() or count[-1] < 2 * wanted_count(k):
+            count = counts(S[0] ** 2, self.first.size)[outside]
+            if not outside.any() or count[-1] < 2 * wanted_count(self.k):
                 break
-            q, degree = design(side * q.inverse(theta[outside]), count, spectrum.lower, k, side), q.degree
-        first = self.first if self.start is None else self.start
-        if self.start is not None:
-            space = lanczos(first)
+            q, degree = design(side * q.inverse(theta[outside]), count, spectrum.lower, self.k, side), q.degree
+            space = None
+        return self._with(A, side, q, spectrum.norm, continuation, space if self.start is None else None)
+
+    def _space(self, A: ValueOperator, q: Chebyshev, start: Array) -> Lanczos:
+        return Lanczos(partial(q.apply, A.apply), None, start, self.dimension, lambda theta: theta)
+
+    def _with(
+        self,
+        A: ValueOperator,
+        side: int,
+        q: Chebyshev,
+        norm: float,
+        continuation: Continuation | None,
+        space: Lanczos | None = None,
+    ) -> Found | None:
+        """The pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
+        eps, start = float(np.finfo(self.first.dtype).eps), self.first if self.start is None else self.start
+
+        def accept(theta: Array) -> Array:
+            # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.
+            return np.maximum(self.tol * np.abs(q.inverse(theta)) / norm, eps) * theta
+
+        space = space or self._space(A, q, start)
         for _ in range(WIDENINGS):
-            if space.converge(k, accept, TRIAL * self.dimension) is not None or space.ritz()[0][k - 1] > 1:
+            if space.converge(self.k, accept, TRIAL * self.dimension) is not None or space.ritz()[0][self.k - 1] > 1:
                 break
             q = wider(q, float(q.inverse(space.ritz()[0][0])))
-            space = lanczos(first)
+            space = self._space(A, q, start)
         else:
             return None
-        found = wanted_pairs(space, k, accept, self.most // q.degree, self.random, ends=False)
-        return None if found is None else self._projected(A, np.asfortranarray(found[1].T), spectrum.norm, side)
-
-    def _projected(self, A: ValueOperator, X: Array, norm: float, side: int) -> Found | None:
-        """Eigenpairs of A on the span of X; None where they are none."""
+        found = wanted_pairs(space, self.k, accept, self.most // q.degree, self.random, ends=False)
+        if found is None:
+            return None
+        # Eigenpairs of A on the span.
+        X = np.asfortranarray(found[1].T)
         AX = A.apply(X)
         G = X.T @ AX
         w, U = np.linalg.eigh(0.5 * (G + G.T))
         X, AX = X @ U, AX @ U
-        accepted = np.maximum(1e3 * np.finfo(X.dtype).eps * norm, 10 * self.tol * np.abs(w))
-        if np.any(column_norms(AX - X * w) > accepted):
+        accepted = np.maximum(1e3 * eps * norm, 10 * self.tol * np.abs(w))
+        wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
+        if np.any(wrong | (column_norms(AX - X * w) > accepted)):
             return None
+        if continuation is not None:
+            continuation.placed = (self.k, side, q, norm)
         return w[::-side], X[:, ::-side], "filtered Lanczos"
+
+
+def _start(A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: Any, which: str) -> Array:
+    """The sum of the best approximations to the wanted eigenvectors in the span of V, by Rayleigh and Ritz."""
+    Q, R, _ = la.qr(V, mode="economic", pivoting=True)
+    size = np.abs(np.diagonal(R))
+    Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
+    gram = np.eye(Q.shape[1], dtype=Q.dtype) if M is None else Q.T @ M.apply(Q)
+    G = Q.T @ A.apply(Q)
+    w, Y = la.eigh(0.5 * (G + G.T), 0.5 * (gram + gram.T))
+    wanted = -np.abs(w - np.real(sigma)) if sigma is not None else w if which == "LA" else -w
+    return Q @ Y[:, np.argsort(-wanted)[:k]].sum(axis=1)
 
 
 def _scale(M: ValueOperator) -> Any:

@@ -149,12 +149,13 @@ def test_what_is_kept_is_plain_and_bounded():
     warm = ka.Continuation()
     for p in path(6):
         make_hvp(loss("symmetric, sigma", continuation=warm))(p)[0](P0)
-    kept = [warm._vectors, *warm._solutions.values()]
+    kept = [*warm._vectors, *warm._solutions.values()]
     assert all(type(V) is onp.ndarray and V.dtype == onp.float64 for V in kept)
+    assert [V.shape for V in warm._vectors] == 3 * [(N * N, 3)]
     assert {side: V.shape for side, V in warm._solutions.items()} == {"adjoint": (N * N, 9), "tangent": (N * N, 9)}
     warm.clear()
     assert warm.calls == 0
-    assert warm._vectors is None
+    assert not warm._vectors
     assert not warm._solutions
 
 
@@ -252,3 +253,54 @@ def test_what_it_may_be():
             solver(onp.eye(5), k=2, continuation={})
         with pytest.raises(TypeError, match="positional"):
             solver(onp.eye(5), *[None] * 20)
+
+
+def traced_pairs(A, continuation, **arguments):
+    """Eigenpairs as a traced call computes them."""
+    pairs = []
+
+    def f(p):
+        operator = ka.aslinearoperator(A) * p
+        operator = operator if "sigma" in arguments else ka.LinearOperator(A.shape, operator.matvec, dtype=float)
+        w, X = ka.eigsh(operator, continuation=continuation, **arguments)
+        pairs.append((value(w), value(X)))
+        return np.sum(w)
+
+    grad(f)(1.0)
+    return pairs[0]
+
+
+@pytest.mark.parametrize("tol", [0, 1e-5, 1e-3])
+@pytest.mark.parametrize("arguments", [{"sigma": 0.0}, {"which": "SA"}, {"which": "LA"}])
+def test_traced_calls_see_levels_that_cross_into_the_window(arguments, tol):
+    """Of a symmetry that no kept vector has, and no combination of them."""
+    warm, one = ka.Continuation(), (D2 / (N + 1)).toarray()
+    levels = la.eigvalsh(one)
+    side = -1 if arguments.get("which") == "LA" else 1
+    for a in onp.arange(2.0, 0.5, -0.08):
+        A = side * (sp.kron(one, EYE) + a * sp.kron(EYE, one)).tocsr()
+        w, X = traced_pairs(A, warm, k=2, tol=tol, **arguments)
+        expected = onp.sort(side * onp.sort(onp.add.outer(levels, a * levels).ravel())[:2])
+        onp.testing.assert_allclose(w, expected, rtol=max(1e-10, tol))
+        onp.testing.assert_allclose(X.T @ X, onp.eye(2), atol=1e-12)
+    assert warm.calls == 18
+
+
+def test_signs_follow_the_last_vectors():
+    warm, last = ka.Continuation(), None
+    for p in path(8):
+        _, X = traced_pairs((LAPLACIAN + sp.diags(20 * p @ WAVES)).tocsr(), warm, k=3, sigma=0.0)
+        if last is not None:
+            assert onp.all(onp.sum(X * last, axis=0) > 0.9)
+        last = X
+
+
+def test_a_filter_in_the_wrong_place_is_placed_anew():
+    """The spectrum moves by more than its width, grows, turns over."""
+    warm = ka.Continuation()
+    expected = la.eigvalsh(LAPLACIAN.toarray())
+    for scale, shift in ((1, 0), (1, 1e6), (1, -1e6), (3, 0), (0.01, 0), (1, 0), (-1, 0), (1, 100)):
+        A = (scale * LAPLACIAN + shift * sp.eye(N * N)).tocsr()
+        w, _ = traced_pairs(A, warm, k=3, which="SA")
+        reference = onp.sort(scale * expected + shift)
+        onp.testing.assert_allclose(w, reference[:3], atol=1e-12 * onp.max(onp.abs(reference)))

@@ -40,6 +40,16 @@ class Chebyshev:
     halfwidth: float
     degree: int
 
+    @property
+    def edge(self) -> float:
+        """The end of the interval next to the wanted eigenvalues."""
+        return self.centre + self.halfwidth
+
+    def extended(self) -> Chebyshev:
+        """The interval longer by a hundredth at the other end, for a spectrum that has moved a little."""
+        more = 0.01 * self.halfwidth
+        return replace(self, centre=self.centre - more, halfwidth=self.halfwidth + more)
+
     def apply(self, operator: Callable[[Array], Array], v: Array) -> Array:
         """q(A) v by the three-term recurrence."""
         before, now = v, self._mapped(operator, v, 1.0)
@@ -152,6 +162,5 @@ def design(ritz: Array, count: Array, lower: float, k: int, side: int) -> Chebys
 
 def wider(q: Chebyshev, outermost: float) -> Chebyshev:
     """The filter with its inner edge twice as far from the outermost eigenvalue."""
-    edge = q.centre + q.halfwidth
-    moved = edge - outermost
+    moved = q.edge - outermost
     return replace(q, centre=q.centre + 0.5 * moved, halfwidth=q.halfwidth + 0.5 * moved)
