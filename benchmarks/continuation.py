@@ -3,7 +3,8 @@
     python benchmarks/continuation.py [--small]
 
 Each row runs the same calls twice, cold and warm: 20 steps of L-BFGS-B to levels that are 5 % or 50 %
-away, or a sweep, 20 gradients along a line of potentials, 0.5 % of their size apart. Printed:
+away, 20 of Adam on the way to the former, or a sweep, 20 gradients along a line of potentials, 0.5 % of
+their size apart. Printed:
 applications of the operator (with ``sigma``: of the inverse), forward and adjoint, the part that
 was saved, and the relative difference of what came out, parameters or last gradient.
 """
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 import autograd.numpy as anp
 import models
 import numpy as np
 from autograd import value_and_grad
+from autograd.misc.optimizers import adam
 from autograd.tracer import getval
 from scipy.optimize import minimize
 
@@ -24,8 +27,11 @@ import krylov_adj as ka
 
 STEPS = 20
 
+#: Of Adam: the levels are reached in the end, with steps of a tenth of the way.
+STEP_SIZE = 5e-3
 
-def row(name: str, operator: Callable, loss: Callable, size: int, sweep: bool, solver, **arguments) -> None:
+
+def row(name: str, operator: Callable, loss: Callable, size: int, way: str, solver, **arguments) -> None:
     counts, finals, inverse = [], [], "sigma" in arguments
     for continuation in (None, ka.Continuation()):
         reports: list[ka.Report] = []
@@ -39,9 +45,12 @@ def row(name: str, operator: Callable, loss: Callable, size: int, sweep: bool, s
             return loss(w, X)
 
         function = value_and_grad(f)
-        if sweep:
+        if way == "sweep":
             line = np.random.default_rng(2).standard_normal(size) / size**0.5
             finals.append([function(step * line)[1] for step in np.linspace(0.9, 1, STEPS)][-1])
+        elif way.startswith("Adam"):
+            step = partial(_gradient, function)
+            finals.append(adam(step, np.zeros(size), num_iters=STEPS, step_size=STEP_SIZE))
         else:
             finals.append(minimize(function, np.zeros(size), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x)
         stages = ("forward", "adjoint")
@@ -58,6 +67,10 @@ def row(name: str, operator: Callable, loss: Callable, size: int, sweep: bool, s
         + f"  {difference:.0e}",
         flush=True,
     )
+
+
+def _gradient(function: Callable, p: np.ndarray, step: int) -> np.ndarray:
+    return function(p)[1]
 
 
 def waves(n: int, m: int) -> np.ndarray:
@@ -111,7 +124,7 @@ def main() -> None:
     print(f"{'':58s}  {'forward':21s} {'adjoint':21s}  {'both':21s}  result")
     print(f"{'problem, loss of':58s}  " + "  ".join(["  cold   warm  saved"] * 3) + "  differs")
     shift, free_, slow = {"k": 4, "sigma": 0.0}, {"k": 4, "which": "SA", "maxiter": 10**5}, {"k": 4, "which": "SR"}
-    for way, factor in (("sweep", 0.05), ("5 % away", 0.05), ("50 % away", 0.5)):
+    for way, factor in (("sweep", 0.05), ("Adam", 0.05), ("5 % away", 0.05), ("50 % away", 0.5)):
         for name, A, operator, solver, arguments in (
             ("Schrödinger, matrix-free", H, free, ka.eigsh, free_),
             ("the same, tol 1e-8", H, free, ka.eigsh, {**free_, "tol": 1e-8}),
@@ -120,7 +133,7 @@ def main() -> None:
             ("advection-diffusion", F, explicit, ka.eigs, {**slow, "maxiter": 10**5}),
         ):
             for kind, loss in losses(A, solver, factor, arguments).items():
-                row(f"{way}, {name}: {kind}", operator(A), loss, m * m, way == "sweep", solver, **arguments)
+                row(f"{way}, {name}: {kind}", operator(A), loss, m * m, way, solver, **arguments)
 
 
 if __name__ == "__main__":
