@@ -6,8 +6,8 @@
 
 The problem is −∇² + V on the unit square or cube, with V traced in every point, and the loss reads
 the four lowest eigenvectors. "matrix-free" applies `pde.laplacian` and V (``which="SA"``); "sigma"
-factorises the assembled matrix at a shift below the spectrum. ARPACK runs with tol = 0 and its default
-ncv, the adjoint with rtol = 1e-10.
+factorises the assembled matrix at a shift below the spectrum. tol = 0 and the default ncv forward,
+rtol = 1e-10 for the adjoint.
 
 V is a sum of functions of one coordinate each. The package does not know that, but the reference
 does: all eigenvectors are products of one-dimensional ones (LAPACK), so that the whole gradient, n

@@ -35,7 +35,7 @@ def row(name: str, A, M, sigma: complex, solver: str, k: int = 6) -> None:
         return function(A, k, M, sigma=sigma, v0=v0)
 
     def ours():
-        apply, _, dtype = factorise(A, M, sigma)
+        apply, _, dtype = factorise(A, M, sigma, function is spla.eigsh)
         return function(A, k, M, sigma=sigma, v0=v0, OPinv=spla.LinearOperator(A.shape, apply, dtype=dtype))
 
     residuals = []

@@ -56,7 +56,7 @@ Array = np.ndarray
 #: Eigenvalues with condition numbers past this over √ε have no derivative.
 DEFECTIVE = 0.02
 
-#: A condition number that may be past this part of it is looked into.
+#: A condition number that may be past this part of the limit, or past its square root, is looked into.
 SUSPICIOUS = 0.03
 
 
@@ -340,7 +340,8 @@ class BorderedSystems:
         b = np.linalg.norm(rhs, axis=0)
         growth = np.maximum(np.linalg.norm(U, axis=0) / np.where(b > 0, b, 1), self.systems.growth)
         conditions = self.conditions + growth * self._outside
-        return conditions > SUSPICIOUS * DEFECTIVE / np.sqrt(self.eps)
+        limit = DEFECTIVE / np.sqrt(self.eps)
+        return conditions > min(SUSPICIOUS * limit, limit**0.5)
 
     @cached_property
     def _outside(self) -> Array:

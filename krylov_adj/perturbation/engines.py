@@ -119,7 +119,10 @@ def _gmres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
 
 
 def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
-    """SciPy's GCROT(m, k) on the same operator, column by column; in two passes, to see the solution move."""
+    """SciPy's GCROT(m, k) on the same operator, column by column; in passes, to see the solution move.
+
+    The last one goes past what is asked for: next to an eigenvalue that was not computed it may not move before.
+    """
     precondition = systems.precondition(side)
     U, moved = np.zeros_like(rhs), np.zeros(columns.size)
     before = systems.problem.A.applications
@@ -129,9 +132,9 @@ def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
             V = systems.project_in(side, V)
             return systems.project_out(side, systems.shifted(side, V, np.array([i])))
 
-        engine = iterative_engines("gcrot", systems.problem.n)[0]  # what it recycles serves both passes
+        engine = iterative_engines("gcrot", systems.problem.n)[0]  # what it recycles serves all passes
         R, size = rhs[:, [m]], float(np.linalg.norm(rhs[:, m]))
-        for target in (min(LATE * rtol[m], 0.5), rtol[m]):
+        for target in (min(LATE * rtol[m], 0.5), rtol[m], rtol[m] / LATE):
             left = float(np.linalg.norm(R))
             if left <= target * size:
                 continue
