@@ -17,8 +17,8 @@ import scipy.linalg as la
 
 from .continuation import Continuation
 from .krylov.blocks import column_norms
-from .krylov.chebyshev import Chebyshev, counts, design, look, wanted_count, wider
-from .krylov.lanczos import Lanczos, wanted_pairs
+from .krylov.chebyshev import Chebyshev, counts, design, look, plain, wanted_count, wider
+from .krylov.lanczos import Exhausted, Lanczos, wanted_pairs
 from .options import DENSE_ORDER
 from .perturbation.problem import Inverse, ValueOperator
 
@@ -35,11 +35,12 @@ SEED = 7
 #: Steps with a filter after which its place is looked at again.
 EXPLORE = 8
 
-#: Fillings of the basis within which the k-th value has to have left the filter's interval.
-TRIAL = 4
+#: Residuals of a filter's values are accepted from this many ε on: of multiple ones they do not get smaller.
+NOISE = 10
 
-#: How often the interval may be made smaller for that.
-WIDENINGS = 8
+#: Fillings of the basis within which the k-th value has to have left the filter's interval, by q of it.
+TRIAL = 4
+OUTSIDE = 1.01
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,12 @@ def symmetric_pairs(
         return None
     if not isinstance(tol, Real) or not float(tol) >= 0:
         return None
-    dimension = int(ncv or max(3 * k, DIMENSION if inverse is None else INVERSE_DIMENSION))
+    dimension = min(int(ncv or max(3 * k, DIMENSION if inverse is None else INVERSE_DIMENSION)), n // 2)
     start = None if v0 is None else np.asarray(v0)
-    usable = start is None or (start.shape == (n,) and start.dtype.kind != "c" and np.linalg.norm(start) > 0)
-    if not usable or not k + 4 <= dimension <= n // 2:
+    usable = start is None or (
+        start.shape == (n,) and start.dtype.kind in "fiub" and 0 < np.max(np.abs(start)) < np.inf
+    )
+    if not usable or not k + 4 <= dimension:
         return None
     dtype = np.result_type(*dtypes)
     rng = np.random.default_rng(SEED if arguments["rng"] is None else arguments["rng"])
@@ -91,7 +94,7 @@ def symmetric_pairs(
         return (scale * rng.standard_normal(n)).astype(dtype)
 
     first = random()
-    reference = first if start is None else start.astype(dtype)
+    reference = first if start is None else (start / np.max(np.abs(start))).astype(dtype)
     start = None if start is None else reference
     kept = None if continuation is None else continuation.recent(n, dtype)
     if kept is not None:
@@ -106,9 +109,13 @@ def symmetric_pairs(
         first=first,
         start=start,
     )
-    found = (
-        solve.filtered(A, 1 if which == "LA" else -1, continuation) if inverse is None else solve.inverted(inverse, M)
-    )
+    try:
+        if inverse is None:
+            found = solve.filtered(A, 1 if which == "LA" else -1, continuation)
+        else:
+            found = solve.inverted(inverse, M)
+    except Exhausted:
+        return None
     if found is None:
         return None
     w, X, method = found  # the most wanted first
@@ -139,13 +146,29 @@ class _Solve:
 
     def inverted(self, inverse: Inverse, M: ValueOperator | None) -> Found | None:
         """T = (A − σM)⁻¹M in the inner product of M."""
-        start = self.first if self.start is None else self.start
-        lanczos = Lanczos(inverse.operator.apply, None if M is None else M.apply, start, self.dimension, np.abs)
-        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most, self.random, ends=True)
+        B = None if M is None else M.apply
+
+        def image(v: Array) -> Array:
+            return inverse.operator.apply(v if B is None else B(v))
+
+        # As in ARPACK: T's range is where the eigenvectors are. And the unit of its values.
+        start = image(self.first if self.start is None else self.start)
+        unit = start.dtype.type(np.max(np.abs(start)))
+        if not unit > 0:
+            return None
+
+        def apply(v: Array) -> Array:
+            return inverse.operator.apply(v) / unit
+
+        def random() -> Array:
+            return self.random() if B is None else image(self.random()) / unit
+
+        lanczos = Lanczos(apply, B, start / unit, self.dimension, np.abs, random)
+        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most, ends=True)
         if found is None:
             return None
         theta, X = found
-        return np.real(inverse.sigma) + 1 / theta, X.T, "Lanczos"
+        return np.real(inverse.sigma) + 1 / (theta * float(unit)), X.T, "Lanczos"
 
     def filtered(self, A: ValueOperator, side: int, continuation: Continuation | None) -> Found | None:
         """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
@@ -158,11 +181,16 @@ class _Solve:
             if found is not None:
                 return found
         spectrum = look(A.apply, self.first, side)
-        if not spectrum.norm > 0:
+        if spectrum.ritz.size == 1:  # A is a multiple of the identity
             return None
-        q, degree = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side), 0
-        space = None
-        while spectrum.count[0] >= wanted_count(self.k) and q.degree > degree:  # finer, until it is fine enough
+        multiple = spectrum.multiple(self.k)
+        if spectrum.clustered():
+            q = plain(spectrum.lower, float(spectrum.ritz[0]) - spectrum.lower, side)
+        else:
+            q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side, multiple)
+        coarse = spectrum.count[0] >= wanted_count(self.k) and not multiple and not spectrum.clustered()
+        space, degree = None, 0
+        while coarse and q.degree > degree:  # finer, until it is fine enough
             space = self._space(A, q, self.first)
             for _ in range(min(self.k + EXPLORE, self.dimension)):
                 space.step()
@@ -176,7 +204,7 @@ class _Solve:
         return self._with(A, side, q, spectrum.norm, continuation, space if self.start is None else None)
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array) -> Lanczos:
-        return Lanczos(partial(q.apply, A.apply), None, start, self.dimension, lambda theta: theta)
+        return Lanczos(partial(q.apply, A.apply), None, start, self.dimension, lambda theta: theta, self.random)
 
     def _with(
         self,
@@ -192,17 +220,19 @@ class _Solve:
 
         def accept(theta: Array) -> Array:
             # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.
-            return np.maximum(self.tol * np.abs(q.inverse(theta)) / norm, eps) * theta
+            return np.maximum(self.tol * np.abs(q.inverse(theta)) / norm, NOISE * eps) * theta
 
-        space = space or self._space(A, q, start)
-        for _ in range(WIDENINGS):
-            if space.converge(self.k, accept, TRIAL * self.dimension) is not None or space.ritz()[0][self.k - 1] > 1:
+        space, left = space or self._space(A, q, start), self.most
+        while True:
+            space.converge(self.k, accept, min(TRIAL * self.dimension, left // q.degree))
+            if space.m >= self.k and space.ritz()[0][self.k - 1] > OUTSIDE:
                 break
+            left -= space.steps * q.degree
+            if left <= self.dimension * q.degree:
+                return None
             q = wider(q, float(q.inverse(space.ritz()[0][0])))
             space = self._space(A, q, start)
-        else:
-            return None
-        found = wanted_pairs(space, self.k, accept, self.most // q.degree, self.random, ends=False)
+        found = wanted_pairs(space, self.k, accept, left // q.degree, ends=False)
         if found is None:
             return None
         # Eigenpairs of A on the span.

@@ -95,12 +95,24 @@ class Spectrum:
         A bound below the spectrum.
     norm : float
         ‖A‖, from above.
+    settled : bool
+        The largest Ritz value is an eigenvalue.
     """
 
     ritz: Array
     count: Array
     lower: float
     norm: float
+    settled: bool
+
+    def multiple(self, k: int) -> bool:
+        """Whether the largest eigenvalue is so many times there that the k-th is the same."""
+        return self.settled and bool(self.count[0] >= wanted_count(k))
+
+    def clustered(self) -> bool:
+        """Whether few Ritz values are far from the wanted end: Krylov spaces find outliers, polynomials do not."""
+        width = self.ritz[0] - self.ritz[-1]
+        return bool(3 * np.count_nonzero(self.ritz < self.ritz[0] - 0.1 * width) <= self.ritz.size)
 
 
 def look(apply: Callable[[Array], Array], start: Array, side: int, steps: int = LOOK) -> Spectrum:
@@ -111,24 +123,31 @@ def look(apply: Callable[[Array], Array], start: Array, side: int, steps: int = 
     n = start.size
     steps = min(steps, n)
     alpha, beta = np.zeros(steps), np.zeros(steps)
-    before, v = np.zeros_like(start), start / np.linalg.norm(start)
+    before, v, eps = np.zeros_like(start), start / np.linalg.norm(start), float(np.finfo(start.dtype).eps)
     for j in range(steps):
-        w = apply(v)
-        if j:
-            w -= v.dtype.type(beta[j - 1]) * before
+        w = apply(v) - v.dtype.type(beta[j - 1] if j else 0) * before  # the image may be the operator's own array
         alpha[j] = np.dot(v, w)
         w -= v.dtype.type(alpha[j]) * v
-        beta[j] = np.linalg.norm(w)
-        if beta[j] <= np.finfo(v.dtype).eps * np.max(np.abs(alpha[: j + 1])):
+        beta[j] = la.norm(w, check_finite=False)  # safe against overflow
+        noise = 10 * n**0.5 * eps * np.max(np.abs(alpha[: j + 1]))
+        if beta[j] <= max(noise, eps**0.5 * np.max(beta[:j], initial=0.0)):
             steps = j + 1
             break
         before, v = v, w / v.dtype.type(beta[j])
     ritz, S = la.eigh_tridiagonal(side * alpha[:steps], beta[: steps - 1])
-    ritz, S = ritz[::-1], S[:, ::-1]
+    ritz, weights, residuals = ritz[::-1], S[0, ::-1] ** 2, beta[steps - 1] * np.abs(S[-1, ::-1])
+    reach = float(np.max(residuals))
+    if steps > 1:  # values that came again
+        first = np.append(0, 1 + np.flatnonzero(ritz[:-1] - ritz[1:] > eps**0.5 * (ritz[0] - ritz[-1])))
+        ritz, weights, residuals = (
+            ritz[first],
+            np.add.reduceat(weights, first),
+            np.minimum.reduceat(residuals, first),
+        )
     # The extreme Ritz vector's own residual is too small a margin: q grows fast on what lies outside.
-    reach = beta[steps - 1] * np.max(np.abs(S[-1]))
     lower = float(ritz[-1] - reach)
-    return Spectrum(ritz, counts(S[0] ** 2, n), lower, max(abs(lower), abs(float(ritz[0]) + reach)))
+    settled = bool(ritz.size > 1 and residuals[0] <= 1e-3 * (ritz[0] - ritz[1]))
+    return Spectrum(ritz, counts(weights, n), lower, max(abs(lower), abs(float(ritz[0]) + reach)), settled)
 
 
 def counts(weights: Array, n: int) -> Array:
@@ -144,13 +163,18 @@ def wanted_count(k: int) -> int:
     return 3 * k + 5
 
 
-def design(ritz: Array, count: Array, lower: float, k: int, side: int) -> Chebyshev:
-    """The filter for the k largest eigenvalues of ``side`` A; ``ritz`` and ``count`` are as a `Spectrum` has them."""
+def design(ritz: Array, count: Array, lower: float, k: int, side: int, multiple: bool = False) -> Chebyshev:
+    """The filter for the k largest eigenvalues of ``side`` A; ``ritz`` and ``count`` are as a `Spectrum` has them.
+
+    ``multiple``: the largest Ritz value is an eigenvalue, and they are all the same.
+    """
     wanted = wanted_count(k)
     resolved = count[0] < wanted
     edge = float(np.interp(wanted, count, ritz)) if resolved else float(ritz[0])
     top = float(ritz[0])
-    if ritz.size > 1 and (not resolved or top - edge < 0.3 * (ritz[0] - ritz[1])):
+    if multiple:
+        edge = 0.5 * float(ritz[0] + ritz[1])
+    elif ritz.size > 1 and (not resolved or top - edge < 0.3 * (ritz[0] - ritz[1])):
         # Eigenvalues go on past the outermost Ritz value, about as densely as they are next to it.
         beyond = count[0] * (ritz[0] - ritz[1]) / max(count[1] - count[0], 1.0)
         top += float(min(beyond, ritz[0] - ritz[1]))
@@ -160,7 +184,19 @@ def design(ritz: Array, count: Array, lower: float, k: int, side: int) -> Chebys
     return Chebyshev(side * 0.5 * (edge + lower), side * 0.5 * width, degree)
 
 
+def plain(lower: float, width: float, side: int) -> Chebyshev:
+    """No filter: a linear map of the spectrum of ``side`` A, from ``lower`` on, to [2, 3]."""
+    return Chebyshev(side * (lower - 2 * width), side * width, 1)
+
+
 def wider(q: Chebyshev, outermost: float) -> Chebyshev:
-    """The filter with its inner edge twice as far from the outermost eigenvalue."""
-    moved = q.edge - outermost
-    return replace(q, centre=q.centre + 0.5 * moved, halfwidth=q.halfwidth + 0.5 * moved)
+    """The filter with its inner edge twice as far from the outermost eigenvalue, and at least as far as q resolves.
+
+    Where the interval would be empty, no filter at all.
+    """
+    moved = max(abs(outermost - q.edge), 5 / q.degree**2 * abs(q.halfwidth))
+    if not moved < 2 * abs(q.halfwidth):
+        lower, side = q.centre - q.halfwidth, 1 if q.halfwidth > 0 else -1
+        return plain(side * lower, 2 * abs(q.halfwidth) + moved, side)
+    half = float(np.copysign(0.5 * moved, q.halfwidth))
+    return replace(q, centre=q.centre - half, halfwidth=q.halfwidth - half)

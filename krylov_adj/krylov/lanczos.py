@@ -7,19 +7,21 @@ A step subtracts what the recurrence knows and then, once, what is left along th
 that was not small (Daniel, Gragg, Kaufman & Stewart, Math. Comp. 30 (1976) 772).
 
 A single start vector has no more than one direction of every eigenspace, and none of one that it is
-orthogonal to (symmetry); a multiple eigenvalue's other copies come by rounding, or do not. What was missed,
-an eigenvector z with Tz = θz orthogonal to those in hand, is looked for: `Lanczos.complete` runs Lanczos from a random
-vector r on the compression C of T to the complement of
+orthogonal to (symmetry); a multiple eigenvalue's other copies come by rounding, or do not. Whether one was missed,
+`Lanczos.complete` finds out for all values past a limit ℓ.
 
-* the eigenvectors X in hand, and
-* the Ritz vectors y_j of values θ_j < θ that are known well: from yᵀB(T y − θ_j y) = 0 and ‖T y − θ_j y‖ = ρ_j,
-  |zᵀB y_j| ≤ ρ_j/(θ − θ_j), so that C has an eigenvalue within Σ ρ_j²/(θ − θ_j) of θ, kept below a tenth of what
-  `nearness` tells apart.
+*Counting.* Y are Ritz vectors, p of them with values past ℓ and q with values θ_j < ℓ, with T Y = Y Θ + R, YᵀBR = 0
+and the residuals' norms ρ_j; C is the compression of T to the B-orthogonal complement of Y. In the basis of Y and its
+complement T is [[Θ, Rᵀ], [R, C]]. If C < ℓ, then for ℓ′ = ℓ + ε, ε = Σ_q ρ_j²/(ℓ − θ_j), T − ℓ′ has no
+more positive eigenvalues than its Schur complement Θ − ℓ′ + Rᵀ(ℓ′ − C)⁻¹R (Haynsworth), whose block of the q is
+negative: ‖(ℓ′ − C)⁻¹‖ < 1/ε. So at most p eigenvalues of T are larger than ℓ′, however good or bad the p vectors are.
+The q are chosen such that ε is a tenth of what `nearness` tells apart.
 
-With the orthonormal polynomials p_j of that process zᵀB v_j = p_j(θ) zᵀB r, and because the v_j are
-orthonormal (zᵀB r)² Σ p_j(θ)² ≤ 1; the sum grows with θ past the largest Ritz value. A random unit r has a share
-of z of about 1/√n. So once Σ p_j² is so large that the share would have to be a thousandth of this, there is no such z.
-The sum grows fast, because what lies next to θ is in X or known well.
+*Growth.* C < ℓ is decided by Lanczos on C from a random vector r. Let Cz = ζz with ζ ≥ ℓ. With the orthonormal
+polynomials p_j of that process zᵀB v_j = p_j(ζ) zᵀB r, and because the v_j are orthonormal (zᵀB r)² Σ p_j(ζ)² ≤ 1;
+past the largest Ritz value p_j² grows with ζ, so that Σ p_j(ℓ)² bounds it from below. A random unit r has a share
+of z of about 1/√n. So once Σ p_j(ℓ)² is so large that the share would have to be a thousandth of this, there is no
+such z. The sum grows fast, because what lies next to ℓ is in Y.
 """
 
 from __future__ import annotations
@@ -36,13 +38,27 @@ Apply = Callable[[Array], Array]
 #: A random vector's share of a direction is taken to be at least this part of its typical size.
 SHARE = 1e-3
 
-#: Steps of the search for what was missed.
+#: Steps of the test for what was missed.
 SEARCH = 60
+
+#: Relative residual of a value that is taken for the largest of what was missed.
+SEARCHED = 1e-6
 
 
 def nearness(dtype: np.dtype) -> float:
     """Values closer to the last wanted one than this, relatively, are computed too: k may cut a cluster."""
     return float(np.finfo(dtype).eps ** 0.4)
+
+
+def cut(theta: Array, k: int, near: float) -> bool:
+    """Whether all those of the first k values that are next to the last of them have another one next to them."""
+    width = near * abs(theta[k - 1])
+    last = theta[:k][np.abs(np.abs(theta[:k]) - abs(theta[k - 1])) <= width]
+    return bool(np.all(np.min(np.abs(last[:, None] - theta[k:]), axis=1, initial=np.inf) <= width))
+
+
+class Exhausted(Exception):
+    """No vector is left that is B-orthogonal to the basis."""
 
 
 class Lanczos:
@@ -57,6 +73,8 @@ class Lanczos:
     dimension : int
     key : callable
         How much a value is wanted, vectorised.
+    random : callable
+        ``random()`` makes a vector, another one every time.
     locked : ndarray, shape (d, n), optional
         B-orthonormal eigenvectors of T.
     """
@@ -68,10 +86,11 @@ class Lanczos:
         start: Array,
         dimension: int,
         key: Callable[[Array], Array],
+        random: Callable[[], Array],
         locked: Array | None = None,
     ):
         n, dtype = start.size, start.dtype
-        self.apply, self.B, self.key, self.dimension = apply, B, key, dimension
+        self.apply, self.B, self.key, self.random, self.dimension = apply, B, key, random, dimension
         self.locked = 0 if locked is None else locked.shape[0]
         self.V = np.empty((self.locked + dimension + 1, n), dtype)
         self.W = self.V if B is None else np.empty_like(self.V)
@@ -81,9 +100,9 @@ class Lanczos:
                 for i in range(self.locked):
                     self.W[i] = B(locked[i])
         self.H = np.zeros((dimension + 1, dimension + 1))
-        self.m = self.kept = self.steps = 0
+        self.m = self.kept = self.steps = self.taken = 0
         self.beta = 0.0
-        self._store(0, *self._orthogonal(start.copy(), self.locked))
+        self._store(0, *self._elsewhere(start.copy(), self.locked))
 
     # ---- one step ----------------------------------------------------------------------------
 
@@ -97,6 +116,14 @@ class Lanczos:
             norm = float(np.sqrt(max(float(np.dot(w, image)), 0.0)))
             if np.linalg.norm(h) <= norm:
                 break
+        return w, image, norm
+
+    def _elsewhere(self, w: Array, rows: int) -> tuple[Array, Array, float]:
+        """As `_orthogonal`, of a vector that is to leave the basis' span."""
+        square = float(np.dot(w, w if self.B is None else self.B(w)))
+        w, image, norm = self._orthogonal(w, rows)
+        if not norm**2 > np.finfo(w.dtype).eps * square:
+            raise Exhausted
         return w, image, norm
 
     def _store(self, j: int, w: Array, image: Array, norm: float) -> None:
@@ -118,12 +145,10 @@ class Lanczos:
             w -= H[j, :j].astype(V.dtype) @ V[:j]
         w, image, norm = self._orthogonal(w, self.locked + j + 1)
         self.beta = norm
-        if norm <= np.finfo(V.dtype).eps * np.max(
-            np.abs(H[: j + 1, : j + 1])
-        ):  # an invariant subspace: go on elsewhere
+        if norm <= 10 * np.finfo(V.dtype).eps * np.max(np.abs(H[: j + 1, : j + 1])):
+            # An invariant subspace: go on elsewhere.
             self.beta = 0.0
-            random = np.random.default_rng(j).standard_normal(w.size).astype(V.dtype)
-            w, image, norm = self._orthogonal(random, self.locked + j + 1)
+            w, image, norm = self._elsewhere(self.random(), self.locked + j + 1)
         H[j + 1, j] = H[j, j + 1] = self.beta
         self._store(j + 1, w, image, norm)
         self.m = j + 1
@@ -131,8 +156,19 @@ class Lanczos:
     # ---- Ritz pairs --------------------------------------------------------------------------
 
     def ritz(self) -> tuple[Array, Array, Array]:
-        """Ritz values, the most wanted first, their coefficients, and their residuals' B-norms."""
+        """Ritz values, the most wanted first, their coefficients, and their residuals' B-norms.
+
+        Of values that coincide, all but the last have residual zero: a copy that has just come by rounding does not
+        spoil those that have converged.
+        """
         theta, S = np.linalg.eigh(self.H[: self.m, : self.m])
+        apart = np.diff(theta) > 30 * np.finfo(self.V.dtype).eps * np.abs(theta[1:])
+        for group in np.split(np.arange(self.m), np.flatnonzero(apart) + 1):
+            if group.size > 1:
+                theta[group] = np.mean(theta[group])
+                Q = np.linalg.qr(S[-1, group][:, None], mode="complete")[0]
+                S[:, group] = S[:, group] @ Q[:, ::-1]
+                S[-1, group[:-1]] = 0
         order = np.argsort(-self.key(theta), kind="stable")
         S = S[:, order]
         return theta[order], S, self.beta * np.abs(S[-1])
@@ -142,8 +178,9 @@ class Lanczos:
         V = self.V[self.locked :]
         if self.B is None:
             return S.T.astype(V.dtype) @ V[: self.m]
-        image = self.H[: self.m + 1, : self.m] @ S / theta
-        return image.T.astype(V.dtype) @ V[: self.m + 1]
+        # Of the images, the closest orthonormal vectors: they are so only to the residuals' squares.
+        P, _, Q = np.linalg.svd(self.H[: self.m + 1, : self.m] @ S / theta, full_matrices=False)
+        return (P @ Q).T.astype(V.dtype) @ V[: self.m + 1]
 
     def restart(self, S: Array, theta: Array) -> None:
         """Contract the basis to the given Ritz vectors."""
@@ -163,18 +200,21 @@ class Lanczos:
         ``accept(theta)`` is the largest residual accepted of each.
         """
         wanted, check, history = k, 0, list[tuple[int, float]]()
+        widest = max(k, (k + self.dimension) // 2)  # room for the steps between restarts
         near = nearness(self.V.dtype)
         while True:
             if self.m >= min(max(check, wanted + 1), self.dimension):
                 theta, S, residuals = self.ritz()
-                worst = float(np.max(residuals[:wanted] / accept(theta[:wanted])))
-                if worst <= 1:
-                    seen = self.seen(self.key(theta)[k - 1] - near * abs(theta[k - 1]))
-                    if seen <= wanted or wanted >= self.dimension - 2:
-                        return theta[:wanted], S[:, :wanted]
-                    wanted, history = min(seen, self.dimension - 2), []
+                excess = residuals / accept(theta)
+                done = int(np.argmax(np.append(excess > 1, True)))
+                if done >= k:
+                    seen = max(self.seen(self.key(theta)[k - 1] - near * abs(theta[k - 1])), k)
+                    if seen <= done or done >= widest or cut(theta[:done], k, near):
+                        self.taken = min(seen, done)
+                        return theta[: self.taken], S[:, : self.taken]
+                    wanted, history = min(seen, widest), []
                 else:
-                    history.append((self.steps, worst))
+                    history.append((self.steps, float(np.max(excess[:wanted]))))
                 if self.steps >= most:
                     return None
                 if self.m == self.dimension:
@@ -191,22 +231,26 @@ class Lanczos:
 
     # ---- what the start vector had no share of -----------------------------------------------
 
-    def complete(self, limit: float, ends: bool, random: Array) -> bool:
+    def complete(self, limit: float, ends: bool) -> bool:
         """Whether no eigenvector outside of the basis has a value wanted as much as ``limit``.
 
-        The basis is contracted to the Ritz vectors that this needs. ``random`` (n,) is overwritten; ``ends``: values
-        at both ends of the spectrum are wanted. Three-term recurrence without storage: what its rounding
-        loses are copies of values that have converged, of which none may.
+        The basis is contracted to the Ritz vectors that this needs. ``ends``: values at both ends of the spectrum are
+        wanted. Three-term recurrence without storage: what its rounding loses are copies of values that have
+        converged, of which none may.
         """
         theta, S, residuals = self.ritz()
-        key, small = self.key(theta), 0.1 * nearness(self.V.dtype) * limit / self.m
-        known = (key >= limit) | (residuals**2 <= small * np.abs(limit - key))
+        key, small = self.key(theta), 0.1 * nearness(self.V.dtype) / self.m
+        known = (key < limit) & ((residuals / limit) ** 2 <= small * np.abs(1 - key / limit))
+        known[: self.taken] = True
         self.restart(S[:, known], theta[known])
-        rows, enough = self.locked + self.m, random.size / SHARE**2
+        rows, enough = self.locked + self.m, self.V.shape[1] / SHARE**2
         side = np.array([1.0, -1.0] if ends else [1.0])
         older, old, total = np.zeros(side.size), np.ones(side.size), np.ones(side.size)
-        v, image, norm = self._orthogonal(random, rows)
-        before, beta = np.zeros_like(v), 0.0
+        try:
+            v, image, norm = self._elsewhere(self.random(), rows)
+        except Exhausted:
+            return True
+        before, beta, least = np.zeros_like(v), 0.0, float(np.finfo(v.dtype).eps) * limit
         for _ in range(SEARCH):
             v, image = v / v.dtype.type(norm), image / v.dtype.type(norm)
             w = self.apply(image)
@@ -214,25 +258,29 @@ class Lanczos:
             alpha = float(np.dot(image, w))
             w = w - v.dtype.type(alpha) * v - v.dtype.type(beta) * before
             w, image, norm = self._orthogonal(w, rows)
-            if norm <= np.finfo(v.dtype).eps * max(abs(alpha), beta):
-                return False
-            new = ((limit - side * alpha) * old - beta * older) / norm  # p_j(±limit) times (±1)^j
+            # p_j(±ℓ) times (±1)^j; less than that where r has no share of what is left.
+            new = ((limit - side * alpha) * old - beta * older) / max(norm, least)
             if np.any(new <= 0):  # a Ritz value is past the limit
                 return False
-            older, old, total = old, new, total + new**2
-            if np.all(total >= enough):
+            total += new**2
+            slow = total < enough
+            if not slow.any():
                 return True
+            side, older, old, total = side[slow], old[slow], new[slow], total[slow]
+            if norm <= least:
+                return False
             before, v, beta = v, w, norm
         return False
 
 
 def wanted_pairs(
-    lanczos: Lanczos, k: int, accept: Callable[[Array], Array], most: int, random: Callable[[], Array], ends: bool
+    lanczos: Lanczos, k: int, accept: Callable[[Array], Array], most: int, ends: bool
 ) -> tuple[Array, Array] | None:
-    """The k most wanted eigenpairs of T and those `nearness` to the last, values (k + e,) and vectors (k + e, n).
+    """The k most wanted eigenpairs of T and some `nearness` to the last, values (k + e,) and vectors (k + e, n).
 
-    None where they have not converged within ``most`` steps. ``random()`` makes start vectors; ``ends``: values at
-    both ends of the spectrum are wanted, largest in modulus, else the largest.
+    All of those, or so many that every value next to the last of the k has one next to it. None where they have
+    not converged within ``most`` steps. ``ends``: values at both ends of the spectrum are wanted, largest in
+    modulus, else the largest.
     """
     found = lanczos.converge(k, accept, most)
     if found is None:
@@ -240,29 +288,36 @@ def wanted_pairs(
     theta, X = found[0], lanczos.vectors(*found)
     key, near, steps = lanczos.key, nearness(X.dtype), lanczos.steps
 
+    def searched(values: Array) -> Array:
+        # What converges so far from a random vector is the largest.
+        return np.minimum(accept(values), SEARCHED * np.abs(values))
+
     while True:
         limit, before = float(key(theta)[k - 1] - near * abs(theta[k - 1])), lanczos.steps
-        if lanczos.complete(limit, ends, random()):
+        if lanczos.complete(limit, ends):
             return theta, X
         steps += lanczos.steps - before
         # Something is there: eigenvectors of the complement of what is known.
-        lanczos = Lanczos(lanczos.apply, lanczos.B, random(), lanczos.dimension, key, X)
+        random = lanczos.random
+        lanczos = Lanczos(lanczos.apply, lanczos.B, random(), lanczos.dimension, key, random, X)
         more = 0
         while True:
             more += 1
-            found = lanczos.converge(more, accept, most - steps)
+            found = lanczos.converge(more, searched, most - steps)
             if found is None:
                 return None
             values = np.concatenate([theta, found[0]])
             order = np.argsort(-key(values), kind="stable")
             limit = float(key(values)[order[k - 1]] - near * abs(values[order[k - 1]]))
+            wanted = order[key(values)[order] >= limit]
+            missed = bool(np.any(wanted >= theta.size))
+            # What was found has one direction of every eigenspace that is left; the first one is the largest of all.
+            last = key(found[0])[0] <= key(theta)[k - 1] + 100 * np.finfo(X.dtype).eps * abs(theta[k - 1])
+            ready = not missed or (last and cut(values[wanted], k, near))
             more = found[0].size
-            if more >= lanczos.dimension - 4 or lanczos.seen(limit) <= more:
+            if ready or 2 * more >= lanczos.dimension or lanczos.seen(limit) <= more:
                 break
         steps += lanczos.steps
-        wanted = order[key(values)[order] >= limit]
-        X = np.concatenate([X, lanczos.vectors(*found)])[wanted]
-        missed = bool(np.any(wanted >= theta.size))
-        theta = values[wanted]
-        if not missed:
+        theta, X = values[wanted], np.concatenate([X, lanczos.vectors(*found)])[wanted]
+        if ready:
             return theta, X
