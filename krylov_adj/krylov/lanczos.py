@@ -58,7 +58,7 @@ def cut(theta: Array, k: int, near: float) -> bool:
 
 
 class Exhausted(Exception):
-    """No vector is left that is B-orthogonal to the basis."""
+    """No vector is left that is B-orthogonal to the basis, or only ones that B does not see."""
 
 
 class Lanczos:
@@ -126,6 +126,13 @@ class Lanczos:
             raise Exhausted
         return w, image, norm
 
+    def _seen_by_B(self, w: Array, norm: float) -> None:
+        """Every step divides the part of w in B's null space by its norm: where T has few values it grows for ever."""
+        if self.B is not None and norm > 0:
+            size = np.linalg.norm(self.V[self.locked])
+            if np.linalg.norm(w) / norm > size / np.finfo(w.dtype).eps ** 0.5:
+                raise Exhausted
+
     def _store(self, j: int, w: Array, image: Array, norm: float) -> None:
         row = self.locked + j
         np.divide(w, norm, out=self.V[row])
@@ -144,6 +151,7 @@ class Lanczos:
         elif j:
             w -= H[j, :j].astype(V.dtype) @ V[:j]
         w, image, norm = self._orthogonal(w, self.locked + j + 1)
+        self._seen_by_B(w, norm)
         self.beta = norm
         if norm <= 10 * np.finfo(V.dtype).eps * np.max(np.abs(H[: j + 1, : j + 1])):
             # An invariant subspace: go on elsewhere.
@@ -258,6 +266,7 @@ class Lanczos:
             alpha = float(np.dot(image, w))
             w = w - v.dtype.type(alpha) * v - v.dtype.type(beta) * before
             w, image, norm = self._orthogonal(w, rows)
+            self._seen_by_B(w, norm)
             # p_j(±ℓ) times (±1)^j; less than that where r has no share of what is left.
             new = ((limit - side * alpha) * old - beta * older) / max(norm, least)
             if np.any(new <= 0):  # a Ritz value is past the limit
