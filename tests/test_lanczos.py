@@ -329,6 +329,97 @@ def test_the_growth_test_counts_what_is_only_nearly_in_hand():
     assert not space.complete(4.9, ends=False)
 
 
+def test_the_growth_test_does_not_count_what_was_not_taken():
+    space = lanczos(onp.diag(onp.append(onp.linspace(-1, 1, N - 1), 5.0)), onp.ones(N))
+    space.converge(1, accept, 1000)
+    assert space.complete(4.9, ends=False)
+    space.taken = 0  # a value past the limit, in the basis and not in hand
+    assert not space.complete(4.9, ends=False)
+
+
+def test_a_missed_value_on_the_other_side_of_sigma():
+    w = onp.concatenate([[-0.5, 0.6, 0.7], onp.linspace(1, 3, N - 3)])
+    v0 = onp.ones(N)
+    v0[0] = 0
+    for A in (onp.diag(w), sp.diags(w).tocsc()):
+        found, _ = solve(A, 2, sigma=0.0, v0=v0)
+        onp.testing.assert_allclose(found.w, [-0.5, 0.6])
+
+
+def test_a_cut_is_known_on_both_sides():
+    """k = 2 takes one of each side; what is found first of the rest are copies of one side only."""
+    w = onp.concatenate([[5.0, 5.0, 5.0, -5.0, -5.0], onp.linspace(-1, 1, N - 5)])
+    start = onp.ones(N)
+    theta, _ = wanted_pairs(lanczos(onp.diag(w), start, key=onp.abs), 2, accept, 1000, ends=True)
+    assert {-5.0, 5.0} == set(onp.round(theta[:2], 9))
+    assert {-5.0, 5.0} == set(onp.round(theta[2:], 9))
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-13, 1e-10, 3e-9])
+@pytest.mark.parametrize("way", ["lowest", "below"])
+def test_a_cluster_that_k_cuts_is_computed_on(way, gap):
+    w = onp.sort(onp.append(onp.linspace(0, 1, N - 2), [0.5 / (N - 3), 0.5 / (N - 3) + gap]))
+    found, _ = solve(with_spectrum(w), 2, **WAYS[way])
+    onp.testing.assert_allclose(found.cut, w[2:3], atol=1e-13)
+
+
+def test_an_operator_that_is_not_symmetric_is_left_to_arpack():
+    A = with_spectrum(spectrum("simple"))
+    assert solve(A + 0.1 * onp.triu(onp.ones((N, N)), 1), 3)[0] is None
+
+
+def test_a_locked_basis_with_a_mass():
+    rng = onp.random.default_rng(0)
+    B = with_spectrum(onp.linspace(1, 50, N))
+    locked = onp.linalg.solve(onp.linalg.cholesky(B).T, la.qr(rng.standard_normal((N, 3)), mode="economic")[0]).T
+    onp.testing.assert_allclose(locked @ B @ locked.T, onp.eye(3), atol=1e-13)
+    space = lanczos(with_spectrum(spectrum("simple")), rng.standard_normal(N), B=B, locked=locked)
+    for _ in range(5):
+        space.step()
+    onp.testing.assert_allclose(space.V[:9] @ B @ space.V[:9].T, onp.eye(9), atol=1e-13)
+
+
+def test_what_lies_in_the_basis_almost_is_projected_off_twice():
+    space = lanczos(with_spectrum(spectrum("simple")), onp.ones(N))
+    for _ in range(5):
+        space.step()
+    w = 1e9 * space.V[2] + onp.random.default_rng(0).standard_normal(N)
+    v, _, norm = space._orthogonal(w, 6)
+    assert onp.linalg.norm(space.V[:6] @ v) <= 1e-14 * norm
+
+
+def test_vectors_leave_the_null_space_of_the_mass():
+    """A little of it in the start vector grows by every step; T's images do not have it."""
+    A, d = laplacian(N).toarray() + 0.1 * onp.eye(N), onp.ones(N)
+    d[::3] = 0
+    K, B = onp.linalg.inv(A), onp.diag(d)
+    r = onp.random.default_rng(0).standard_normal(N)
+    space = lanczos(K, K @ (B @ r) + 1e-4 * (r - B @ r), B=B)
+    theta, S = space.converge(3, lambda theta: 1e-10 * abs(theta), 1000)
+    X = space.vectors(theta, S)[:3].T
+    onp.testing.assert_allclose(K @ (B @ X), X * theta[:3], atol=1e-12 * theta[0])
+
+
+def test_a_basis_that_the_mass_does_not_see_is_given_up():
+    """T has one value: every step divides what is in M's null space by nearly nothing."""
+    rng, B = onp.random.default_rng(0), onp.diag(onp.repeat([1.0, 0.0], N // 2))
+    coupling = rng.standard_normal((N // 2, N // 2))
+    T = onp.block(
+        [
+            [onp.eye(N // 2) + 1e-9 * onp.diag(rng.random(N // 2)), onp.zeros_like(B[: N // 2, : N // 2])],
+            [coupling, onp.zeros_like(coupling)],
+        ]
+    )
+    space = lanczos(T, rng.standard_normal(N), B=B)
+
+    def steps():
+        for _ in range(25):
+            space.step()
+
+    with pytest.raises(Exhausted):
+        steps()
+
+
 def test_the_growth_test_is_not_fooled_by_an_end_it_does_not_look_at():
     # All is in hand at the upper end; at the lower one something larger in modulus is not.
     w = onp.append(onp.linspace(-1, 1, N - 2), [-20.0, 10.0])
@@ -570,6 +661,21 @@ def test_applications_beside_scipys(make, k, sigma, most):
     assert applications <= most * calls[0]
 
 
+def test_outliers_at_the_other_end_cost_a_few_restarts():
+    w = onp.sort(onp.append(onp.random.default_rng(0).random(N - 2), [1e6, 2e6]))
+    found, applications = solve(with_spectrum(w), 4, tol=1e-10)
+    onp.testing.assert_allclose(found.w, w[:4], atol=1e-8)
+    assert applications < 1500
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("which", ["SA", "LA"])
+def test_a_projector_costs_a_few_applications(which, dtype):
+    found, applications = solve(with_spectrum(onp.repeat([0.0, 1.0], N // 2)).astype(dtype), 4, which=which)
+    onp.testing.assert_allclose(found.w, which == "LA", atol=1e-5 if dtype == "f" else 1e-13)
+    assert applications < 60
+
+
 def test_what_does_not_converge_costs_no_more_than_was_allowed():
     A = with_spectrum(onp.geomspace(1e-13, 1, N))
     for maxiter, most in ((3, 15 * N), (None, 30 * N)):
@@ -650,7 +756,12 @@ def test_look_counts_eigenvalues_and_bounds_the_spectrum():
         assert 5 < onp.count_nonzero(side * w > edge) < 80
         assert side * (q.centre - q.halfwidth) <= onp.min(side * w)
     w[:500] = w[0]
-    assert look(lambda v: w * v, onp.ones(1000), -1).multiple(5)
+    spectrum = look(lambda v: w * v, onp.ones(1000), -1)
+    assert spectrum.multiple(5)
+    onp.testing.assert_allclose(spectrum.count[0], 250, atol=30)
+    q = design(spectrum.ritz, spectrum.count, spectrum.lower, 5, -1, multiple=True)
+    assert w[0] < q.edge < w[500]
+    assert q.degree < 10
     w[:3] = -1e6
     assert look(lambda v: w * v, onp.ones(1000), 1).clustered()
 
