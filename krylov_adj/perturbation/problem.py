@@ -109,8 +109,8 @@ class Eigenproblem:
         A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
         (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
     cut : ndarray, optional
-        All eigenvalues next to the computed ones that were not computed, where the solver knows that there are
-        no others.
+        Eigenvalues next to the computed ones that were not computed, where the solver knows of them: every computed
+        one that has such a neighbour has one here.
     """
 
     A: ValueOperator
