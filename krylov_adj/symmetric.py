@@ -18,7 +18,7 @@ import scipy.linalg as la
 from .continuation import Continuation
 from .krylov.blocks import column_norms
 from .krylov.chebyshev import Chebyshev, counts, design, look, plain, wanted_count, wider
-from .krylov.lanczos import Exhausted, Lanczos, wanted_pairs
+from .krylov.lanczos import FARTHEST, Exhausted, Lanczos, wanted_pairs
 from .options import DENSE_ORDER
 from .perturbation.problem import Inverse, ValueOperator
 
@@ -38,6 +38,9 @@ EXPLORE = 8
 #: Residuals of a filter's values are accepted from this many ε on: of multiple ones they do not get smaller.
 NOISE = 10
 
+#: Eigenvalues closer than so many ε of the size of A cannot be told apart.
+ROUNDING = 100
+
 #: Fillings of the basis within which the k-th value has to have left the filter's interval, by q of it.
 TRIAL = 4
 OUTSIDE = 1.01
@@ -45,12 +48,15 @@ OUTSIDE = 1.01
 
 @dataclass(frozen=True)
 class SymmetricPairs:
-    """k eigenpairs by increasing w, and eigenvalues next to the last that were computed but not asked for."""
+    """k eigenpairs by increasing w, and eigenvalues next to the last that were computed but not asked for.
+
+    None where that could not be told.
+    """
 
     w: Array
     X: Array
     method: str
-    cut: Array
+    cut: Array | None
 
 
 def symmetric_pairs(
@@ -113,20 +119,21 @@ def symmetric_pairs(
         if inverse is None:
             found = solve.filtered(A, 1 if which == "LA" else -1, continuation)
         else:
-            found = solve.inverted(inverse, M)
+            found = solve.inverted(A, inverse, M)
     except Exhausted:
         return None
     if found is None:
         return None
-    w, X, method = found  # the most wanted first
+    w, X, method, told = found  # the most wanted first
     order = np.argsort(w[:k])
     # Signs that do not jump from one parameter to the next.
     signs = np.where(reference @ X < 0, -1, 1)
     X = np.asfortranarray((X * signs.astype(dtype))[:, order])
-    return SymmetricPairs(w[:k][order].astype(dtype), X, method, w[k:].astype(dtype))
+    return SymmetricPairs(w[:k][order].astype(dtype), X, method, w[k:].astype(dtype) if told else None)
 
 
-Found = tuple[Array, Array, str]
+#: Values and vectors, the method, and whether rounding leaves what is next to the last value apart from it.
+Found = tuple[Array, Array, str, bool]
 
 
 @dataclass(frozen=True)
@@ -144,9 +151,12 @@ class _Solve:
     first: Array
     start: Array | None
 
-    def inverted(self, inverse: Inverse, M: ValueOperator | None) -> Found | None:
+    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None) -> Found | None:
         """T = (A − σM)⁻¹M in the inner product of M."""
         B = None if M is None else M.apply
+        sigma, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
+        # The unit of A's and M's rounding, as `DeflatedSystems.tolerances` has it.
+        size = np.linalg.norm(A.apply(self.first)) / np.linalg.norm(self.first if B is None else B(self.first))
 
         def image(v: Array) -> Array:
             return inverse.operator.apply(v if B is None else B(v))
@@ -163,12 +173,16 @@ class _Solve:
         def random() -> Array:
             return self.random() if B is None else image(self.random()) / unit
 
-        lanczos = Lanczos(apply, B, start / unit, self.dimension, np.abs, random)
+        def rounding(theta: float) -> float:
+            theta = abs(theta) * float(unit)
+            return ROUNDING * eps * (float(size) * theta + abs(sigma) * theta + 1)
+
+        lanczos = Lanczos(apply, B, start / unit, self.dimension, np.abs, random, rounding=rounding)
         found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most, ends=True)
         if found is None:
             return None
         theta, X = found
-        return np.real(inverse.sigma) + 1 / (theta * float(unit)), X.T, "Lanczos"
+        return sigma + 1 / (theta * float(unit)), X.T, "Lanczos", rounding(theta[self.k - 1]) <= FARTHEST
 
     def filtered(self, A: ValueOperator, side: int, continuation: Continuation | None) -> Found | None:
         """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
@@ -191,7 +205,7 @@ class _Solve:
         coarse = spectrum.count[0] >= wanted_count(self.k) and not multiple and not spectrum.clustered()
         space, degree = None, 0
         while coarse and q.degree > degree:  # finer, until it is fine enough
-            space = self._space(A, q, self.first)
+            space = self._space(A, q, self.first, spectrum.norm)
             for _ in range(min(self.k + EXPLORE, self.dimension)):
                 space.step()
             theta, S, _ = space.ritz()
@@ -203,8 +217,9 @@ class _Solve:
             space = None
         return self._with(A, side, q, spectrum.norm, continuation, space if self.start is None else None)
 
-    def _space(self, A: ValueOperator, q: Chebyshev, start: Array) -> Lanczos:
-        return Lanczos(partial(q.apply, A.apply), None, start, self.dimension, lambda theta: theta, self.random)
+    def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
+        apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
+        return Lanczos(apply, None, start, self.dimension, lambda theta: theta, self.random, rounding=rounding)
 
     def _with(
         self,
@@ -222,7 +237,7 @@ class _Solve:
             # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.
             return np.maximum(self.tol * np.abs(q.inverse(theta)) / norm, NOISE * eps) * theta
 
-        space, left = space or self._space(A, q, start), self.most
+        space, left = space or self._space(A, q, start, norm), self.most
         while True:
             space.converge(self.k, accept, min(TRIAL * self.dimension, left // q.degree))
             if space.m >= self.k and space.ritz()[0][self.k - 1] > OUTSIDE:
@@ -231,7 +246,7 @@ class _Solve:
             if left <= self.dimension * q.degree:
                 return None
             q = wider(q, float(q.inverse(space.ritz()[0][0])))
-            space = self._space(A, q, start)
+            space = self._space(A, q, start, norm)
         found = wanted_pairs(space, self.k, accept, left // q.degree, ends=False)
         if found is None:
             return None
@@ -247,7 +262,13 @@ class _Solve:
             return None
         if continuation is not None:
             continuation.placed = (self.k, side, q, norm)
-        return w[::-side], X[:, ::-side], "filtered Lanczos"
+        told = space.rounding(found[0][self.k - 1]) <= FARTHEST
+        return w[::-side], X[:, ::-side], "filtered Lanczos", told
+
+
+def _rounding(q: Chebyshev, error: float, theta: float) -> float:
+    """What an error in A's eigenvalues is in those of q(A), relatively."""
+    return ROUNDING * error * float(q.slope(q.inverse(np.array(theta)))) / abs(theta)
 
 
 def _start(A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: Any, which: str) -> Array:

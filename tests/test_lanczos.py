@@ -893,3 +893,22 @@ def test_a_cut_cluster_is_named_for_values_without_matrix_or_inverse(k):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         grad(f)(0.0, 4)  # one and three
+
+
+@pytest.mark.parametrize("way", ["lowest", "below"])
+@pytest.mark.parametrize(("dtype", "shift", "gap"), [("f", 0.0, 4e-6), ("f", 3.0, 3e-5), ("d", 1e4, 1e-10)])
+def test_a_cut_is_known_as_far_as_rounding_tells_nothing_apart(dtype, shift, gap, way):
+    """Farther away than relative nearness in the operator that Lanczos works on."""
+    levels = onp.linspace(0.01, 1, N - 1)
+    levels = onp.sort(onp.append(levels, levels[1] + gap))
+    matrix, levels = onp.diag(levels + shift).astype(dtype), levels + shift
+
+    def f(p):
+        A = ka.aslinearoperator(matrix) * p
+        if way == "lowest":
+            A = ka.LinearOperator((N, N), A.matvec, dtype=matrix.dtype)
+            return ka.eigsh(A, k=2, which="SA")[0][1]
+        return ka.eigsh(A, k=2, sigma=shift)[0][1]
+
+    with pytest.warns(ka.DegeneracyWarning):
+        assert abs(grad(f)(matrix.dtype.type(1.0)) - levels[1]) < 1e-3 * levels[1]

@@ -50,11 +50,14 @@ def nearness(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps ** 0.4)
 
 
+#: They are never looked for farther away than this.
+FARTHEST = 2e-2
+
+
 def cut(theta: Array, k: int, near: float) -> bool:
     """Whether all those of the first k values that are next to the last of them have another one next to them."""
-    width = near * abs(theta[k - 1])
-    last = theta[:k][np.abs(np.abs(theta[:k]) - abs(theta[k - 1])) <= width]
-    return bool(np.all(np.min(np.abs(last[:, None] - theta[k:]), axis=1, initial=np.inf) <= width))
+    last = theta[:k][np.abs(np.abs(theta[:k]) - abs(theta[k - 1])) <= near]
+    return bool(np.all(np.min(np.abs(last[:, None] - theta[k:]), axis=1, initial=np.inf) <= near))
 
 
 class Exhausted(Exception):
@@ -77,6 +80,8 @@ class Lanczos:
         ``random()`` makes a vector, another one every time.
     locked : ndarray, shape (d, n), optional
         B-orthonormal eigenvectors of T.
+    rounding : callable, optional
+        How far from a value, relatively, others cannot be told apart; `nearness` is at least that, up to `FARTHEST`.
     """
 
     def __init__(
@@ -88,9 +93,11 @@ class Lanczos:
         key: Callable[[Array], Array],
         random: Callable[[], Array],
         locked: Array | None = None,
+        rounding: Callable[[float], float] = lambda theta: 0.0,
     ):
         n, dtype = start.size, start.dtype
         self.apply, self.B, self.key, self.random, self.dimension = apply, B, key, random, dimension
+        self.rounding = rounding
         self.locked = 0 if locked is None else locked.shape[0]
         self.V = np.empty((self.locked + dimension + 1, n), dtype)
         self.W = self.V if B is None else np.empty_like(self.V)
@@ -103,6 +110,10 @@ class Lanczos:
         self.m = self.kept = self.steps = self.taken = 0
         self.beta = 0.0
         self._store(0, *self._elsewhere(start.copy(), self.locked))
+
+    def near(self, theta: float) -> float:
+        """How far from a value, in units of T, others count as next to it."""
+        return abs(theta) * min(max(nearness(self.V.dtype), self.rounding(theta)), FARTHEST)
 
     # ---- one step ----------------------------------------------------------------------------
 
@@ -209,14 +220,14 @@ class Lanczos:
         """
         wanted, check, history = k, 0, list[tuple[int, float]]()
         widest = max(k, (k + self.dimension) // 2)  # room for the steps between restarts
-        near = nearness(self.V.dtype)
         while True:
             if self.m >= min(max(check, wanted + 1), self.dimension):
                 theta, S, residuals = self.ritz()
                 excess = residuals / accept(theta)
                 done = int(np.argmax(np.append(excess > 1, True)))
                 if done >= k:
-                    seen = max(self.seen(self.key(theta)[k - 1] - near * abs(theta[k - 1])), k)
+                    near = self.near(theta[k - 1])
+                    seen = max(self.seen(self.key(theta)[k - 1] - near), k)
                     if seen <= done or done >= widest or cut(theta[:done], k, near):
                         self.taken = min(seen, done)
                         return theta[: self.taken], S[:, : self.taken]
@@ -295,20 +306,20 @@ def wanted_pairs(
     if found is None:
         return None
     theta, X = found[0], lanczos.vectors(*found)
-    key, near, steps = lanczos.key, nearness(X.dtype), lanczos.steps
+    key, steps = lanczos.key, lanczos.steps
 
     def searched(values: Array) -> Array:
         # What converges so far from a random vector is the largest.
         return np.minimum(accept(values), SEARCHED * np.abs(values))
 
     while True:
-        limit, before = float(key(theta)[k - 1] - near * abs(theta[k - 1])), lanczos.steps
+        limit, before = float(key(theta)[k - 1] - lanczos.near(theta[k - 1])), lanczos.steps
         if lanczos.complete(limit, ends):
             return theta, X
         steps += lanczos.steps - before
         # Something is there: eigenvectors of the complement of what is known.
         random = lanczos.random
-        lanczos = Lanczos(lanczos.apply, lanczos.B, random(), lanczos.dimension, key, random, X)
+        lanczos = Lanczos(lanczos.apply, lanczos.B, random(), lanczos.dimension, key, random, X, lanczos.rounding)
         more = 0
         while True:
             more += 1
@@ -317,7 +328,8 @@ def wanted_pairs(
                 return None
             values = np.concatenate([theta, found[0]])
             order = np.argsort(-key(values), kind="stable")
-            limit = float(key(values)[order[k - 1]] - near * abs(values[order[k - 1]]))
+            near = lanczos.near(values[order[k - 1]])
+            limit = float(key(values)[order[k - 1]] - near)
             wanted = order[key(values)[order] >= limit]
             missed = bool(np.any(wanted >= theta.size))
             # What was found has one direction of every eigenspace that is left; the first one is the largest of all.
