@@ -199,13 +199,22 @@ def eigsh(
     for Hermitian changes of A. A loss of the eigenvalues alone needs no linear solve. The sign of a
     real eigenvector is arbitrary and cannot be detected: use `canonical_phase` where it matters.
 
+    Notes
+    -----
+    Traced calls of real symmetric problems of order above 200, with ``sigma`` or with ``which="SA"`` or
+    ``"LA"`` and no M, run Lanczos: with the inverse, or with a polynomial filter in place of ARPACK's restarts.
+    They prove that no eigenvalue was missed, whatever the start vector, or find it. The sign of a vector is that of
+    its product with ``v0`` (with a fixed vector by default), not ARPACK's. ``ncv`` is the basis, and ``maxiter`` limits
+    restarts, as in SciPy; what does not converge so is left to ARPACK.
+
     With ``sigma`` and sparse matrices, traced calls factorise A − σM in an order for symmetric
     patterns, without pivoting where that is accurate: half of SciPy's fill, and the factors serve
     the derivative too. The pairs are SciPy's to rounding. Pass ``OPinv`` for an inverse of your own.
 
     References
     ----------
-    Lehoucq, Sorensen & Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
+    Lehoucq, Sorensen & Yang, ARPACK Users' Guide, SIAM 1998. Wu & Simon, SIAM J. Matrix Anal. Appl. 22 (2000)
+    602. docs/derivation.md.
 
     Examples
     --------

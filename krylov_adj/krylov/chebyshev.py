@@ -65,10 +65,6 @@ class Chebyshev:
         w *= v.dtype.type(factor / self.halfwidth)
         return w
 
-    def value(self, z: Array) -> Array:
-        """q(z) for x ≥ 1."""
-        return np.cosh(self.degree * np.arccosh((z - self.centre) / self.halfwidth))
-
     def inverse(self, q: Array) -> Array:
         """The z of x ≥ 1 with q(z) = q; the edge of the interval for q < 1."""
         return self.centre + self.halfwidth * np.cosh(np.arccosh(np.maximum(q, 1.0)) / self.degree)
