@@ -201,8 +201,8 @@ def eigsh(
 
     Notes
     -----
-    Traced calls of real symmetric problems of order above 200, with ``sigma`` or with ``which="SA"`` or
-    ``"LA"`` and no M, run Lanczos: with the inverse, or with a polynomial filter in place of ARPACK's restarts.
+    Traced calls of real symmetric problems of order above 200, with ``sigma`` or with ``which="SA"``, ``"LA"`` or
+    ``"LM"`` and no M, run Lanczos: with the inverse, or with a polynomial filter in place of ARPACK's restarts.
     They prove that no eigenvalue was missed, whatever the start vector, or find it. The sign of a vector is that of
     its product with ``v0`` (with a fixed vector by default), not ARPACK's. ``ncv`` is the basis, and ``maxiter`` limits
     restarts, as in SciPy; what does not converge so is left to ARPACK.

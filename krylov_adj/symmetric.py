@@ -17,7 +17,7 @@ import scipy.linalg as la
 
 from .continuation import Continuation
 from .krylov.blocks import column_norms
-from .krylov.chebyshev import Chebyshev, counts, design, look, plain, wanted_count, wider
+from .krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
 from .krylov.lanczos import FARTHEST, Exhausted, Lanczos, wanted_pairs
 from .options import DENSE_ORDER
 from .perturbation.problem import Inverse, ValueOperator
@@ -31,6 +31,9 @@ INVERSE_DIMENSION = 30
 
 #: Of the random vectors, unless ``rng`` is given: equal calls have equal results.
 SEED = 7
+
+#: A filter of no higher degree is not worth a new beginning.
+EASY = 3
 
 #: Steps with a filter after which its place is looked at again.
 EXPLORE = 8
@@ -75,7 +78,7 @@ def symmetric_pairs(
     n, sigma, which = A.shape[0], arguments["sigma"], arguments["which"]
     operators = (A, M, None if inverse is None else inverse.operator)
     dtypes = [operator.dtype for operator in operators if operator is not None]
-    covered = which == "LM" if inverse is not None else sigma is None and M is None and which in ("SA", "LA")
+    covered = which == "LM" if inverse is not None else sigma is None and M is None and which in ("SA", "LA", "LM")
     real = all(dtype.kind == "f" for dtype in dtypes) and np.imag(sigma or 0.0) == 0
     if not covered or not real or arguments["mode"] != "normal" or n <= DENSE_ORDER:
         return None
@@ -116,10 +119,12 @@ def symmetric_pairs(
         start=start,
     )
     try:
-        if inverse is None:
-            found = solve.filtered(A, 1 if which == "LA" else -1, continuation)
-        else:
+        if inverse is not None:
             found = solve.inverted(A, inverse, M)
+        elif which == "LM":
+            found = solve.largest(A, continuation)
+        else:
+            found = solve.filtered(A, 1 if which == "LA" else -1, continuation)
     except Exhausted:
         return None
     if found is None:
@@ -140,7 +145,8 @@ Found = tuple[Array, Array, str, bool]
 class _Solve:
     """What both ways are given.
 
-    ``first`` is a random vector, ``start`` another start if there is one, ``most`` the steps after which to give up.
+    ``first`` is a random vector; ``start`` another start if there is one, for spaces that looking for a filter has not
+    begun; ``most`` the steps after which to give up.
     """
 
     k: int
@@ -184,28 +190,65 @@ class _Solve:
         theta, X = found
         return sigma + 1 / (theta * float(unit)), X.T, "Lanczos", rounding(theta[self.k - 1]) <= FARTHEST
 
-    def filtered(self, A: ValueOperator, side: int, continuation: Continuation | None) -> Found | None:
+    def largest(self, A: ValueOperator, continuation: Continuation | None) -> Found | None:
+        """The largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
+        eps = float(np.finfo(self.first.dtype).eps)
+
+        def rounding(theta: float) -> float:
+            return ROUNDING * eps * float(np.max(np.abs(np.diagonal(space.H)))) / abs(theta) if theta else np.inf
+
+        def accept(theta: Array) -> Array:
+            return np.maximum(max(self.tol, NOISE * eps) * np.abs(theta), np.finfo(float).tiny)
+
+        dimension = max(LOOK, self.dimension)
+        space = Lanczos(A.apply, None, self.first, dimension, np.abs, self.random, rounding=rounding)
+        if space.converge(self.k, accept, LOOK) is None:
+            for side in (1, -1):
+                spectrum = look(space, side)
+                if spectrum.ritz.size == 1:  # A is a multiple of the identity
+                    return None
+                q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side)
+                if -spectrum.lower < side * q.edge and q.degree > EASY:
+                    return self.filtered(A, side, continuation, spectrum)
+        found = wanted_pairs(space, self.k, accept, self.most, ends=True) if np.any(space.H) else None
+        if found is None:
+            return None
+        theta, X = found
+        return theta, X.T, "Lanczos", rounding(theta[self.k - 1]) <= FARTHEST
+
+    def filtered(
+        self, A: ValueOperator, side: int, continuation: Continuation | None, spectrum: Spectrum | None = None
+    ) -> Found | None:
         """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
 
-        At the lower end of the spectrum (``side`` −1) or at the upper one (1).
+        At the lower end of the spectrum (``side`` −1) or at the upper one (1). No polynomial where the first steps,
+        from which the spectrum is known (unless it is given), find them already.
         """
         last = None if continuation is None else continuation.placed
         if self.start is not None and last is not None and last[:2] == (self.k, side):
             found = self._with(A, side, last[2].extended(), last[3], continuation)
             if found is not None:
                 return found
-        spectrum = look(A.apply, self.first, side)
+        seen, resolved = None, False
+        if spectrum is None:
+            dimension = max(LOOK, self.dimension)
+            seen = Lanczos(lambda v: side * A.apply(v), None, self.first, dimension, _itself, self.random)
+            resolved = seen.converge(self.k, partial(self._resolved, seen), LOOK) is not None
+            spectrum = look(seen, 1)
         if spectrum.ritz.size == 1:  # A is a multiple of the identity
             return None
-        multiple = spectrum.multiple(self.k)
-        if spectrum.clustered():
-            q = plain(spectrum.lower, float(spectrum.ritz[0]) - spectrum.lower, side)
-        else:
-            q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side, multiple)
-        coarse = spectrum.count[0] >= wanted_count(self.k) and not multiple and not spectrum.clustered()
-        space, degree = None, 0
+        multiple, norm = spectrum.multiple(self.k), spectrum.norm
+        q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side, multiple)
+        if resolved or spectrum.clustered() or q.degree <= EASY:
+            width = float(spectrum.ritz[0]) - spectrum.lower
+            q = plain(spectrum.lower, width, side)
+            if seen is not None:
+                seen.become(partial(q.apply, A.apply), 1 / width, 2 - spectrum.lower / width)
+            return self._with(A, side, q, norm, continuation, seen)
+        coarse, degree = spectrum.count[0] >= wanted_count(self.k) and not multiple, 0
+        space = None
         while coarse and q.degree > degree:  # finer, until it is fine enough
-            space = self._space(A, q, self.first, spectrum.norm)
+            space = self._space(A, q, self.first, norm)
             for _ in range(min(self.k + EXPLORE, self.dimension)):
                 space.step()
             theta, S, _ = space.ritz()
@@ -215,11 +258,16 @@ class _Solve:
                 break
             q, degree = design(side * q.inverse(theta[outside]), count, spectrum.lower, self.k, side), q.degree
             space = None
-        return self._with(A, side, q, spectrum.norm, continuation, space if self.start is None else None)
+        return self._with(A, side, q, norm, continuation, space)  # what was begun is worth more than another start
+
+    def _resolved(self, space: Lanczos, theta: Array) -> Array:
+        """What residuals are accepted of values of ±A."""
+        noise = NOISE * float(np.finfo(self.first.dtype).eps) * float(np.max(np.abs(np.diagonal(space.H))))
+        return np.maximum(self.tol * np.abs(theta), max(noise, np.finfo(float).tiny))
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
         apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
-        return Lanczos(apply, None, start, self.dimension, lambda theta: theta, self.random, rounding=rounding)
+        return Lanczos(apply, None, start, self.dimension, _itself, self.random, rounding=rounding)
 
     def _with(
         self,
@@ -266,6 +314,10 @@ class _Solve:
         return w[::-side], X[:, ::-side], "filtered Lanczos", told
 
 
+def _itself(theta: Array) -> Array:
+    return theta
+
+
 def _rounding(q: Chebyshev, error: float, theta: float) -> float:
     """What an error in A's eigenvalues is in those of q(A), relatively."""
     return ROUNDING * error * float(q.slope(q.inverse(np.array(theta)))) / abs(theta)
@@ -279,7 +331,8 @@ def _start(A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: A
     gram = np.eye(Q.shape[1], dtype=Q.dtype) if M is None else Q.T @ M.apply(Q)
     G = Q.T @ A.apply(Q)
     w, Y = la.eigh(0.5 * (G + G.T), 0.5 * (gram + gram.T))
-    wanted = -np.abs(w - np.real(sigma)) if sigma is not None else w if which == "LA" else -w
+    distance = np.abs(w if sigma is None else w - np.real(sigma))
+    wanted = -distance if sigma is not None else {"LM": distance, "LA": w, "SA": -w}[which]
     return Q @ Y[:, np.argsort(-wanted)[:k]].sum(axis=1)
 
 

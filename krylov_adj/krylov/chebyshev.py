@@ -19,7 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg as la
+
+from .lanczos import Lanczos
 
 Array = np.ndarray
 
@@ -111,39 +112,21 @@ class Spectrum:
         return bool(3 * np.count_nonzero(self.ritz < self.ritz[0] - 0.1 * width) <= self.ritz.size)
 
 
-def look(apply: Callable[[Array], Array], start: Array, side: int, steps: int = LOOK) -> Spectrum:
-    """The spectrum of ``side`` (1 or −1) times a symmetric operator, by Lanczos without storage from a random vector.
-
-    Without reorthogonalisation: a Ritz value that has converged comes again, with hardly any weight.
-    """
-    n = start.size
-    steps = min(steps, n)
-    alpha, beta = np.zeros(steps), np.zeros(steps)
-    before, v, eps = np.zeros_like(start), start / np.linalg.norm(start), float(np.finfo(start.dtype).eps)
-    for j in range(steps):
-        w = apply(v) - v.dtype.type(beta[j - 1] if j else 0) * before  # the image may be the operator's own array
-        alpha[j] = np.dot(v, w)
-        w -= v.dtype.type(alpha[j]) * v
-        beta[j] = la.norm(w, check_finite=False)  # safe against overflow
-        noise = 10 * n**0.5 * eps * np.max(np.abs(alpha[: j + 1]))
-        if beta[j] <= max(noise, eps**0.5 * np.max(beta[:j], initial=0.0)):
-            steps = j + 1
-            break
-        before, v = v, w / v.dtype.type(beta[j])
-    ritz, S = la.eigh_tridiagonal(side * alpha[:steps], beta[: steps - 1])
-    ritz, weights, residuals = ritz[::-1], S[0, ::-1] ** 2, beta[steps - 1] * np.abs(S[-1, ::-1])
+def look(space: Lanczos, side: int) -> Spectrum:
+    """What the Krylov space of a random vector, not restarted, knows of the spectrum of ``side`` (1 or −1) times T."""
+    eps, H = float(np.finfo(space.V.dtype).eps), space.H[: space.m, : space.m]
+    ritz, S = np.linalg.eigh(side * H)
+    ritz, weights, residuals = ritz[::-1], S[0, ::-1] ** 2, space.beta * np.abs(S[-1, ::-1])
     reach = float(np.max(residuals))
-    if steps > 1:  # values that came again
-        first = np.append(0, 1 + np.flatnonzero(ritz[:-1] - ritz[1:] > eps**0.5 * (ritz[0] - ritz[-1])))
-        ritz, weights, residuals = (
-            ritz[first],
-            np.add.reduceat(weights, first),
-            np.minimum.reduceat(residuals, first),
-        )
+    # Values that came again, of multiple eigenvalues.
+    apart = max(eps**0.5 * (ritz[0] - ritz[-1]), 100 * eps * np.max(np.abs(ritz)))
+    first = np.append(0, 1 + np.flatnonzero(ritz[:-1] - ritz[1:] > apart))
+    ritz, weights, residuals = ritz[first], np.add.reduceat(weights, first), np.minimum.reduceat(residuals, first)
     # The extreme Ritz vector's own residual is too small a margin: q grows fast on what lies outside.
     lower = float(ritz[-1] - reach)
     settled = bool(ritz.size > 1 and residuals[0] <= 1e-3 * (ritz[0] - ritz[1]))
-    return Spectrum(ritz, counts(weights, n), lower, max(abs(lower), abs(float(ritz[0]) + reach)), settled)
+    norm = max(abs(lower), abs(float(ritz[0]) + reach))
+    return Spectrum(ritz, counts(weights, space.V.shape[1]), lower, norm, settled)
 
 
 def counts(weights: Array, n: int) -> Array:

@@ -213,6 +213,13 @@ class Lanczos:
         self.H[keep, :keep] = self.H[:keep, keep] = self.beta * S[-1]
         self.m = self.kept = keep
 
+    def become(self, apply: Apply, factor: float, shift: float) -> None:
+        """The same space for factor T + shift (factor > 0), applied by ``apply``."""
+        self.apply = apply
+        self.H *= factor
+        self.beta *= factor
+        self.H[np.arange(self.m), np.arange(self.m)] += shift
+
     def converge(self, k: int, accept: Callable[[Array], Array], most: int) -> tuple[Array, Array] | None:
         """The k most wanted Ritz pairs and those `nearness` to the last of them; None past ``most`` steps.
 
