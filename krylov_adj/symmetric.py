@@ -243,8 +243,10 @@ class _Solve:
             width = float(spectrum.ritz[0]) - spectrum.lower
             q = plain(spectrum.lower, width, side)
             if seen is not None:
-                seen.become(partial(q.apply, A.apply), 1 / width, 2 - spectrum.lower / width)
+                rounding = partial(_rounding, q, norm * float(np.finfo(self.first.dtype).eps))
+                seen.become(partial(q.apply, A.apply), 1 / width, 2 - spectrum.lower / width, rounding)
             return self._with(A, side, q, norm, continuation, seen)
+        del seen  # its memory is needed
         coarse, degree = spectrum.count[0] >= wanted_count(self.k) and not multiple, 0
         space = None
         while coarse and q.degree > degree:  # finer, until it is fine enough
@@ -311,7 +313,7 @@ class _Solve:
         if continuation is not None:
             continuation.placed = (self.k, side, q, norm)
         told = space.rounding(found[0][self.k - 1]) <= FARTHEST
-        return w[::-side], X[:, ::-side], "filtered Lanczos", told
+        return w[::-side], X[:, ::-side], "Lanczos" if q.degree == 1 else "filtered Lanczos", told
 
 
 def _itself(theta: Array) -> Array:

@@ -213,9 +213,9 @@ class Lanczos:
         self.H[keep, :keep] = self.H[:keep, keep] = self.beta * S[-1]
         self.m = self.kept = keep
 
-    def become(self, apply: Apply, factor: float, shift: float) -> None:
+    def become(self, apply: Apply, factor: float, shift: float, rounding: Callable[[float], float]) -> None:
         """The same space for factor T + shift (factor > 0), applied by ``apply``."""
-        self.apply = apply
+        self.apply, self.rounding = apply, rounding
         self.H *= factor
         self.beta *= factor
         self.H[np.arange(self.m), np.arange(self.m)] += shift
