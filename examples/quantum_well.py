@@ -18,7 +18,7 @@ import os
 import sys
 
 # Threads help little with vectors this short, and BLAS threads that share their cores with other
-# programs can make ARPACK many times slower.
+# programs can make the solver many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import autograd.numpy as np
@@ -73,17 +73,17 @@ def potential(p):
 reports = []
 adjoint = ka.Adjoint(callback=reports.append)
 distance2 = np.ravel((x - spot[0]) ** 2 + (y - spot[1]) ** 2)
-# ARPACK's first start vector is random: a symmetric one may never find the odd states of the bowl.
-# Later ones are the sum of the last states, which saves iterations.
-last = {"v0": np.random.default_rng(0).standard_normal(n * n)}
+warm = ka.Continuation()  # every solve starts from what the last ones left
+last = {}
 
 
 def loss(p):
-    w, X = ka.eigsh(hamiltonian(potential(p)), k=4, which="SA", v0=last["v0"], ncv=30, tol=1e-8, adjoint=adjoint)
+    H = hamiltonian(potential(p))
+    w, X = ka.eigsh(H, k=4, which="SA", tol=1e-8, adjoint=adjoint, continuation=warm)
     spread = np.sum(X[:, 0] ** 2 * distance2)
     value = np.sum((w - targets) ** 2) + (spread - radius**2) ** 2
-    states = getval(X)  # plain numbers, for the next start and for us to look at
-    last.update(v0=np.sum(states, axis=1), w=getval(w), X=states, rms=getval(spread) ** 0.5, loss=getval(value))
+    # Plain numbers, for us to look at.
+    last.update(w=getval(w), X=getval(X), rms=getval(spread) ** 0.5, loss=getval(value))
     return value
 
 
