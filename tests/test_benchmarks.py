@@ -3,6 +3,7 @@
 import re
 
 import adjoint_cost
+import completeness
 import against_peers
 import numpy as np
 import pytest
@@ -76,6 +77,12 @@ def test_adjoint_cost(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["adjoint_cost.py", "--small"])
     adjoint_cost.main()
     assert "Schrödinger, sigma" in capsys.readouterr().out
+
+
+def test_completeness(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["completeness.py", "--small"])
+    completeness.main()
+    assert capsys.readouterr().out.count("| 0 of 2 |") >= 7
 
 
 def test_tables_go_into_their_places():

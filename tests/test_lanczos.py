@@ -240,7 +240,7 @@ def test_structured_start_vectors_hide_nothing(name, way):
 
 @pytest.mark.parametrize("k", [2, 6, 17])
 def test_cube(k):
-    """SciPy's `eigsh` misses one of the seventeen here, for some start vectors."""
+    """SciPy's `eigsh` may miss one of the seventeen here, see benchmarks/completeness.py."""
     A = grid(20, 20, 20)
     w = grid_values(20, 20, 20)
     for seed in (0, 1) if k == 17 else (0,):
