@@ -3,8 +3,8 @@
 import re
 
 import adjoint_cost
-import completeness
 import against_peers
+import completeness
 import numpy as np
 import pytest
 import scaling
