@@ -136,13 +136,17 @@ def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
         R, size = rhs[:, [m]], float(np.linalg.norm(rhs[:, m]))
         for target in (min(LATE * rtol[m], 0.5), rtol[m], rtol[m] / LATE):
             left = float(np.linalg.norm(R))
+            if target < LATE * systems.eps:  # that is not to be had
+                break
             if left <= target * size:
                 continue
             D, _ = engine(apply, precondition, R, np.array([target * size / left]), maxiter)
             D = D if precondition is None else systems.project_in(side, D)
+            rest = rhs[:, [m]] - apply(U[:, [m]] + D)
+            if not np.linalg.norm(rest) <= left:
+                break
             U[:, [m]] += D
-            moved[m] = np.linalg.norm(D)
-            R = rhs[:, [m]] - apply(U[:, [m]])
+            moved[m], R = np.linalg.norm(D), rest
     return U, systems.problem.A.applications - before, moved
 
 
