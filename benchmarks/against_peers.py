@@ -21,7 +21,6 @@ asserted to be below 1e-7.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +30,7 @@ import by_hand
 import models
 import numpy as np
 import scipy.linalg as la
+from adjoint_cost import median_times
 from autograd import value_and_grad
 from autograd.tracer import getval
 from by_hand import Pencil
@@ -176,16 +176,6 @@ def error(gradient: Array, reference: Array) -> float:
     return float(np.linalg.norm(np.asarray(gradient) - reference) / np.linalg.norm(reference))
 
 
-def medians(functions: list[Callable[[], object]], repeat: int) -> list[float]:
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(repeat):
-        for function, record in zip(functions, times, strict=True):
-            start = time.process_time()
-            function()
-            record.append(time.process_time() - start)
-    return [float(np.median(record)) for record in times]
-
-
 # ---- the problems --------------------------------------------------------------------------------
 
 
@@ -231,7 +221,7 @@ def against_scipy(n: int, repeat: int) -> None:
         named |= {name: partial(problem.hand, way) for name, way in ways(problem).items()}
         errors = [error(function(), reference) for function in named.values()]
         assert errors[0] < ACCURACY, (problem.name, errors)
-        plain, *times = medians([problem.pencil.plain, *named.values()], repeat)
+        plain, *times = median_times([problem.pencil.plain, *named.values()], repeat)
         for name, wrong, seconds in zip(named, errors, times, strict=True):
             print(
                 f"| {'eigenvectors' if problem.vectors else 'eigenvalues'} | {problem.name} | {problem.pencil.n} "
@@ -261,7 +251,7 @@ def against_packages(n: int, repeat: int) -> None:
                 continue
             rows.append((title, f"{wrong:.0e}"))
             named.append(function)
-        plain, *times = medians([problem.pencil.plain, *named], repeat)
+        plain, *times = median_times([problem.pencil.plain, *named], repeat)
         start = f"| {'eigenvectors' if problem.vectors else 'eigenvalues'} | {problem.name} | {problem.pencil.n} |"
         for (title, wrong), seconds in zip(rows, times, strict=True):
             print(f"{start} {title} | {wrong} | {seconds / plain:.2f} | {seconds / times[0]:.2f} |", flush=True)

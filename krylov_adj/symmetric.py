@@ -86,7 +86,7 @@ def symmetric_pairs(
     integers = all(value is None or isinstance(value, Integral) for value in (k, ncv, maxiter))
     if not integers or not 0 < k < n or (maxiter is not None and maxiter <= 0):
         return None
-    if not isinstance(tol, Real) or not float(tol) >= 0:
+    if arguments["Minv"] is not None or not isinstance(tol, Real) or not float(tol) >= 0:
         return None
     dimension = min(int(ncv or max(3 * k, DIMENSION if inverse is None else INVERSE_DIMENSION)), n // 2)
     start = None if v0 is None else np.asarray(v0)

@@ -19,6 +19,13 @@ def test_nothing_is_silently_wrong(seed):
     assert needless < 0.05, "\n".join(lines)
 
 
+@pytest.mark.parametrize(("name", "seed", "index"), [("cut clusters", 16, 23), ("defective", 37, 12)])
+def test_what_was_once_silently_wrong(name, seed, index):
+    """GCROT next to an eigenvalue that was not computed; a Jordan block that the loss hardly feels."""
+    problem = draw(name, seed, index)
+    assert judge(problem, problem.gradient).count != "silent"
+
+
 def test_at_least_200_problems_drawn_from_the_seed():
     assert sum(quota for quota, _ in CLASSES.values()) >= 200
     name = "wild scalings"

@@ -21,6 +21,7 @@ from krylov_adj.symmetric import symmetric_pairs
 N = 240
 ARGUMENTS = {
     "sigma": None, "which": "SA", "mode": "normal", "v0": None, "ncv": None, "maxiter": None, "tol": 0, "rng": None,
+    "Minv": None,
 }  # fmt: skip
 
 
@@ -915,3 +916,34 @@ def test_a_cut_is_known_as_far_as_rounding_tells_nothing_apart(dtype, shift, gap
 
     with pytest.warns(ka.DegeneracyWarning):
         assert abs(grad(f)(matrix.dtype.type(1.0)) - levels[1]) < 1e-3 * levels[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"which": "SA", "Minv": spla.aslinearoperator(onp.eye(255))}, "Minv"),
+        ({"sigma": -0.05, "Minv": spla.aslinearoperator(onp.eye(255))}, "Minv"),
+        ({"which": "SA", "ncv": 3}, "ncv"),
+        ({"which": "SA", "maxiter": 0}, "maxiter"),
+        ({"which": "SA", "k": 0}, "k"),
+        ({"which": "sa"}, "which"),
+    ],
+)
+def test_what_scipy_refuses_is_refused(arguments, message):
+    """A traced call has no other arguments than SciPy's."""
+    arguments = {"k": 3, **arguments}
+    for call in (spla.eigsh, lambda A, **rest: grad(lambda p: np.sum(ka.eigsh(A * p, **rest)[0]))(1.0)):
+        with pytest.raises(ValueError, match=message):
+            call(DENSE, **arguments)
+
+
+def test_random_vectors_see_modes_where_the_mass_is_small():
+    """A mode on degrees of freedom with 1e-12 of the others' mass, of which the start vector has nothing."""
+    mass = onp.ones(N)
+    mass[7] = 1e-12
+    levels = onp.linspace(1, 100, N)
+    levels[7] = 0.5
+    v0 = onp.random.default_rng(0).standard_normal(N)
+    v0[7] = 0
+    found, _ = solve(sp.diags(levels * mass).tocsc(), 3, M=sp.diags(mass).tocsc(), sigma=-1.0, v0=v0)
+    onp.testing.assert_allclose(found.w, onp.sort(levels)[:3], rtol=1e-9)

@@ -96,6 +96,20 @@ def test_the_inverse(name, factorisations):
         onp.testing.assert_allclose(apply(1j * V), 1j * apply(V))
 
 
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("shape", [(200,), (200, 3)])
+def test_hermitian_factors_serve_for_their_adjoint(shape, dense):
+    """Conjugated, not transposed; for real and for complex right-hand sides."""
+    K = sp.diags([RNG.standard_normal(199) + 1j * RNG.standard_normal(199)], offsets=[1], shape=(200, 200))
+    K = sp.csc_array(K + K.conj().T + sp.diags(onp.linspace(6, 9, 200)))
+    K = K.toarray() if dense else K
+    apply, apply_adjoint, _ = shift_invert.factorise(K, None, 0.5, hermitian=True)
+    for v in (RNG.standard_normal(shape), RNG.standard_normal(shape) + 1j * RNG.standard_normal(shape)):
+        for solve in (apply, apply_adjoint):
+            x = solve(v)
+            onp.testing.assert_allclose(K @ x - 0.5 * x, v, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["definite", "symmetric pattern"])
 def test_the_ordering_saves_fill(name):
     K = sp.csc_array(CASES[name][0])
