@@ -330,9 +330,12 @@ def _start(A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: A
     Q, R, _ = la.qr(V, mode="economic", pivoting=True)
     size = np.abs(np.diagonal(R))
     Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
-    gram = np.eye(Q.shape[1], dtype=Q.dtype) if M is None else Q.T @ M.apply(Q)
+    if M is not None:  # M-orthonormal, without what M does not see
+        s, U = np.linalg.eigh(Q.T @ M.apply(Q))
+        seen = s > np.sqrt(np.finfo(V.dtype).eps) * s[-1]
+        Q = np.asfortranarray(Q @ (U[:, seen] * s[seen] ** -0.5))
     G = Q.T @ A.apply(Q)
-    w, Y = la.eigh(0.5 * (G + G.T), 0.5 * (gram + gram.T))
+    w, Y = np.linalg.eigh(0.5 * (G + G.T))
     distance = np.abs(w if sigma is None else w - np.real(sigma))
     wanted = -distance if sigma is not None else {"LM": distance, "LA": w, "SA": -w}[which]
     return Q @ Y[:, np.argsort(-wanted)[:k]].sum(axis=1)

@@ -13,6 +13,8 @@ from autograd.tracer import isbox
 
 import krylov_adj as ka
 from krylov_adj import continuation
+from krylov_adj.perturbation.problem import ValueOperator
+from krylov_adj.symmetric import _start
 
 N = 20
 RNG = onp.random.default_rng(0)
@@ -304,3 +306,34 @@ def test_a_filter_in_the_wrong_place_is_placed_anew():
         w, _ = traced_pairs(A, warm, k=3, which="SA")
         reference = onp.sort(scale * expected + shift)
         onp.testing.assert_allclose(w, reference[:3], atol=1e-12 * onp.max(onp.abs(reference)))
+
+
+def test_warm_starts_with_a_singular_mass():
+    """What the kept vectors span may hold directions that M does not see."""
+    mass = onp.ones(N * N)
+    mass[: N * N // 2] = 0
+    M = sp.diags(mass).tocsc()
+
+    def lowest(p, continuation):
+        potential = ka.coo_array((20 * np.dot(p, WAVES), (DIAGONAL, DIAGONAL)), shape=LAPLACIAN.shape)
+        operator = ka.aslinearoperator(LAPLACIAN) + potential
+        return np.sum(ka.eigsh(operator, k=3, M=M, sigma=0.0, continuation=continuation)[0])
+
+    warm = ka.Continuation()
+    for p in path(5):
+        onp.testing.assert_allclose(grad(lowest)(p, warm), grad(lowest)(p, None), rtol=1e-8)
+    p = path(5)[0]
+    for _ in range(3):
+        onp.testing.assert_allclose(grad(lowest)(p, warm), grad(lowest)(p, None), rtol=1e-8)
+    assert warm.calls == 7
+
+
+def test_a_start_from_vectors_that_the_mass_does_not_see():
+    """Rayleigh and Ritz on what is left of the span."""
+    n = 30
+    mass, levels = onp.r_[onp.zeros(10), onp.ones(20)], onp.arange(1.0, n + 1)
+    A, M = (ValueOperator((n, n), float, lambda V, d=d: (V.T * d).T, None, "") for d in (levels, mass))
+    V = onp.eye(n)[:, [12, 3, 15, 20]]
+    start = _start(A, M, V, 2, 13.2, "LM")
+    onp.testing.assert_allclose(onp.abs(start[[12, 15]]), 1, atol=1e-12)
+    onp.testing.assert_allclose(onp.delete(start, [12, 15]), 0, atol=1e-12)
