@@ -92,6 +92,8 @@ class Continuation:
         self.calls = 0
         #: k, end of the spectrum, filter and norm of the last call that used one, see `symmetric`.
         self.placed: tuple[int, int, Any, float] | None = None
+        #: k, sigma, and how far the next eigenvalue was from the last call's, see `warm_start`.
+        self.gap: tuple[int, float, float] | None = None
         self._vectors: list[Array] = []
         self._moved = 0.0
         self._solutions: dict[str, Array] = {}

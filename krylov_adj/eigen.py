@@ -6,6 +6,7 @@ values, and what it returns is attached (`attach.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ from .bindings.autograd import deepest_level
 from .continuation import Continuation
 from .operators import LinearOperator
 from .options import Adjoint
+from .perturbation.problem import Inverse, ValueOperator
 from .reports import Report
-from .symmetric import symmetric_pairs
+from .symmetric import SymmetricPairs, covered, symmetric_pairs, warm
 
 __all__ = ["eigs", "eigsh"]
 
@@ -264,25 +266,30 @@ def _solve(
 
     hermitian = solver is scipy_eigsh
     dense = falls_back_to_dense(solver, value_A, k)
-    inverse = None if dense else make_inverse(op_A, op_M, plain["sigma"], plain["OPinv"], hermitian)
-    if inverse is not None and plain["OPinv"] is None:
-        plain["OPinv"] = as_scipy(inverse.operator)
-    if inverse is None and not dense and not isinstance(value_A, as_scipy):
+    if plain["sigma"] is None and not dense and not isinstance(value_A, as_scipy):
         value_A = as_scipy(as_value(op_A, True, "matvec"))  # which counts
-    own = None
+
+    def inverse_at(shift: Any) -> Inverse | None:
+        return None if dense else make_inverse(op_A, op_M, shift, plain["OPinv"], hermitian)
+
+    own, solves = None, 0
     if hermitian and not dense and admits(value_M, plain):
-        counted = value_A.operator if inverse is None else as_value(op_A, True, "matvec")
+        counted = value_A.operator if plain["sigma"] is None else as_value(op_A, True, "matvec")
         M_operator = None if op_M is None else as_value(op_M, True, "M")
-        own = symmetric_pairs(counted, M_operator, k, plain, inverse, continuation)
+        own, inverse, solves = _by_lanczos(counted, M_operator, k, plain, inverse_at, continuation)
+    else:
+        inverse = inverse_at(plain["sigma"])
     if own is not None:
         w, X, method, cut = own.w, own.X, own.method, own.cut
         normalization = "2" if op_M is None else "M"
     else:
+        if inverse is not None and plain["OPinv"] is None:
+            plain["OPinv"] = as_scipy(inverse.operator)
         _start(continuation, value_A, value_M, plain)
         w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
         method, cut = "LAPACK" if dense else "ARPACK", None
     applications = getattr(value_A, "applications", 0)
-    solves = 0 if inverse is None else inverse.operator.applications
+    solves += 0 if inverse is None else inverse.operator.applications
     if continuation is not None:
         continuation.keep_vectors(X)
     if not vectors:
@@ -303,6 +310,34 @@ def _solve(
     rtol = accepted_residual(X.dtype, float(plain["tol"]))
     w, X = attach_verified(pencil, w, X, rtol, report)
     return (w, X) if vectors else w
+
+
+def _by_lanczos(
+    A: ValueOperator,
+    M: ValueOperator | None,
+    k: int,
+    arguments: dict[str, Any],
+    inverse_at: Callable[[Any], Inverse | None],
+    continuation: Continuation | None,
+) -> tuple[SymmetricPairs | None, Inverse | None, int]:
+    """The pairs where they are not ARPACK's to find, the inverse for them or for it, and solves with another one."""
+    sigma, solves, start = arguments["sigma"], 0, None
+    if not covered(A, M, k, arguments):
+        return None, inverse_at(sigma), 0
+    if continuation is not None:
+        start = warm(A, M, k, arguments, continuation)
+    if start is not None and start.shift != sigma:
+        try:
+            inverse = inverse_at(start.shift)
+        except RuntimeError:  # an eigenvalue, exactly
+            inverse = None
+        if inverse is not None:
+            own = symmetric_pairs(A, M, k, arguments, inverse, continuation, start)
+            if own is not None:
+                return own, inverse, 0
+            solves = inverse.operator.applications
+    inverse = inverse_at(sigma)
+    return symmetric_pairs(A, M, k, arguments, inverse, continuation, start), inverse, solves
 
 
 def _untraced(

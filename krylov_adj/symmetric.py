@@ -13,14 +13,14 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import scipy.linalg as la
 
 from .continuation import Continuation
 from .krylov.blocks import column_norms
 from .krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
-from .krylov.lanczos import FARTHEST, Exhausted, Lanczos, wanted_pairs
+from .krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
 from .options import DENSE_ORDER
 from .perturbation.problem import Inverse, ValueOperator
+from .warm_start import Warm, gap_beyond, warm_start
 
 Array = np.ndarray
 
@@ -62,6 +62,44 @@ class SymmetricPairs:
     cut: Array | None
 
 
+def covered(A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any]) -> bool:
+    """Whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
+
+    Not: complex problems (whose order in SciPy cannot be told beforehand), M without sigma, modes other than
+    "normal", small or invalid problems.
+    """
+    n, sigma, which, v0 = A.shape[0], arguments["sigma"], arguments["which"], arguments["v0"]
+    ncv, maxiter, tol = (arguments[name] for name in ("ncv", "maxiter", "tol"))
+    kind = which == "LM" if sigma is not None else M is None and which in ("SA", "LA", "LM")
+    real = all(operator.dtype.kind == "f" for operator in (A, M) if operator is not None) and not np.imag(sigma or 0.0)
+    if not kind or not real or arguments["mode"] != "normal" or n <= DENSE_ORDER:
+        return False
+    integers = all(value is None or isinstance(value, Integral) for value in (k, ncv, maxiter))
+    if not integers or not 0 < k < n or (maxiter is not None and maxiter <= 0):
+        return False
+    if arguments["Minv"] is not None or not isinstance(tol, Real) or not float(tol) >= 0:
+        return False
+    start = None if v0 is None else np.asarray(v0)
+    usable = start is None or (
+        start.shape == (n,) and start.dtype.kind in "fiub" and 0 < np.max(np.abs(start)) < np.inf
+    )
+    return usable and k + 4 <= _dimension(n, k, arguments)
+
+
+def _dimension(n: int, k: int, arguments: dict[str, Any]) -> int:
+    default = DIMENSION if arguments["sigma"] is None else INVERSE_DIMENSION
+    return min(int(arguments["ncv"] or max(3 * k, default)), n // 2)
+
+
+def warm(
+    A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any], continuation: Continuation
+) -> Warm | None:
+    """What an earlier solve left for one that is `covered`."""
+    explicit = A.explicit and (M is None or M.explicit)
+    movable = arguments["sigma"] is not None and arguments["OPinv"] is None and explicit
+    return warm_start(A, M, int(k), arguments["sigma"], arguments["which"], movable, continuation)
+
+
 def symmetric_pairs(
     A: ValueOperator,
     M: ValueOperator | None,
@@ -69,33 +107,19 @@ def symmetric_pairs(
     arguments: dict[str, Any],
     inverse: Inverse | None,
     continuation: Continuation | None = None,
+    warm: Warm | None = None,
 ) -> SymmetricPairs | None:
-    """The pairs of a real symmetric problem, M-normalised; None where ARPACK is to be asked.
+    """The pairs of a real symmetric problem that is `covered`, M-normalised; None where ARPACK is to be asked.
 
-    That is: complex problems (whose order in SciPy cannot be told beforehand), M without sigma, modes other than
-    "normal", small or invalid problems, and what has not converged.
+    That is what has not converged, and an inverse that is not real. It may have another shift than sigma.
     """
     n, sigma, which = A.shape[0], arguments["sigma"], arguments["which"]
     operators = (A, M, None if inverse is None else inverse.operator)
     dtypes = [operator.dtype for operator in operators if operator is not None]
-    covered = which == "LM" if inverse is not None else sigma is None and M is None and which in ("SA", "LA", "LM")
-    real = all(dtype.kind == "f" for dtype in dtypes) and np.imag(sigma or 0.0) == 0
-    if not covered or not real or arguments["mode"] != "normal" or n <= DENSE_ORDER:
+    if (inverse is None) != (sigma is None) or any(dtype.kind != "f" for dtype in dtypes):
         return None
-    v0, ncv, maxiter, tol = (arguments[name] for name in ("v0", "ncv", "maxiter", "tol"))
-    integers = all(value is None or isinstance(value, Integral) for value in (k, ncv, maxiter))
-    if not integers or not 0 < k < n or (maxiter is not None and maxiter <= 0):
-        return None
-    if arguments["Minv"] is not None or not isinstance(tol, Real) or not float(tol) >= 0:
-        return None
-    dimension = min(int(ncv or max(3 * k, DIMENSION if inverse is None else INVERSE_DIMENSION)), n // 2)
-    start = None if v0 is None else np.asarray(v0)
-    usable = start is None or (
-        start.shape == (n,) and start.dtype.kind in "fiub" and 0 < np.max(np.abs(start)) < np.inf
-    )
-    if not usable or not k + 4 <= dimension:
-        return None
-    dtype = np.result_type(*dtypes)
+    v0, maxiter, tol = (arguments[name] for name in ("v0", "maxiter", "tol"))
+    dimension, dtype = _dimension(n, k, arguments), np.result_type(*dtypes)
     rng = np.random.default_rng(SEED if arguments["rng"] is None else arguments["rng"])
     scale = 1.0 if M is None else _scale(M)
 
@@ -103,12 +127,11 @@ def symmetric_pairs(
         return (scale * rng.standard_normal(n)).astype(dtype)
 
     first = random()
-    reference = first if start is None else (start / np.max(np.abs(start))).astype(dtype)
-    start = None if start is None else reference
-    kept = None if continuation is None else continuation.recent(n, dtype)
-    if kept is not None:
+    start = None if v0 is None else (np.asarray(v0) / np.max(np.abs(v0))).astype(dtype)
+    reference = first if start is None else start
+    if warm is not None:
         # Completeness is proved, so that no random part is needed for what the kept vectors do not have.
-        reference, start = kept[:, :k].sum(axis=1), _start(A, M, kept, int(k), sigma, which)
+        reference, start = warm.reference, warm.start.astype(dtype)
     solve = _Solve(
         k=int(k),
         dimension=dimension,
@@ -117,14 +140,15 @@ def symmetric_pairs(
         random=random,
         first=first,
         start=start,
+        continuation=continuation,
     )
     try:
         if inverse is not None:
-            found = solve.inverted(A, inverse, M)
+            found = solve.inverted(A, inverse, M, float(np.real(sigma)))
         elif which == "LM":
-            found = solve.largest(A, continuation)
+            found = solve.largest(A)
         else:
-            found = solve.filtered(A, 1 if which == "LA" else -1, continuation)
+            found = solve.filtered(A, 1 if which == "LA" else -1)
     except Exhausted:
         return None
     if found is None:
@@ -156,11 +180,12 @@ class _Solve:
     random: Callable[[], Array]
     first: Array
     start: Array | None
+    continuation: Continuation | None
 
-    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None) -> Found | None:
-        """T = (A − σM)⁻¹M in the inner product of M."""
+    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> Found | None:
+        """T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
         B = None if M is None else M.apply
-        sigma, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
+        shift, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
         # The unit of A's and M's rounding, as `DeflatedSystems.tolerances` has it.
         size = np.linalg.norm(A.apply(self.first)) / np.linalg.norm(self.first if B is None else B(self.first))
 
@@ -179,29 +204,37 @@ class _Solve:
         def random() -> Array:
             return self.random() if B is None else image(self.random()) / unit
 
-        def rounding(theta: float) -> float:
-            theta = abs(theta) * float(unit)
-            return ROUNDING * eps * (float(size) * theta + abs(sigma) * theta + 1)
+        def rounding(key: float) -> float:
+            key *= float(unit)
+            return ROUNDING * eps * (float(size) * key + abs(sigma) * key + 1)
 
-        lanczos = Lanczos(apply, B, start / unit, self.dimension, np.abs, random, rounding=rounding)
-        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most, ends=True)
+        wanted = Closest(shift - sigma, float(unit))
+        lanczos = Lanczos(apply, B, start / unit, self.dimension, wanted, random, rounding=rounding)
+        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most)
         if found is None:
             return None
         theta, X = found
-        return sigma + 1 / (theta * float(unit)), X.T, "Lanczos", rounding(theta[self.k - 1]) <= FARTHEST
+        w, last = shift + 1 / (theta * float(unit)), float(wanted.key(theta)[self.k - 1])
+        if self.continuation is not None:
+            others = lanczos.ritz()[0]
+            others = shift + 1 / (others[wanted.key(others) < last - lanczos.near(last)] * float(unit))
+            gap = gap_beyond(float(w[self.k - 1]) - sigma, others - sigma)
+            if gap is not None:
+                self.continuation.gap = self.k, sigma, gap
+        return w, X.T, "Lanczos", rounding(last) <= FARTHEST
 
-    def largest(self, A: ValueOperator, continuation: Continuation | None) -> Found | None:
+    def largest(self, A: ValueOperator) -> Found | None:
         """The largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
         eps = float(np.finfo(self.first.dtype).eps)
 
-        def rounding(theta: float) -> float:
-            return ROUNDING * eps * float(np.max(np.abs(np.diagonal(space.H)))) / abs(theta) if theta else np.inf
+        def rounding(key: float) -> float:
+            return ROUNDING * eps * float(np.max(np.abs(np.diagonal(space.H)))) / key if key else np.inf
 
         def accept(theta: Array) -> Array:
             return np.maximum(max(self.tol, NOISE * eps) * np.abs(theta), np.finfo(float).tiny)
 
         dimension = max(LOOK, self.dimension)
-        space = Lanczos(A.apply, None, self.first, dimension, np.abs, self.random, rounding=rounding)
+        space = Lanczos(A.apply, None, self.first, dimension, LargestInModulus(), self.random, rounding=rounding)
         if space.converge(self.k, accept, LOOK) is None:
             for side in (1, -1):
                 spectrum = look(space, side)
@@ -209,30 +242,28 @@ class _Solve:
                     return None
                 q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side)
                 if -spectrum.lower < side * q.edge and q.degree > EASY:
-                    return self.filtered(A, side, continuation, spectrum)
-        found = wanted_pairs(space, self.k, accept, self.most, ends=True) if np.any(space.H) else None
+                    return self.filtered(A, side, spectrum)
+        found = wanted_pairs(space, self.k, accept, self.most) if np.any(space.H) else None
         if found is None:
             return None
         theta, X = found
-        return theta, X.T, "Lanczos", rounding(theta[self.k - 1]) <= FARTHEST
+        return theta, X.T, "Lanczos", rounding(abs(theta[self.k - 1])) <= FARTHEST
 
-    def filtered(
-        self, A: ValueOperator, side: int, continuation: Continuation | None, spectrum: Spectrum | None = None
-    ) -> Found | None:
+    def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> Found | None:
         """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
 
         At the lower end of the spectrum (``side`` −1) or at the upper one (1). No polynomial where the first steps,
         from which the spectrum is known (unless it is given), find them already.
         """
-        last = None if continuation is None else continuation.placed
+        last = None if self.continuation is None else self.continuation.placed
         if self.start is not None and last is not None and last[:2] == (self.k, side):
-            found = self._with(A, side, last[2].extended(), last[3], continuation)
+            found = self._with(A, side, last[2].extended(), last[3])
             if found is not None:
                 return found
         seen, resolved = None, False
         if spectrum is None:
             dimension = max(LOOK, self.dimension)
-            seen = Lanczos(lambda v: side * A.apply(v), None, self.first, dimension, _itself, self.random)
+            seen = Lanczos(lambda v: side * A.apply(v), None, self.first, dimension, Wanted(), self.random)
             resolved = seen.converge(self.k, partial(self._resolved, seen), LOOK) is not None
             spectrum = look(seen, 1)
         if spectrum.ritz.size == 1:  # A is a multiple of the identity
@@ -245,7 +276,7 @@ class _Solve:
             if seen is not None:
                 rounding = partial(_rounding, q, norm * float(np.finfo(self.first.dtype).eps))
                 seen.become(partial(q.apply, A.apply), 1 / width, 2 - spectrum.lower / width, rounding)
-            return self._with(A, side, q, norm, continuation, seen)
+            return self._with(A, side, q, norm, seen)
         del seen  # its memory is needed
         coarse, degree = spectrum.count[0] >= wanted_count(self.k) and not multiple, 0
         space = None
@@ -260,7 +291,7 @@ class _Solve:
                 break
             q, degree = design(side * q.inverse(theta[outside]), count, spectrum.lower, self.k, side), q.degree
             space = None
-        return self._with(A, side, q, norm, continuation, space)  # what was begun is worth more than another start
+        return self._with(A, side, q, norm, space)  # what was begun is worth more than another start
 
     def _resolved(self, space: Lanczos, theta: Array) -> Array:
         """What residuals are accepted of values of ±A."""
@@ -269,7 +300,7 @@ class _Solve:
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
         apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
-        return Lanczos(apply, None, start, self.dimension, _itself, self.random, rounding=rounding)
+        return Lanczos(apply, None, start, self.dimension, Wanted(), self.random, rounding=rounding)
 
     def _with(
         self,
@@ -277,7 +308,6 @@ class _Solve:
         side: int,
         q: Chebyshev,
         norm: float,
-        continuation: Continuation | None,
         space: Lanczos | None = None,
     ) -> Found | None:
         """The pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
@@ -297,7 +327,7 @@ class _Solve:
                 return None
             q = wider(q, float(q.inverse(space.ritz()[0][0])))
             space = self._space(A, q, start, norm)
-        found = wanted_pairs(space, self.k, accept, left // q.degree, ends=False)
+        found = wanted_pairs(space, self.k, accept, left // q.degree)
         if found is None:
             return None
         # Eigenpairs of A on the span.
@@ -310,35 +340,15 @@ class _Solve:
         wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
         if np.any(wrong | (column_norms(AX - X * w) > accepted)):
             return None
-        if continuation is not None:
-            continuation.placed = (self.k, side, q, norm)
+        if self.continuation is not None:
+            self.continuation.placed = (self.k, side, q, norm)
         told = space.rounding(found[0][self.k - 1]) <= FARTHEST
         return w[::-side], X[:, ::-side], "Lanczos" if q.degree == 1 else "filtered Lanczos", told
-
-
-def _itself(theta: Array) -> Array:
-    return theta
 
 
 def _rounding(q: Chebyshev, error: float, theta: float) -> float:
     """What an error in A's eigenvalues is in those of q(A), relatively."""
     return ROUNDING * error * float(q.slope(q.inverse(np.array(theta)))) / abs(theta)
-
-
-def _start(A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: Any, which: str) -> Array:
-    """The sum of the best approximations to the wanted eigenvectors in the span of V, by Rayleigh and Ritz."""
-    Q, R, _ = la.qr(V, mode="economic", pivoting=True)
-    size = np.abs(np.diagonal(R))
-    Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
-    if M is not None:  # M-orthonormal, without what M does not see
-        s, U = np.linalg.eigh(Q.T @ M.apply(Q))
-        seen = s > np.sqrt(np.finfo(V.dtype).eps) * s[-1]
-        Q = np.asfortranarray(Q @ (U[:, seen] * s[seen] ** -0.5))
-    G = Q.T @ A.apply(Q)
-    w, Y = np.linalg.eigh(0.5 * (G + G.T))
-    distance = np.abs(w if sigma is None else w - np.real(sigma))
-    wanted = -distance if sigma is not None else {"LM": distance, "LA": w, "SA": -w}[which]
-    return Q @ Y[:, np.argsort(-wanted)[:k]].sum(axis=1)
 
 
 def _scale(M: ValueOperator) -> Any:

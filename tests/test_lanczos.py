@@ -13,7 +13,7 @@ from autograd import grad
 
 import krylov_adj as ka
 from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, look, plain, wider
-from krylov_adj.krylov.lanczos import Exhausted, Lanczos, cut, wanted_pairs
+from krylov_adj.krylov.lanczos import Closest, Exhausted, Lanczos, LargestInModulus, Wanted, cut, wanted_pairs
 from krylov_adj.krylov.shift_invert import factorise
 from krylov_adj.perturbation.problem import Inverse, ValueOperator
 from krylov_adj.symmetric import symmetric_pairs
@@ -294,34 +294,39 @@ def test_both_sides_of_sigma_are_searched():
         assert onp.count_nonzero(abs(found.w - value) < 1e-9) == 3 or onp.min(abs(found.cut - value)) < 1e-9
 
 
-def lanczos(A, start, dimension=30, B=None, key=lambda theta: theta, seed=1, locked=None):
+LARGEST = Wanted()
+
+
+def lanczos(A, start, dimension=30, B=None, wanted=LARGEST, seed=1, locked=None):
     rng = onp.random.default_rng(seed)
 
     def random():
         return rng.standard_normal(start.size).astype(start.dtype)
 
-    return Lanczos(lambda v: A @ v, None if B is None else (lambda v: B @ v), start, dimension, key, random, locked)
+    return Lanczos(lambda v: A @ v, None if B is None else (lambda v: B @ v), start, dimension, wanted, random, locked)
 
 
 def accept(theta):
     return 1e-14 * abs(theta)
 
 
-@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize(
+    "wanted", [LARGEST, LargestInModulus(), Closest(0.0, 1.0), Closest(0.05, 0.7), Closest(-0.02, 2.0)]
+)
 @pytest.mark.parametrize("missing", [None, 0, 2, "other end"])
-def test_the_growth_test_sees_a_planted_gap(missing, ends):
+def test_the_growth_test_sees_a_planted_gap(missing, wanted):
     """A start vector without one eigenvector, in coordinates where rounding does not bring it back."""
     w = onp.concatenate([[10.0, 9.0, 8.0], onp.linspace(-1, 1, N - 4), [-9.5]])
     start = onp.random.default_rng(0).standard_normal(N)
     if missing is not None:
         start[N - 1 if missing == "other end" else missing] = 0
-    key = onp.abs if ends else lambda theta: theta
+    key = wanted.key
     for seed in range(5):
-        space = lanczos(onp.diag(w), start.copy(), key=key, seed=seed)
+        space = lanczos(onp.diag(w), start.copy(), wanted=wanted, seed=seed)
         theta, _ = space.converge(2, accept, 1000)
         limit = 0.999 * key(theta)[1]
         past = onp.count_nonzero(key(w) >= limit)
-        assert space.complete(limit, ends) == (past == onp.count_nonzero(key(theta) >= limit))
+        assert space.complete(limit) == (past == onp.count_nonzero(key(theta) >= limit))
 
 
 def test_the_growth_test_counts_what_is_only_nearly_in_hand():
@@ -333,15 +338,15 @@ def test_the_growth_test_counts_what_is_only_nearly_in_hand():
     space.step()
     space.taken = 1
     assert space.ritz()[0] == pytest.approx(5.05)
-    assert not space.complete(4.9, ends=False)
+    assert not space.complete(4.9)
 
 
 def test_the_growth_test_does_not_count_what_was_not_taken():
     space = lanczos(onp.diag(onp.append(onp.linspace(-1, 1, N - 1), 5.0)), onp.ones(N))
     space.converge(1, accept, 1000)
-    assert space.complete(4.9, ends=False)
+    assert space.complete(4.9)
     space.taken = 0  # a value past the limit, in the basis and not in hand
-    assert not space.complete(4.9, ends=False)
+    assert not space.complete(4.9)
 
 
 def test_a_missed_value_on_the_other_side_of_sigma():
@@ -357,7 +362,7 @@ def test_a_cut_is_known_on_both_sides():
     """k = 2 takes one of each side; what is found first of the rest are copies of one side only."""
     w = onp.concatenate([[5.0, 5.0, 5.0, -5.0, -5.0], onp.linspace(-1, 1, N - 5)])
     start = onp.ones(N)
-    theta, _ = wanted_pairs(lanczos(onp.diag(w), start, key=onp.abs), 2, accept, 1000, ends=True)
+    theta, _ = wanted_pairs(lanczos(onp.diag(w), start, wanted=LargestInModulus()), 2, accept, 1000)
     assert {-5.0, 5.0} == set(onp.round(theta[:2], 9))
     assert {-5.0, 5.0} == set(onp.round(theta[2:], 9))
 
@@ -432,9 +437,9 @@ def test_the_growth_test_is_not_fooled_by_an_end_it_does_not_look_at():
     w = onp.append(onp.linspace(-1, 1, N - 2), [-20.0, 10.0])
     start = onp.random.default_rng(0).standard_normal(N)
     start[N - 2] = 0
-    space = lanczos(onp.diag(w), start, key=onp.abs)
+    space = lanczos(onp.diag(w), start, wanted=LargestInModulus())
     space.converge(1, accept, 1000)
-    assert not space.complete(9.9, ends=True)
+    assert not space.complete(9.9)
 
 
 @pytest.mark.parametrize("with_mass", [False, True])
@@ -496,11 +501,11 @@ def test_cut_wants_a_neighbour_for_every_one_of_the_last():
 def test_search_keeps_off_what_is_locked_and_finds_all_copies():
     w = onp.concatenate([[5.0] * 4, onp.linspace(-1, 1, N - 4)])
     start = onp.random.default_rng(0).standard_normal(N)
-    theta, X = wanted_pairs(lanczos(onp.diag(w), start), 4, accept, 1000, ends=False)
+    theta, X = wanted_pairs(lanczos(onp.diag(w), start), 4, accept, 1000)
     onp.testing.assert_allclose(theta[:4], 5, atol=1e-13)
     onp.testing.assert_allclose(X @ X.T, onp.eye(theta.size), atol=1e-13)
     # None within too few steps, and none where the space is exhausted.
-    assert wanted_pairs(lanczos(onp.diag(w), start), 4, accept, 7, ends=False) is None
+    assert wanted_pairs(lanczos(onp.diag(w), start), 4, accept, 7) is None
     with pytest.raises(Exhausted):
         lanczos(onp.diag(w), X[0].copy(), locked=X)
 

@@ -54,14 +54,60 @@ def nearness(dtype: np.dtype) -> float:
 FARTHEST = 2e-2
 
 
-def cut(theta: Array, k: int, near: float) -> bool:
+class Wanted:
+    """Which values are wanted: the largest.
+
+    ``key(theta)`` is how much they are, and ``signed(theta)`` the same with a sign, where there are two sides;
+    ``beyond(limit)`` is an upper bound and perhaps a lower one, negative, past which lie all values with a larger key
+    and no others.
+    """
+
+    def signed(self, theta: Array) -> Array:
+        return theta
+
+    def key(self, theta: Array) -> Array:
+        return self.signed(theta)
+
+    def beyond(self, limit: float) -> tuple[float, ...]:
+        return (limit,)
+
+
+class LargestInModulus(Wanted):
+    def key(self, theta: Array) -> Array:
+        return np.abs(self.signed(theta))
+
+    def beyond(self, limit: float) -> tuple[float, ...]:
+        return limit, -limit
+
+
+class Closest(LargestInModulus):
+    """Of T = (A − σ′B)⁻¹B/u the values 1/((λ − σ′) u) of the λ closest to σ: those with the largest 1/(|λ − σ| u).
+
+    ``moved`` is σ′ − σ. All is as for the largest in modulus where it is zero.
+    """
+
+    def __init__(self, moved: float, unit: float):
+        self.step = moved * unit
+
+    def signed(self, theta: Array) -> Array:
+        past = 1 + theta * self.step
+        return theta / np.where(past == 0, np.finfo(float).eps, past)
+
+    def beyond(self, limit: float) -> tuple[float, ...]:
+        distance = 1 / limit
+        if not distance > abs(self.step):  # σ′ is none of the λ that are so close
+            raise Exhausted
+        return 1 / (distance - self.step), -1 / (distance + self.step)
+
+
+def cut(signed: Array, k: int, near: float) -> bool:
     """Whether all those of the first k values that are next to the last of them have another one next to them."""
-    last = theta[:k][np.abs(np.abs(theta[:k]) - abs(theta[k - 1])) <= near]
-    return bool(np.all(np.min(np.abs(last[:, None] - theta[k:]), axis=1, initial=np.inf) <= near))
+    last = signed[:k][np.abs(np.abs(signed[:k]) - abs(signed[k - 1])) <= near]
+    return bool(np.all(np.min(np.abs(last[:, None] - signed[k:]), axis=1, initial=np.inf) <= near))
 
 
 class Exhausted(Exception):
-    """No vector is left that is B-orthogonal to the basis, or only ones that B does not see."""
+    """No vector is left that is B-orthogonal to the basis, or only ones that B does not see; or there is no proof."""
 
 
 class Lanczos:
@@ -74,14 +120,14 @@ class Lanczos:
     B : callable or None
     start : ndarray, shape (n,)
     dimension : int
-    key : callable
-        How much a value is wanted, vectorised.
+    wanted : Wanted
+        Which values are.
     random : callable
         ``random()`` makes a vector, another one every time.
     locked : ndarray, shape (d, n), optional
         B-orthonormal eigenvectors of T.
     rounding : callable, optional
-        How far from a value, relatively, others cannot be told apart; `nearness` is at least that, up to `FARTHEST`.
+        How far from a key, relatively, others cannot be told apart; `nearness` is at least that, up to `FARTHEST`.
     """
 
     def __init__(
@@ -90,13 +136,13 @@ class Lanczos:
         B: Apply | None,
         start: Array,
         dimension: int,
-        key: Callable[[Array], Array],
+        wanted: Wanted,
         random: Callable[[], Array],
         locked: Array | None = None,
-        rounding: Callable[[float], float] = lambda theta: 0.0,
+        rounding: Callable[[float], float] = lambda key: 0.0,
     ):
         n, dtype = start.size, start.dtype
-        self.apply, self.B, self.key, self.random, self.dimension = apply, B, key, random, dimension
+        self.apply, self.B, self.wanted, self.random, self.dimension = apply, B, wanted, random, dimension
         self.rounding = rounding
         self.locked = 0 if locked is None else locked.shape[0]
         self.V = np.empty((self.locked + dimension + 1, n), dtype)
@@ -111,9 +157,9 @@ class Lanczos:
         self.beta = 0.0
         self._store(0, *self._elsewhere(start.copy(), self.locked))
 
-    def near(self, theta: float) -> float:
-        """How far from a value, in units of T, others count as next to it."""
-        return abs(theta) * min(max(nearness(self.V.dtype), self.rounding(theta)), FARTHEST)
+    def near(self, key: float) -> float:
+        """How far from a key others count as next to it."""
+        return abs(key) * min(max(nearness(self.V.dtype), self.rounding(key)), FARTHEST)
 
     # ---- one step ----------------------------------------------------------------------------
 
@@ -188,7 +234,7 @@ class Lanczos:
                 Q = np.linalg.qr(S[-1, group][:, None], mode="complete")[0]
                 S[:, group] = S[:, group] @ Q[:, ::-1]
                 S[-1, group[:-1]] = 0
-        order = np.argsort(-self.key(theta), kind="stable")
+        order = np.argsort(-self.wanted.key(theta), kind="stable")
         S = S[:, order]
         return theta[order], S, self.beta * np.abs(S[-1])
 
@@ -233,9 +279,10 @@ class Lanczos:
                 excess = residuals / accept(theta)
                 done = int(np.argmax(np.append(excess > 1, True)))
                 if done >= k:
-                    near = self.near(theta[k - 1])
-                    seen = max(self.seen(self.key(theta)[k - 1] - near), k)
-                    if seen <= done or done >= widest or cut(theta[:done], k, near):
+                    key = self.wanted.key(theta)
+                    near = self.near(key[k - 1])
+                    seen = max(self.seen(key[k - 1] - near), k)
+                    if seen <= done or done >= widest or cut(self.wanted.signed(theta[:done]), k, near):
                         self.taken = min(seen, done)
                         return theta[: self.taken], S[:, : self.taken]
                     wanted, history = min(seen, widest), []
@@ -253,30 +300,30 @@ class Lanczos:
         """How many Ritz values are wanted as much as ``limit``, or will be when they have converged."""
         theta, _, residuals = self.ritz()
         arriving = np.where(residuals <= 1e-2 * np.abs(theta), residuals, 0)
-        return int(np.count_nonzero(self.key(theta) + arriving >= limit))
+        key = self.wanted.key
+        return int(np.count_nonzero(np.maximum(key(theta - arriving), key(theta + arriving)) >= limit))
 
     # ---- what the start vector had no share of -----------------------------------------------
 
-    def complete(self, limit: float, ends: bool) -> bool:
+    def complete(self, limit: float) -> bool:
         """Whether no eigenvector outside of the basis has a value wanted as much as ``limit``.
 
-        The basis is contracted to the Ritz vectors that this needs. ``ends``: values at both ends of the spectrum are
-        wanted. Three-term recurrence without storage: what its rounding loses are copies of values that have
-        converged, of which none may.
+        The basis is contracted to the Ritz vectors that this needs. Three-term recurrence without storage: what its
+        rounding loses are copies of values that have converged, of which none may.
         """
         theta, S, residuals = self.ritz()
-        key, small = self.key(theta), 0.1 * nearness(self.V.dtype) / self.m
-        known = (key < limit) & ((residuals / limit) ** 2 <= small * np.abs(1 - key / limit))
+        bound = np.array(self.wanted.beyond(limit))
+        within, small = 1 - theta / bound[:, None], 0.1 * nearness(self.V.dtype) / self.m
+        known = np.all((within > 0) & ((residuals / bound[:, None]) ** 2 <= small * within), axis=0)
         known[: self.taken] = True
         self.restart(S[:, known], theta[known])
         rows, enough = self.locked + self.m, self.V.shape[1] / SHARE**2
-        side = np.array([1.0, -1.0] if ends else [1.0])
-        older, old, total = np.zeros(side.size), np.ones(side.size), np.ones(side.size)
+        older, old, total = np.zeros(bound.size), np.ones(bound.size), np.ones(bound.size)
         try:
             v, image, norm = self._elsewhere(self.random(), rows)
         except Exhausted:
             return True
-        before, beta, least = np.zeros_like(v), 0.0, float(np.finfo(v.dtype).eps) * limit
+        before, beta, least = np.zeros_like(v), 0.0, float(np.finfo(v.dtype).eps * np.max(np.abs(bound)))
         for _ in range(SEARCH):
             v, image = v / v.dtype.type(norm), image / v.dtype.type(norm)
             w = self.apply(image)
@@ -285,48 +332,45 @@ class Lanczos:
             w = w - v.dtype.type(alpha) * v - v.dtype.type(beta) * before
             w, image, norm = self._orthogonal(w, rows)
             self._seen_by_B(w, norm)
-            # p_j(±ℓ) times (±1)^j; less than that where r has no share of what is left.
-            new = ((limit - side * alpha) * old - beta * older) / max(norm, least)
+            # p_j(ℓ) times the sign of ℓ^j; less than that where r has no share of what is left.
+            new = ((np.abs(bound) - np.sign(bound) * alpha) * old - beta * older) / max(norm, least)
             if np.any(new <= 0):  # a Ritz value is past the limit
                 return False
             total += new**2
             slow = total < enough
             if not slow.any():
                 return True
-            side, older, old, total = side[slow], old[slow], new[slow], total[slow]
+            bound, older, old, total = bound[slow], old[slow], new[slow], total[slow]
             if norm <= least:
                 return False
             before, v, beta = v, w, norm
         return False
 
 
-def wanted_pairs(
-    lanczos: Lanczos, k: int, accept: Callable[[Array], Array], most: int, ends: bool
-) -> tuple[Array, Array] | None:
+def wanted_pairs(lanczos: Lanczos, k: int, accept: Callable[[Array], Array], most: int) -> tuple[Array, Array] | None:
     """The k most wanted eigenpairs of T and some `nearness` to the last, values (k + e,) and vectors (k + e, n).
 
     All of those, or so many that every value next to the last of the k has one next to it. None where they have
-    not converged within ``most`` steps. ``ends``: values at both ends of the spectrum are wanted, largest in
-    modulus, else the largest.
+    not converged within ``most`` steps.
     """
     found = lanczos.converge(k, accept, most)
     if found is None:
         return None
     theta, X = found[0], lanczos.vectors(*found)
-    key, steps = lanczos.key, lanczos.steps
+    wanted, steps = lanczos.wanted, lanczos.steps
 
     def searched(values: Array) -> Array:
         # What converges so far from a random vector is the largest.
         return np.minimum(accept(values), SEARCHED * np.abs(values))
 
     while True:
-        limit, before = float(key(theta)[k - 1] - lanczos.near(theta[k - 1])), lanczos.steps
-        if lanczos.complete(limit, ends):
+        last, before = float(wanted.key(theta)[k - 1]), lanczos.steps
+        if lanczos.complete(last - lanczos.near(last)):
             return theta, X
         steps += lanczos.steps - before
         # Something is there: eigenvectors of the complement of what is known.
         random = lanczos.random
-        lanczos = Lanczos(lanczos.apply, lanczos.B, random(), lanczos.dimension, key, random, X, lanczos.rounding)
+        lanczos = Lanczos(lanczos.apply, lanczos.B, random(), lanczos.dimension, wanted, random, X, lanczos.rounding)
         more = 0
         while True:
             more += 1
@@ -334,18 +378,19 @@ def wanted_pairs(
             if found is None:
                 return None
             values = np.concatenate([theta, found[0]])
-            order = np.argsort(-key(values), kind="stable")
-            near = lanczos.near(values[order[k - 1]])
-            limit = float(key(values)[order[k - 1]] - near)
-            wanted = order[key(values)[order] >= limit]
-            missed = bool(np.any(wanted >= theta.size))
+            key = wanted.key(values)
+            order = np.argsort(-key, kind="stable")
+            near = lanczos.near(float(key[order[k - 1]]))
+            limit = float(key[order[k - 1]] - near)
+            chosen = order[key[order] >= limit]
+            missed = bool(np.any(chosen >= theta.size))
             # What was found has one direction of every eigenspace that is left; the first one is the largest of all.
-            last = key(found[0])[0] <= key(theta)[k - 1] + 100 * np.finfo(X.dtype).eps * abs(theta[k - 1])
-            ready = not missed or (last and cut(values[wanted], k, near))
+            none = key[theta.size] <= last + 100 * np.finfo(X.dtype).eps * abs(last)
+            ready = not missed or (none and cut(wanted.signed(values[chosen]), k, near))
             more = found[0].size
             if ready or 2 * more >= lanczos.dimension or lanczos.seen(limit) <= more:
                 break
         steps += lanczos.steps
-        theta, X = values[wanted], np.concatenate([X, lanczos.vectors(*found)])[wanted]
+        theta, X = values[chosen], np.concatenate([X, lanczos.vectors(*found)])[chosen]
         if ready:
             return theta, X

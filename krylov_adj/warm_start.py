@@ -1,0 +1,121 @@
+"""Where a solve of a real symmetric problem starts that follows another one: vectors, and a better shift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg as la
+
+from .continuation import Continuation
+from .krylov.blocks import column_norms
+from .perturbation.problem import ValueOperator
+
+Array = np.ndarray
+
+#: Gaps between eigenvalues are wide enough for a shift from this part of the wanted ones' extent on.
+GAP = 1e-3
+
+#: Residuals of the approximations, of the wanted ones' extent, up to which a shift is placed by them.
+SPREAD = 0.2
+
+#: Unwanted eigenvalues on the other side of σ are no hindrance from this many times the distance of the others on.
+FAR = 2.0
+
+#: A shift beside all wanted eigenvalues is so far from the closest, of the extent to the first unwanted one.
+BESIDE = 0.1
+
+
+@dataclass(frozen=True)
+class Warm:
+    """``start``, the vector to start from; ``reference``, which signs follow; ``shift``, for the inverse."""
+
+    start: Array
+    reference: Array
+    shift: Any
+
+
+def warm_start(
+    A: ValueOperator, M: ValueOperator | None, k: int, sigma: Any, which: str, movable: bool, continuation: Continuation
+) -> Warm | None:
+    """From the last calls' eigenvectors; None where there are none of such a problem.
+
+    ``movable``: the inverse may be made at another shift than sigma.
+    """
+    dtype = np.result_type(*(operator.dtype for operator in (A, M) if operator is not None))
+    kept = continuation.recent(A.shape[0], dtype)
+    if kept is None:
+        return None
+    w, X, spread = rayleigh_ritz(A, M, kept, k, sigma, which)
+    last, shift = continuation.gap, sigma
+    if movable and last is not None and last[:2] == (k, sigma) and w.size == k:
+        shift = better_shift(w, float(np.real(sigma)), last[2], spread)
+    return Warm(X.sum(axis=1), kept[:, :k].sum(axis=1), shift)
+
+
+def rayleigh_ritz(
+    A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: Any, which: str
+) -> tuple[Array, Array, float]:
+    """The best approximations to the k wanted eigenpairs in the span of V, and the largest ‖A x − w M x‖/‖M x‖."""
+    Q, R, _ = la.qr(V, mode="economic", pivoting=True)
+    size = np.abs(np.diagonal(R))
+    Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
+    MQ = Q
+    if M is not None:  # M-orthonormal, without what M does not see
+        MQ = M.apply(Q)
+        s, U = np.linalg.eigh(Q.T @ MQ)
+        seen = s > np.sqrt(np.finfo(V.dtype).eps) * s[-1]
+        U = U[:, seen] * s[seen] ** -0.5
+        Q, MQ = np.asfortranarray(Q @ U), MQ @ U
+    AQ = A.apply(Q)
+    G = Q.T @ AQ
+    w, Y = np.linalg.eigh(0.5 * (G + G.T))
+    distance = np.abs(w if sigma is None else w - np.real(sigma))
+    wanted = -distance if sigma is not None else {"LM": distance, "LA": w, "SA": -w}[which]
+    first = np.argsort(-wanted)[:k]
+    w, Y = w[first], Y[:, first]
+    MX = MQ @ Y
+    return w, Q @ Y, float(np.max(column_norms(AQ @ Y - MX * w) / column_norms(MX)))
+
+
+def gap_beyond(last: float, others: Array) -> float | None:
+    """How much farther from σ than the last wanted eigenvalue the next one on its side is; None if none is known.
+
+    All relative to σ, ``others`` the unwanted ones that are known. Zero with some about as near on the other side: a
+    shift that is moved away from them does not tell them from the wanted ones.
+    """
+    along = others * np.sign(last)
+    beyond = np.min(along[along > 0], initial=np.inf)
+    opposite = np.min(-along[along < 0], initial=np.inf)
+    if opposite <= FAR * min(beyond, abs(last)):
+        return 0.0
+    return None if np.isinf(beyond) else float(beyond - abs(last))
+
+
+def better_shift(w: Array, sigma: float, gap: float, spread: float) -> float:
+    """The shift with which Lanczos finds the eigenvalues w closest to σ in the fewest steps.
+
+    They lie on one side of σ, else σ is in their midst already. w are approximations, the k-th ``gap`` closer to σ than
+    the next one, and good for something only if ``spread``, from their residuals, is small.
+
+    With distances t from σ and the shift at s, the unwanted eigenvalues, from c on, are those of T in (0, 1/(c − s)].
+    Lanczos convergence to a wanted t grows with how far 1/(t − s) is from that interval in units of its length:
+    (c − t)/(t − s) for t > s, (c − s)/(s − t) for t < s. The least of these is largest for a shift between the
+    wanted eigenvalues, nearer to the last; it is put in the middle of a gap, or beside the first.
+    """
+    t, side = np.sort(np.abs(w - sigma)), np.sign(w[0] - sigma)
+    c = t[-1] + gap
+    extent = c - t[0]
+    if not gap > 0 or np.any(np.sign(w - sigma) != side) or spread > SPREAD * extent:
+        return sigma
+    wide = np.diff(t) > GAP * extent
+    places = np.append(0.5 * (t[1:] + t[:-1])[wide], t[0] - BESIDE * extent)
+    places = places[places > 0]
+    if not places.size:
+        return sigma
+    away = t - places[:, None]
+    reach = np.min(np.where(away > 0, c - t, c - places[:, None]) / np.abs(away), axis=1)
+    best = int(np.argmax(reach))
+    # The one that there is competes too.
+    return float(sigma + side * places[best]) if reach[best] > gap / t[-1] else sigma
