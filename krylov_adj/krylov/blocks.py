@@ -13,6 +13,9 @@ Array = np.ndarray
 #: A solver reports how far a solution moved while its residual fell by this much, to its target.
 LATE = 100.0
 
+#: Columns of stored rows that are combined at a time.
+CHUNK = 1 << 14
+
 
 def column_dots(V: Array, W: Array) -> Array:
     """vⱼᴴ wⱼ of every column, shape (m,), without temporaries."""
@@ -57,3 +60,10 @@ def steps_to_go(history: list[tuple[int, float]]) -> int:
         return 4
     left = np.log(r1) * (m1 - m0) / np.log(r0 / r1)
     return int(min(max(0.7 * left, 1), max(6, m1 // 8)))
+
+
+def combine(rows: Array, Q: Array) -> None:
+    """Qᵀ times the rows in the place of the first of them, a few columns at a time: no second array of that size."""
+    for start in range(0, rows.shape[1], CHUNK):
+        part = rows[:, start : start + CHUNK]
+        part[: Q.shape[1]] = Q.T @ part

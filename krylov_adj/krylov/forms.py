@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Form(Protocol):
     def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
         """What makes up u, None for the top of v itself; and the top of q(M̂) v."""
 
-    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
+    def residual(self, u: Array, theta: Any, b: Array) -> Array | None:
         """b − (A − λ) u, or None where the small problem's is the true one."""
 
 
@@ -64,7 +64,7 @@ class ShiftInvert:
         z = self.solve(top)
         return z, self.image(z) + C @ bottom
 
-    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
+    def residual(self, u: Array, theta: Any, b: Array) -> Array | None:
         return None
 
 
@@ -121,5 +121,5 @@ class Filtered:
     def _moved(self, J: Array, bottom: Array) -> Array:
         return (J @ bottom - self.centre * bottom) / self.halfwidth
 
-    def residual(self, U: Array, theta: Array, b: Array) -> Array | None:
-        return None if self.degree == 1 else b - self.apply(U) + U * theta
+    def residual(self, u: Array, theta: Any, b: Array) -> Array | None:
+        return None if self.degree == 1 else b - self.apply(u) + theta * u

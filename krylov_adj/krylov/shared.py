@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from .blocks import LATE, steps_to_go
+from .blocks import LATE, combine, steps_to_go
 from .forms import Form
 
 Array = np.ndarray
@@ -165,7 +165,7 @@ def _solve_group(
         move = np.linalg.norm(Y - earlier[:m], axis=0) * np.abs(back)
         known = np.isfinite(fallen_from)
         ratio = LATE * np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
-        return (Z[:m].T @ Y) * back, move * np.minimum(ratio, 1)
+        return Z[:m].T @ (Y * back), move * np.minimum(ratio, 1)
 
     while True:
         z, top = form.product(V[m, :n], V[m, n:], C, J)
@@ -194,12 +194,12 @@ def _solve_group(
                 last = last or most == n - d + p
             if worst <= 1 or last:
                 U, moved = solution()
-                left = None if last else form.residual(U, theta, np.stack([system.b for system in group], axis=1))
+                left = None if last else _true_residuals(form, U, group)
                 confirmed += 1
                 if left is None:
                     return U, steps, moved
                 steps += theta.size
-                excess = float(np.max(np.linalg.norm(left, axis=0) / (size * target)))
+                excess = float(np.max(left / (size * target)))
                 if excess <= 1 or confirmed == CONFIRMATIONS:
                     return U, steps, moved
                 accept *= min(0.5, 0.7 / excess)
@@ -215,8 +215,19 @@ def _solve_group(
             m = Q.shape[1]
             earlier[:m], earlier[m:] = Q.conj().T @ earlier, 0
             for stored in (V,) if z is None else (V, Z):
-                stored[:m] = Q.T @ stored[:most]
+                combine(stored[:most], Q)
             V[m] = V[most]
+
+
+def _true_residuals(form: Form, U: Array, group: list[_System]) -> Array | None:
+    """Their norms, one after the other, which takes less memory; None where the small problem's are the true ones."""
+    norms = []
+    for u, system in zip(U.T, group, strict=True):
+        left = form.residual(u, system.theta, system.b)
+        if left is None:
+            return None
+        norms.append(float(np.linalg.norm(left)))
+    return np.array(norms)
 
 
 def _restart(H: Array, shift: Array, real: bool, keep: int) -> Array:
