@@ -17,7 +17,7 @@ from .krylov.blocks import column_dots, times
 from .krylov.shift_invert import factorise
 from .operators import LinearOperator, aslinearoperator, random_vector
 from .options import Adjoint
-from .perturbation.problem import Eigenproblem, Inverse, ValueOperator, operator_norms
+from .perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator, operator_norms
 from .reports import (
     Report,
     dependent_vectors,
@@ -343,7 +343,7 @@ def make_pencil(
     inverse: Inverse | None,
     options: Adjoint,
     continuation: Continuation | None = None,
-    cut: np.ndarray | None = None,
+    beyond: Beyond | None = None,
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
     deepest = deepest_level(A, M)
@@ -355,7 +355,7 @@ def make_pencil(
     for value in values:
         if value is not None and traced:
             check_adjoint(value, hermitian)
-    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse, None, continuation, None, cut)
+    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse, None, continuation, None, beyond)
     return TracedPencil(
         problem,
         options,

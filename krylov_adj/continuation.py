@@ -90,8 +90,8 @@ class Continuation:
     def clear(self) -> None:
         """Forget everything."""
         self.calls = 0
-        #: k, end of the spectrum, filter and norm of the last call that used one, see `symmetric`.
-        self.placed: tuple[int, int, Any, float] | None = None
+        #: k and end of the spectrum, filter, norm, and applications of the call that placed it, see `symmetric`.
+        self.placed: tuple[tuple[int, int], Any, float, int] | None = None
         #: k, sigma, and how far the next eigenvalue was from the last call's, see `warm_start`.
         self.gap: tuple[int, float, float] | None = None
         self._vectors: list[Array] = []

@@ -280,14 +280,14 @@ def _solve(
     else:
         inverse = inverse_at(plain["sigma"])
     if own is not None:
-        w, X, method, cut = own.w, own.X, own.method, own.cut
+        w, X, method, beyond = own.w, own.X, own.method, own.beyond
         normalization = "2" if op_M is None else "M"
     else:
         if inverse is not None and plain["OPinv"] is None:
             plain["OPinv"] = as_scipy(inverse.operator)
         _start(continuation, value_A, value_M, plain)
         w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
-        method, cut = "LAPACK" if dense else "ARPACK", None
+        method, beyond = "LAPACK" if dense else "ARPACK", None
     applications = getattr(value_A, "applications", 0)
     solves += 0 if inverse is None else inverse.operator.applications
     if continuation is not None:
@@ -296,7 +296,7 @@ def _solve(
         w, X = in_order_of_values(solver, value_A, k, value_M, plain, w, X)
     if normalization == "2" and op_M is not None:
         hermitian = False  # XᴴX is then no multiple of the identity: treat the pairs one by one
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, cut)
+    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, beyond)
     report = Report(
         "forward",
         method,

@@ -19,7 +19,7 @@ from .krylov.blocks import column_norms
 from .krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
 from .krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
 from .options import DENSE_ORDER
-from .perturbation.problem import Inverse, ValueOperator
+from .perturbation.problem import Beyond, Inverse, ValueOperator
 from .warm_start import Warm, gap_beyond, warm_start
 
 Array = np.ndarray
@@ -51,15 +51,12 @@ OUTSIDE = 1.01
 
 @dataclass(frozen=True)
 class SymmetricPairs:
-    """k eigenpairs by increasing w, and eigenvalues next to the last that were computed but not asked for.
-
-    None where that could not be told.
-    """
+    """k eigenpairs by increasing w, and what was found besides."""
 
     w: Array
     X: Array
     method: str
-    cut: Array | None
+    beyond: Beyond
 
 
 def covered(A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any]) -> bool:
@@ -97,7 +94,7 @@ def warm(
     """What an earlier solve left for one that is `covered`."""
     explicit = A.explicit and (M is None or M.explicit)
     movable = arguments["sigma"] is not None and arguments["OPinv"] is None and explicit
-    return warm_start(A, M, int(k), arguments["sigma"], arguments["which"], movable, continuation)
+    return warm_start(A, M, int(k), arguments["sigma"], movable, continuation)
 
 
 def symmetric_pairs(
@@ -153,16 +150,29 @@ def symmetric_pairs(
         return None
     if found is None:
         return None
-    w, X, method, told = found  # the most wanted first
+    w = found.w
     order = np.argsort(w[:k])
     # Signs that do not jump from one parameter to the next.
-    signs = np.where(reference @ X < 0, -1, 1)
-    X = np.asfortranarray((X * signs.astype(dtype))[:, order])
-    return SymmetricPairs(w[:k][order].astype(dtype), X, method, w[k:].astype(dtype) if told else None)
+    signs = np.where(reference @ found.X[:, :k] < 0, -1, 1)
+    X = np.asfortranarray((found.X[:, :k] * signs.astype(dtype))[:, order])
+    beyond = Beyond(w[k:].astype(dtype) if found.told else None, found.other_w.astype(dtype), found.other_X)
+    return SymmetricPairs(w[:k][order].astype(dtype), X, found.method, beyond)
 
 
-#: Values and vectors, the method, and whether rounding leaves what is next to the last value apart from it.
-Found = tuple[Array, Array, str, bool]
+@dataclass(frozen=True)
+class _Found:
+    """Eigenpairs, the most wanted first, with those next to the k-th; others that are nearly converged.
+
+    ``told``: rounding leaves what is next to the k-th value apart from it. ``place``: the filter, and ‖A‖.
+    """
+
+    w: Array
+    X: Array
+    method: str
+    told: bool
+    other_w: Array
+    other_X: Array
+    place: tuple[Chebyshev, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,7 @@ class _Solve:
     start: Array | None
     continuation: Continuation | None
 
-    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> Found | None:
+    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> _Found | None:
         """T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
         B = None if M is None else M.apply
         shift, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
@@ -215,15 +225,14 @@ class _Solve:
             return None
         theta, X = found
         w, last = shift + 1 / (theta * float(unit)), float(wanted.key(theta)[self.k - 1])
-        if self.continuation is not None:
-            others = lanczos.ritz()[0]
-            others = shift + 1 / (others[wanted.key(others) < last - lanczos.near(last)] * float(unit))
-            gap = gap_beyond(float(w[self.k - 1]) - sigma, others - sigma)
-            if gap is not None:
-                self.continuation.gap = self.k, sigma, gap
-        return w, X.T, "Lanczos", rounding(last) <= FARTHEST
+        others, V = lanczos.others(last - lanczos.near(last))
+        others = shift + 1 / (others * float(unit))
+        gap = gap_beyond(float(w[self.k - 1]) - sigma, others - sigma)
+        if self.continuation is not None and gap is not None:
+            self.continuation.gap = self.k, sigma, gap
+        return _Found(w, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
 
-    def largest(self, A: ValueOperator) -> Found | None:
+    def largest(self, A: ValueOperator) -> _Found | None:
         """The largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
         eps = float(np.finfo(self.first.dtype).eps)
 
@@ -247,19 +256,31 @@ class _Solve:
         if found is None:
             return None
         theta, X = found
-        return theta, X.T, "Lanczos", rounding(abs(theta[self.k - 1])) <= FARTHEST
+        last = abs(float(theta[self.k - 1]))
+        others, V = space.others(last - space.near(last))
+        return _Found(theta, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
 
-    def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> Found | None:
+    def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> _Found | None:
         """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
 
         At the lower end of the spectrum (``side`` −1) or at the upper one (1). No polynomial where the first steps,
         from which the spectrum is known (unless it is given), find them already.
         """
-        last = None if self.continuation is None else self.continuation.placed
-        if self.start is not None and last is not None and last[:2] == (self.k, side):
-            found = self._with(A, side, last[2].extended(), last[3])
+        kept, before, what = self.continuation, A.applications, (self.k, side)
+        if self.start is not None and kept is not None and kept.placed is not None and kept.placed[0] == what:
+            _, q, norm, most = kept.placed
+            found = self._with(A, side, q.extended(), norm)
             if found is not None:
+                # Where it takes more than to look anew, that is for the next call.
+                kept.placed = kept.placed if A.applications - before <= most else None
                 return found
+        found = self._anew(A, side, spectrum)
+        if kept is not None and found is not None and found.place is not None:
+            kept.placed = what, *found.place, A.applications - before
+        return found
+
+    def _anew(self, A: ValueOperator, side: int, spectrum: Spectrum | None) -> _Found | None:
+        """`filtered` by a polynomial for what is seen of the spectrum."""
         seen, resolved = None, False
         if spectrum is None:
             dimension = max(LOOK, self.dimension)
@@ -309,7 +330,7 @@ class _Solve:
         q: Chebyshev,
         norm: float,
         space: Lanczos | None = None,
-    ) -> Found | None:
+    ) -> _Found | None:
         """The pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
         eps, start = float(np.finfo(self.first.dtype).eps), self.first if self.start is None else self.start
 
@@ -340,10 +361,12 @@ class _Solve:
         wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
         if np.any(wrong | (column_norms(AX - X * w) > accepted)):
             return None
-        if self.continuation is not None:
-            self.continuation.placed = (self.k, side, q, norm)
-        told = space.rounding(found[0][self.k - 1]) <= FARTHEST
-        return w[::-side], X[:, ::-side], "Lanczos" if q.degree == 1 else "filtered Lanczos", told
+        last = float(found[0][self.k - 1])
+        others, V = space.others(last - space.near(last))
+        outside = others > OUTSIDE
+        method, told = "Lanczos" if q.degree == 1 else "filtered Lanczos", space.rounding(last) <= FARTHEST
+        others, V = q.inverse(others[outside]), V[outside].T
+        return _Found(w[::-side], X[:, ::-side], method, told, others, V, (q, norm))
 
 
 def _rounding(q: Chebyshev, error: float, theta: float) -> float:

