@@ -38,9 +38,12 @@ class Continuation:
 
     Notes
     -----
-    *Eigenvectors.* Traced `eigsh` calls of real symmetric problems start from the best approximations that
-    the last three calls' eigenvectors can be combined to (Rayleigh and Ritz: up to 3 k applications of A), and
-    put a polynomial filter where it was. That these calls prove their results complete makes this safe.
+    *Real symmetric problems.* Traced `eigsh` calls without ``sigma`` start from the last eigenvectors, and put a
+    polynomial filter where it was; with ``sigma`` they start from the best approximations that the last
+    three calls' eigenvectors can be combined to (Rayleigh and Ritz: up to 3 k applications of A). There, with
+    explicit matrices and no OPinv, they factorise A − σ′M at a shift σ′ among the wanted eigenvalues, where those
+    lie on one side of ``sigma``: about half of the solves, forward and backward. The eigenvalues are still the k
+    closest to ``sigma``. That these calls prove their results complete makes all of this safe.
 
     All other calls start ARPACK from the sum of the last eigenvectors and a random vector of
     relative size max(δ, 10 (τ √n)^½), δ the sine of the largest angle between the last two

@@ -40,6 +40,7 @@ def nearest(
     dimension : int
         Largest dimension of the space. What is not decided by then is among the results.
     """
+    theta = theta if np.any(np.imag(theta)) else np.real(theta)
     n = start.size
     most = min(dimension, n)
     dtype = np.result_type(start, theta)
@@ -76,6 +77,8 @@ def nearest(
                 open_.remove(i)
             elif outside <= enough:
                 open_.remove(i)
+            else:
+                break  # the others can wait for this one
         if not open_ or last:
             break
     return found

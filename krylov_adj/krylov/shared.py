@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from .blocks import LATE, combine, steps_to_go
+from .blocks import LATE, combine, steps_to_go, times
 from .forms import Form
 
 Array = np.ndarray
@@ -165,7 +165,7 @@ def _solve_group(
         move = np.linalg.norm(Y - earlier[:m], axis=0) * np.abs(back)
         known = np.isfinite(fallen_from)
         ratio = LATE * np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
-        return Z[:m].T @ (Y * back), move * np.minimum(ratio, 1)
+        return times(Z[:m].T, Y * back), move * np.minimum(ratio, 1)
 
     while True:
         z, top = form.product(V[m, :n], V[m, n:], C, J)

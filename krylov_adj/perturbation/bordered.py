@@ -211,7 +211,7 @@ class BorderedSystems:
         """An orthonormal basis; a real one where the span is closed under conjugation."""
         if not self.real_pencil:
             return la.qr(V, mode="economic")[0]
-        parts = np.concatenate([V.real, V.imag], axis=1)
+        parts = np.concatenate([V.real, V.imag], axis=1) if V.imag.any() else V.real
         return la.qr(parts, mode="economic", pivoting=True)[0][:, : V.shape[1]]
 
     @property

@@ -162,7 +162,7 @@ class DeflatedSystems:
         iterative = engines[0][0] not in ("dense", "direct")
         warm = problem.continuation if iterative else None
         active = columns
-        if iterative and columns.size:
+        if columns.size and (warm is not None or (iterative and problem.beyond is not None)):
             U[:, columns], R = self.guess(side, R, columns)
         wanted = 0.5 * rtol * reference
         while columns.size:
