@@ -267,12 +267,13 @@ class _Solve:
         from which the spectrum is known (unless it is given), find them already.
         """
         kept, before, what = self.continuation, A.applications, (self.k, side)
-        if self.start is not None and kept is not None and kept.placed is not None and kept.placed[0] == what:
-            _, q, norm, most = kept.placed
+        placed = None if kept is None else kept.placed
+        if kept is not None and self.start is not None and placed is not None and placed[0] == what:
+            _, q, norm, most = placed
             found = self._with(A, side, q.extended(), norm)
             if found is not None:
                 # Where it takes more than to look anew, that is for the next call.
-                kept.placed = kept.placed if A.applications - before <= most else None
+                kept.placed = placed if A.applications - before <= most else None
                 return found
         found = self._anew(A, side, spectrum)
         if kept is not None and found is not None and found.place is not None:
