@@ -78,7 +78,7 @@ def rayleigh_ritz(
     first = np.argsort(np.abs(w - sigma))[:k]
     w, Y = w[first], Y[:, first]
     MX = MQ @ Y
-    return w, Q @ Y, float(np.max(column_norms(AQ @ Y - MX * w) / column_norms(MX)))
+    return w, Q @ Y, float(np.max(column_norms(AQ @ Y - MX * w) / column_norms(MX), initial=0))
 
 
 def gap_beyond(last: float, others: Array) -> float | None:

@@ -104,3 +104,22 @@ def test_what_is_wrong_does_no_harm(side, wrong, mass):
         options = Adjoint(method="minres", rtol=1e-12)
         solutions.append(BorderedSystems(problem, w[:k], onp.asfortranarray(X[:, :k]), options).solve(side, F, g).Z)
     onp.testing.assert_allclose(*solutions, atol=1e-9 * onp.max(onp.abs(solutions[0])))
+
+
+@pytest.mark.parametrize("mass", [False, True])
+def test_values_of_zero_are_left_out(mass):
+    """T of low rank has them: there is no eigenvalue of A, and no image of T to be the vector."""
+    n, rng = 300, onp.random.default_rng(0)
+    T = onp.diag(onp.append([5.0, 4.0, 3.0, 2.0], onp.zeros(n - 4)))
+    B = onp.eye(n).__matmul__ if mass else None
+    space = Lanczos(
+        T.__matmul__, B, T @ rng.standard_normal(n), 30, lanczos.LargestInModulus(), lambda: rng.standard_normal(n)
+    )
+    for _ in range(12):
+        space.step()
+    space.taken = 2
+    assert space.complete(3.9)
+    assert onp.min(onp.abs(space.ritz()[0])) < 1e-10
+    theta, V = space.others(3.9)
+    onp.testing.assert_allclose(theta, [3, 2])
+    onp.testing.assert_allclose(onp.abs(V[:, 2:4]), onp.eye(2), atol=1e-12)

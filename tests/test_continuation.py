@@ -373,3 +373,7 @@ def test_a_start_from_vectors_that_the_mass_does_not_see():
     onp.testing.assert_allclose(w, [13, 16], rtol=1e-12)
     onp.testing.assert_allclose(onp.abs(X), expected, atol=1e-12)
     assert spread < 1e-12
+    # Nothing is left.
+    w, X, _ = rayleigh_ritz(A, M, onp.eye(n)[:, :3], 2, 13.2)
+    assert w.size == 0
+    assert X.shape == (n, 0)

@@ -54,8 +54,9 @@ def nearness(dtype: np.dtype) -> float:
 FARTHEST = 2e-2
 
 
-#: At most so many eigenpairs besides the wanted ones are handed on.
+#: At most so many eigenpairs besides the wanted ones are handed on, with keys down to this part of theirs.
 OTHERS = 8
+REACH = 1e-2
 
 
 class Wanted:
@@ -308,9 +309,13 @@ class Lanczos:
         return int(np.count_nonzero(np.maximum(key(theta - arriving), key(theta + arriving)) >= limit))
 
     def others(self, limit: float) -> tuple[Array, Array]:
-        """Ritz values less wanted than ``limit``, and vectors as rows: after `complete`, nearly eigenpairs."""
+        """Ritz values less wanted than ``limit``, and vectors as rows: after `complete`, nearly eigenpairs.
+
+        Not those so far from it that they are of no use, and rounding perhaps.
+        """
         theta, S, _ = self.ritz()
-        less = np.flatnonzero(self.wanted.key(theta) < limit)[:OTHERS]
+        key = self.wanted.key(theta)
+        less = np.flatnonzero((key < limit) & (key > REACH * limit))[:OTHERS]
         return theta[less], self.vectors(theta[less], S[:, less])
 
     # ---- what the start vector had no share of -----------------------------------------------
