@@ -33,7 +33,7 @@ INVERSE_DIMENSION = 30
 SEED = 7
 
 #: A filter of no higher degree is not worth a new beginning.
-EASY = 3
+EASY = 2
 
 #: Steps with a filter after which its place is looked at again.
 EXPLORE = 8
