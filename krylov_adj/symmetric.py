@@ -211,15 +211,12 @@ class _Solve:
         def apply(v: Array) -> Array:
             return inverse.operator.apply(v) / unit
 
-        def random() -> Array:
-            return self.random() if B is None else image(self.random()) / unit
-
         def rounding(key: float) -> float:
             key *= float(unit)
             return ROUNDING * eps * (float(size) * key + abs(sigma) * key + 1)
 
         wanted = Closest(shift - sigma, float(unit))
-        lanczos = Lanczos(apply, B, start / unit, self.dimension, wanted, random, rounding=rounding)
+        lanczos = Lanczos(apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
         found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most)
         if found is None:
             return None

@@ -329,6 +329,27 @@ def test_the_growth_test_sees_a_planted_gap(missing, wanted):
         assert space.complete(limit) == (past == onp.count_nonzero(key(theta) >= limit))
 
 
+def test_the_growth_test_sees_what_images_of_random_vectors_have_little_of():
+    """With a mass they are T's images: of eigenvalues that are all next to the shift, but for one."""
+    w = onp.append(onp.linspace(13.0002, 13.002, N - 1), -12.9999)
+    wanted, start = Closest(12.999, 1.0), onp.ones(N)
+    start[-1] = 0
+    for seed in range(10):
+        space = lanczos(onp.diag(1 / (w - 12.999)), start, B=onp.eye(N), wanted=wanted, seed=seed)
+        space.step()
+        assert not space.complete(1 / 13.0)
+
+
+@pytest.mark.parametrize("distance", [1e-4, 1e-8, 1e-10])
+@pytest.mark.parametrize("M", [None, sp.identity(N, format="csr")])
+def test_all_copies_where_sigma_is_next_to_an_eigenvalue(M, distance):
+    """Next to the value that the inverse has for that one, others are small."""
+    w = onp.concatenate([[10.0, 11.0, 11.0, 11.0, 12.0], onp.linspace(16, 90, N - 5)])
+    for k in (3, 4, 5):
+        found, _ = solve(sp.diags(w).tocsc(), k, M=M, sigma=10 + distance)
+        onp.testing.assert_allclose(found.w, w[:k], rtol=1e-9)
+
+
 def test_the_growth_test_counts_what_is_only_nearly_in_hand():
     # Not converged at all: of the two largest the basis has a mixture, and one Ritz value.
     w = onp.append(onp.linspace(-1, 1, N - 2), [5.0, 5.1])

@@ -141,6 +141,20 @@ def test_eigenvalues_that_come_from_elsewhere(shifts, name, copies):
         w = w[::-1].copy()
 
 
+@pytest.mark.parametrize("M", [None, sp.identity(300, format="csr")])
+@pytest.mark.parametrize("depth", [1e-3, 1e-2, 0.1])
+@pytest.mark.parametrize("beyond", [0.01, 0.1])
+def test_one_that_comes_with_a_crowd_just_beyond_the_window(M, depth, beyond):
+    """On its side of T's spectrum nothing converges for long, on the other at once what is next to the window."""
+    w = onp.concatenate([[10.0, 11.5, 13.0, 13 + beyond], onp.linspace(100, 900, 296)])
+    warm = ka.Continuation()
+    for _ in range(2):
+        traced(w, warm, 3, M=M)
+    w[-200:] = -onp.linspace(13.02 + beyond, 15, 200)
+    w[-1] = depth - 13
+    onp.testing.assert_allclose(traced(w, warm, 3, M=M), [depth - 13, 10, 11.5], rtol=1e-11)
+
+
 def test_all_copies_of_a_multiple_eigenvalue():
     w = onp.concatenate([[10.0, 11.0, 11.0, 11.0, 14.0], onp.linspace(16, 90, 300)])
     warm = ka.Continuation()

@@ -123,7 +123,8 @@ class Lanczos:
     apply : callable
         ``apply(B v)`` is T v.
     B : callable or None
-    start : ndarray, shape (n,)
+    start : ndarray, shape (n,), or None
+        None for a random one, besides ``locked``.
     dimension : int
     wanted : Wanted
         Which values are.
@@ -139,14 +140,15 @@ class Lanczos:
         self,
         apply: Apply,
         B: Apply | None,
-        start: Array,
+        start: Array | None,
         dimension: int,
         wanted: Wanted,
         random: Callable[[], Array],
         locked: Array | None = None,
         rounding: Callable[[float], float] = lambda key: 0.0,
     ):
-        n, dtype = start.size, start.dtype
+        given = next(vectors for vectors in (start, locked) if vectors is not None)
+        n, dtype = given.shape[-1], given.dtype
         self.apply, self.B, self.wanted, self.random, self.dimension = apply, B, wanted, random, dimension
         self.rounding = rounding
         self.locked = 0 if locked is None else locked.shape[0]
@@ -160,7 +162,7 @@ class Lanczos:
         self.H = np.zeros((dimension + 1, dimension + 1))
         self.m = self.kept = self.steps = self.taken = 0
         self.beta = 0.0
-        self._store(0, *self._elsewhere(start.copy(), self.locked))
+        self._store(0, *(self._new(self.locked) if start is None else self._elsewhere(start.copy(), self.locked)))
 
     def near(self, key: float) -> float:
         """How far from a key others count as next to it."""
@@ -187,6 +189,15 @@ class Lanczos:
         if not norm**2 > np.finfo(w.dtype).eps * square:
             raise Exhausted
         return w, image, norm
+
+    def _new(self, rows: int) -> tuple[Array, Array, float]:
+        """A random vector, as `_elsewhere`.
+
+        Of T's range, where eigenvectors have a part in B's null space, but not T's image of any vector: next to what
+        T has a large value for, others would drown.
+        """
+        w, image, norm = self._elsewhere(self.random(), rows)
+        return (w, image, norm) if self.B is None else self._elsewhere(self.apply(image / image.dtype.type(norm)), rows)
 
     def _seen_by_B(self, w: Array, norm: float) -> None:
         """Every step divides the part of w in B's null space by its norm: where T has few values it grows for ever."""
@@ -218,7 +229,7 @@ class Lanczos:
         if norm <= 10 * np.finfo(V.dtype).eps * np.max(np.abs(H[: j + 1, : j + 1])):
             # An invariant subspace: go on elsewhere.
             self.beta = 0.0
-            w, image, norm = self._elsewhere(self.random(), self.locked + j + 1)
+            w, image, norm = self._new(self.locked + j + 1)
         H[j + 1, j] = H[j, j + 1] = self.beta
         self._store(j + 1, w, image, norm)
         self.m = j + 1
@@ -332,10 +343,12 @@ class Lanczos:
         known = np.all((within > 0) & ((residuals / bound[:, None]) ** 2 <= small * within), axis=0)
         known[: self.taken] = True
         self.restart(S[:, known], theta[known])
-        rows, enough = self.locked + self.m, self.V.shape[1] / SHARE**2
+        # An image has less of what is next to the smaller bound, by as much as T's values differ, if none is past them.
+        share = SHARE if self.B is None else SHARE * np.abs(bound) / np.max(np.abs(bound))
+        rows, enough = self.locked + self.m, self.V.shape[1] / np.broadcast_to(share, bound.shape) ** 2
         older, old, total = np.zeros(bound.size), np.ones(bound.size), np.ones(bound.size)
         try:
-            v, image, norm = self._elsewhere(self.random(), rows)
+            v, image, norm = self._new(rows)
         except Exhausted:
             return True
         before, beta, least = np.zeros_like(v), 0.0, float(np.finfo(v.dtype).eps * np.max(np.abs(bound)))
@@ -355,7 +368,7 @@ class Lanczos:
             slow = total < enough
             if not slow.any():
                 return True
-            bound, older, old, total = bound[slow], old[slow], new[slow], total[slow]
+            bound, enough, older, old, total = bound[slow], enough[slow], old[slow], new[slow], total[slow]
             if norm <= least:
                 return False
             before, v, beta = v, w, norm
@@ -375,37 +388,42 @@ def wanted_pairs(lanczos: Lanczos, k: int, accept: Callable[[Array], Array], mos
     wanted, steps = lanczos.wanted, lanczos.steps
 
     def searched(values: Array) -> Array:
-        # What converges so far from a random vector is the largest.
+        # What converges so far from a random vector is the largest on its side.
         return np.minimum(accept(values), SEARCHED * np.abs(values))
 
-    while True:
+    while steps < most:
         last, before = float(wanted.key(theta)[k - 1]), lanczos.steps
         if lanczos.complete(last - lanczos.near(last)):
             return theta, X
         steps += lanczos.steps - before
         # Something is there: eigenvectors of the complement of what is known.
         random = lanczos.random
-        lanczos = Lanczos(lanczos.apply, lanczos.B, random(), lanczos.dimension, wanted, random, X, lanczos.rounding)
+        lanczos = Lanczos(lanczos.apply, lanczos.B, None, lanczos.dimension, wanted, random, X, lanczos.rounding)
         more = 0
         while True:
-            more += 1
-            found = lanczos.converge(more, searched, most - steps)
+            found = lanczos.converge(more + 1, searched, most - steps)
             if found is None:
                 return None
+            more = found[0].size
             values = np.concatenate([theta, found[0]])
             key = wanted.key(values)
             order = np.argsort(-key, kind="stable")
             near = lanczos.near(float(key[order[k - 1]]))
             limit = float(key[order[k - 1]] - near)
             chosen = order[key[order] >= limit]
-            missed = bool(np.any(chosen >= theta.size))
-            # What was found has one direction of every eigenspace that is left; the first one is the largest of all.
-            none = key[theta.size] <= last + 100 * np.finfo(X.dtype).eps * abs(last)
-            ready = not missed or (none and cut(wanted.signed(values[chosen]), k, near))
-            more = found[0].size
-            if ready or 2 * more >= lanczos.dimension or lanczos.seen(limit) <= more:
+            missed, full = bool(np.any(chosen >= theta.size)), 2 * more >= lanczos.dimension
+            # What was found has one direction of every eigenspace that is left: there may be any number of copies.
+            copies = missed and key[theta.size] <= last + 100 * np.finfo(X.dtype).eps * abs(last)
+            copies = copies and cut(wanted.signed(values[chosen]), k, near)
+            if missed and (copies or full or lanczos.seen(limit) <= more):
+                theta, X = values[chosen], np.concatenate([X, lanczos.vectors(*found)])[chosen]
+                if copies and lanczos.complete(limit + 2 * near):
+                    return theta, X
+                break
+            # One that is there need not have converged: on the side of T's spectrum where others are next to it.
+            if not missed and lanczos.complete(limit):
+                return theta, X
+            if full:
                 break
         steps += lanczos.steps
-        theta, X = values[chosen], np.concatenate([X, lanczos.vectors(*found)])[chosen]
-        if ready:
-            return theta, X
+    return None
