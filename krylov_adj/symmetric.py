@@ -38,6 +38,10 @@ EASY = 2
 #: Steps with a filter after which its place is looked at again.
 EXPLORE = 8
 
+#: Fillings of the basis after which an inverse at another shift is given up, and how much T's wanted values may differ.
+FILLINGS = 2
+UNEVEN = 1e4
+
 #: Residuals of a filter's values are accepted from this many ε on: of multiple ones they do not get smaller.
 NOISE = 10
 
@@ -217,8 +221,10 @@ class _Solve:
 
         wanted = Closest(shift - sigma, float(unit))
         lanczos = Lanczos(apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
-        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), self.most)
-        if found is None:
+        # Another shift than σ is worth no more than σ takes, and no digits, which rounding next to it costs the others.
+        most = self.most if shift == sigma else min(self.most, FILLINGS * self.dimension)
+        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), most)
+        if found is None or (shift != sigma and np.max(np.abs(found[0])) > UNEVEN * np.min(np.abs(found[0]))):
             return None
         theta, X = found
         w, last = shift + 1 / (theta * float(unit)), float(wanted.key(theta)[self.k - 1])
