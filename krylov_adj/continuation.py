@@ -106,9 +106,10 @@ class Continuation:
     def start_vector(self, n: int, dtype: Any, tol: float, otherwise: Any) -> Any:
         """v0 for ARPACK, shape (n,), or ``otherwise`` where there is nothing to start from."""
         dtype = np.result_type(dtype, np.float32)
-        if not self._vectors or not _alike(self._vectors[0], n, dtype):
+        vectors = self._vectors  # once: another thread may put others in their place
+        if not vectors or not _alike(vectors[0], n, dtype):
             return otherwise
-        X = self._vectors[0]
+        X = vectors[0]
         eps = max(float(tol), float(np.finfo(dtype).eps))
         size = max(self._moved, SAFETY * (eps * n**0.5) ** 0.5)
         if size > FAR:
@@ -122,10 +123,11 @@ class Continuation:
 
     def recent(self, n: int, dtype: np.dtype) -> Array | None:
         """The last calls' eigenvectors (n, j k), the last call's first; None where they are of another problem."""
-        if not self._vectors or self._vectors[0].dtype != dtype or self._vectors[0].shape[0] != n:
+        vectors = self._vectors  # once: another thread may put others in their place
+        if not vectors or vectors[0].dtype != dtype or vectors[0].shape[0] != n:
             return None
         self.calls += 1
-        return np.concatenate(self._vectors, axis=1)
+        return np.concatenate(vectors, axis=1)
 
     def keep_vectors(self, X: Array) -> None:
         """The eigenvectors (n, k) of a call, as plain arrays."""

@@ -12,6 +12,7 @@ from krylov_adj.krylov import lanczos
 from krylov_adj.krylov.lanczos import Lanczos
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.bordered import BorderedSystems
+from krylov_adj.perturbation.deflated import DeflatedSystems
 from krylov_adj.perturbation.problem import Beyond, Eigenproblem, ValueOperator
 
 N = 22
@@ -123,3 +124,24 @@ def test_values_of_zero_are_left_out(mass):
     theta, V = space.others(3.9)
     onp.testing.assert_allclose(theta, [3, 2])
     onp.testing.assert_allclose(onp.abs(V[:, 2:4]), onp.eye(2), atol=1e-12)
+
+
+@pytest.mark.parametrize("side", ["adjoint", "tangent"])
+def test_a_start_lies_where_the_solutions_do(side):
+    """Whatever the vectors are that it is made from."""
+    n, k, rng = 40, 3, onp.random.default_rng(0)
+    B = onp.diag(onp.linspace(1, 3, n))
+    A = rng.standard_normal((n, n))
+    A = A + A.T
+    w, X = la.eigh(A, B)
+    operators = [ValueOperator((n, n), float, K.__matmul__, K.__matmul__, "") for K in (A, B)]
+    mixed = X[:, k : k + 4] + 1e-4 * rng.standard_normal((n, 4))
+    problem = Eigenproblem(*operators, True, "M", beyond=Beyond(None, w[k : k + 4], mixed))
+    Q_X, Q_BX = (la.qr(V, mode="economic")[0] for V in (X[:, :k], B @ X[:, :k]))
+    systems = DeflatedSystems(problem, w[:k], X[:, :k], Q_X, Q_BX, Adjoint(), onp.zeros(k))
+    columns = onp.arange(k)
+    b = systems.project_out(side, B @ X[:, k : k + 4] @ rng.standard_normal((4, k)))
+    U, left = systems.guess(side, b, columns)
+    assert onp.all(onp.linalg.norm(left, axis=0) < 0.1 * onp.linalg.norm(b, axis=0))
+    onp.testing.assert_allclose(U, systems.project_in(side, U), atol=1e-13 * onp.max(onp.abs(U)))
+    onp.testing.assert_allclose(left, systems.project_out(side, b - systems.shifted(side, U, columns)), atol=1e-12)

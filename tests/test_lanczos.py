@@ -12,6 +12,7 @@ import scipy.sparse.linalg as spla
 from autograd import grad
 
 import krylov_adj as ka
+from krylov_adj.krylov import blocks
 from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, look, plain, wider
 from krylov_adj.krylov.lanczos import Closest, Exhausted, Lanczos, LargestInModulus, Wanted, cut, wanted_pairs
 from krylov_adj.krylov.shift_invert import factorise
@@ -348,6 +349,16 @@ def test_all_copies_where_sigma_is_next_to_an_eigenvalue(M, distance):
     for k in (3, 4, 5):
         found, _ = solve(sp.diags(w).tocsc(), k, M=M, sigma=10 + distance)
         onp.testing.assert_allclose(found.w, w[:k], rtol=1e-9)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 20, 21])
+def test_rows_are_combined_a_few_columns_at_a_time(monkeypatch, chunk):
+    monkeypatch.setattr(blocks, "CHUNK", chunk)
+    rng = onp.random.default_rng(0)
+    rows, Q = rng.standard_normal((5, 20)), rng.standard_normal((5, 3))
+    expected = onp.concatenate([Q.T @ rows, rows[3:]])
+    blocks.combine(rows, Q)
+    onp.testing.assert_allclose(rows, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_the_growth_test_counts_what_is_only_nearly_in_hand():

@@ -180,6 +180,46 @@ def test_a_shift_in_a_bad_place(monkeypatch, shifts, shift):
         assert forward[1][1] > forward[0][1]
 
 
+@pytest.mark.parametrize("M", [None, onp.eye(303), sp.identity(303, format="csr")])
+def test_a_shift_that_is_an_eigenvalue_of_dense_matrices(monkeypatch, M):
+    monkeypatch.setattr(warm_start, "better_shift", lambda *_: 11.5)
+    w, warm, found = onp.concatenate([[10.0, 11.5, 13.0], onp.linspace(16, 90, 300)]), ka.Continuation(), []
+
+    def lowest(p):
+        values, _ = ka.eigsh(p * onp.diag(w), k=3, sigma=0.0, M=M, continuation=warm)
+        found.append(values._value)
+        return np.sum(values)
+
+    for _ in range(3):
+        assert grad(lowest)(1.0) == pytest.approx(34.5)
+        onp.testing.assert_allclose(found[-1], w[:3], rtol=1e-12)
+    with pytest.raises(RuntimeError, match="exactly singular"):
+        grad(lambda p: np.sum(ka.eigsh(p * onp.diag(w), k=3, sigma=11.5, M=M)[0]))(1.0)
+
+
+@pytest.mark.parametrize("distance", [1e-6, 1e-9, 1e-13])
+def test_a_shift_next_to_an_eigenvalue_costs_no_digits(monkeypatch, shifts, distance):
+    """T's rounding is that of its value for this one, and others are small."""
+    monkeypatch.setattr(warm_start, "better_shift", lambda *_: 10 + distance)
+    w, warm = onp.concatenate([[-9.0, 10.0, 11.5], onp.linspace(16, 90, 300)]), ka.Continuation()
+    for _ in range(3):
+        onp.testing.assert_allclose(traced(w, warm, 3), w[:3], rtol=2e-14)
+    assert shifts == [0.0, 10 + distance, 0.0, 10 + distance, 0.0]
+
+
+def test_what_a_shift_in_the_wrong_place_may_cost(shifts):
+    """The kept vectors are exact eigenvectors, of eigenvalues that are far away by now."""
+    w = onp.concatenate([[10.0, 11.5, 13.0], onp.linspace(16, 90, 300)])
+    warm, reports = ka.Continuation(), []
+    for _ in range(4):
+        found = traced(w, warm, 3, adjoint=ka.Adjoint(callback=reports.append))
+        onp.testing.assert_allclose(found, onp.sort(w)[:3], rtol=1e-12)
+        w = w[::-1].copy()
+    solves = [report.solves for report in reports if report.stage == "forward"]
+    assert len(shifts) > 4
+    assert max(solves) < 4 * solves[0]
+
+
 @pytest.mark.parametrize("w", [onp.r_[-1.0, 1.5, 2.0], onp.r_[10.0, 11.0, 12.0]])
 def test_sigma_stays_where_it_is_in_the_midst(shifts, w):
     """Wanted eigenvalues, or unwanted ones that are about as near, on both sides."""

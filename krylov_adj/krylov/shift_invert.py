@@ -56,7 +56,7 @@ def factorise(
     Raises
     ------
     RuntimeError
-        From SuperLU where the sparse A − σM is exactly singular.
+        Where A − σM is exactly singular.
     """
     dtype = np.result_type(A.dtype, np.float32, *(() if M is None else (M.dtype,)))
     if np.imag(sigma) != 0:
@@ -71,10 +71,13 @@ def factorise(
     else:
         A = A.toarray() if sp.issparse(A) else A
         M = np.eye(A.shape[0], dtype=dtype) if M is None else M.toarray() if sp.issparse(M) else M
-        factors = la.lu_factor(A - shift * M)
+        K = np.asarray_chkfinite(A - shift * M)
+        lu, pivots, zero_pivot = la.get_lapack_funcs(("getrf",), (K,))[0](K)
+        if zero_pivot:
+            raise RuntimeError("Factor is exactly singular")  # SuperLU's words
 
         def solve(V: Array, adjoint: bool) -> Array:
-            return la.lu_solve(factors, V, 2 if adjoint else 0)
+            return la.lu_solve((lu, pivots), V, 2 if adjoint else 0)
 
     def apply(V: Array, adjoint: bool = False) -> Array:
         adjoint = V.ndim == 1 if hermitian else adjoint
