@@ -11,7 +11,7 @@ import krylov_adj as ka
 from krylov_adj.krylov import augmented
 from krylov_adj.krylov.augmented import filtered_form, spectral_ends
 from krylov_adj.krylov.forms import Filtered
-from krylov_adj.krylov.shared import shared_krylov
+from krylov_adj.krylov.shared import _System, _true_residuals, shared_krylov
 
 N = 300
 
@@ -192,3 +192,15 @@ def test_a_filter_that_is_wrong_is_noticed(wrong, monkeypatch):
         assert reports[-1].method == "augmented+minres"
         with pytest.raises(ka.AdjointNoConvergence):
             gradient(A0, weights, reports, method="augmented")
+
+
+def test_true_residuals_are_those_of_every_system():
+    rng = onp.random.default_rng(0)
+    A, U, b, theta = rng.standard_normal((6, 6)), *rng.standard_normal((2, 6, 3)), onp.array([0.5, -1.0, 2.0])
+    group = [_System(i, 1.0, theta[i], b[:, i]) for i in range(3)]
+    for degree in (1, 3):
+        found = _true_residuals(Filtered(A.__matmul__, 1.0, degree=degree), U, group)
+        if degree == 1:
+            assert found is None
+        else:
+            onp.testing.assert_allclose(found, onp.linalg.norm(b - A @ U + U * theta, axis=0))

@@ -145,3 +145,20 @@ def test_a_start_lies_where_the_solutions_do(side):
     assert onp.all(onp.linalg.norm(left, axis=0) < 0.1 * onp.linalg.norm(b, axis=0))
     onp.testing.assert_allclose(U, systems.project_in(side, U), atol=1e-13 * onp.max(onp.abs(U)))
     onp.testing.assert_allclose(left, systems.project_out(side, b - systems.shifted(side, U, columns)), atol=1e-12)
+
+
+@pytest.mark.parametrize("side", ["adjoint", "tangent"])
+def test_a_start_that_leaves_nothing(side):
+    """No engine takes a right-hand side of zero: that column starts without."""
+    w, eye = 2.0 ** onp.arange(8), onp.eye(8)
+    operator = ValueOperator((8, 8), float, lambda V: (w * V.T).T, lambda V: (w * V.T).T, "")
+    problem = Eigenproblem(operator, None, True, "2", beyond=Beyond(None, w[2:4], eye[:, 2:4]))
+    systems = DeflatedSystems(
+        problem, w[:2], eye[:, :2], eye[:, :2], eye[:, :2], Adjoint(method="minres"), onp.zeros(2)
+    )
+    b = onp.stack([eye[2], eye[3] + eye[5]], axis=1)
+    U, left = systems.guess(side, b, onp.arange(2))
+    assert not U[:, 0].any()
+    onp.testing.assert_allclose(left[:, 0], b[:, 0])
+    assert U[3, 1] == 1 / 6
+    onp.testing.assert_allclose(systems.solve(side, b, onp.ones(2))[0][2, 0], 1 / 3)

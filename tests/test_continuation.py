@@ -282,6 +282,24 @@ def test_threads_may_share_one():
         onp.testing.assert_allclose(found[i], expected[i], atol=1e-8 * onp.max(onp.abs(expected[i])))
 
 
+def test_another_thread_may_replace_what_is_being_read():
+    class Restless(ka.Continuation):
+        """Has vectors of another problem every time."""
+
+        @property
+        def _vectors(self):
+            self.turn = not getattr(self, "turn", False)
+            return [onp.eye(4 if self.turn else 5)[:, :2]] * 2
+
+        @_vectors.setter
+        def _vectors(self, value):
+            pass
+
+    for method in (lambda warm: warm.recent(4, onp.dtype(float)), lambda warm: warm.start_vector(4, float, 0, None)):
+        found = [method(Restless()) for _ in range(2)]
+        assert all(vectors is None or vectors.shape[0] == 4 for vectors in found)
+
+
 def test_what_it_may_be():
     for solver in (ka.eigs, ka.eigsh):
         with pytest.raises(TypeError, match=r"continuation must be krylov_adj.Continuation\(\), not dict"):

@@ -155,6 +155,19 @@ def test_one_that_comes_with_a_crowd_just_beyond_the_window(M, depth, beyond):
     onp.testing.assert_allclose(traced(w, warm, 3, M=M), [depth - 13, 10, 11.5], rtol=1e-11)
 
 
+@pytest.mark.parametrize("M", [None, sp.identity(300, format="csr")])
+def test_one_that_comes_with_a_crowd_where_copies_are_found(M):
+    """A multiple eigenvalue that k cuts does not end the search."""
+    w = onp.concatenate([[10.0, 11.5, 13.0, 13.5], onp.linspace(100, 900, 296)])
+    warm = ka.Continuation()
+    for _ in range(2):
+        traced(w, warm, 3, M=M)
+    w[3:6] = 13
+    w[-200:] = -onp.linspace(13.01, 15, 200)
+    w[-1] = -12.9
+    onp.testing.assert_allclose(traced(w, warm, 3, M=M), [-12.9, 10, 11.5], rtol=1e-11)
+
+
 def test_all_copies_of_a_multiple_eigenvalue():
     w = onp.concatenate([[10.0, 11.0, 11.0, 11.0, 14.0], onp.linspace(16, 90, 300)])
     warm = ka.Continuation()
