@@ -331,7 +331,7 @@ class Lanczos:
 
     # ---- what the start vector had no share of -----------------------------------------------
 
-    def complete(self, limit: float) -> bool:
+    def complete(self, limit: float, steps: int = SEARCH) -> bool:
         """Whether no eigenvector outside of the basis has a value wanted as much as ``limit``.
 
         The basis is contracted to the Ritz vectors that this needs. Three-term recurrence without storage: what its
@@ -352,7 +352,7 @@ class Lanczos:
         except Exhausted:
             return True
         before, beta, least = np.zeros_like(v), 0.0, float(np.finfo(v.dtype).eps * np.max(np.abs(bound)))
-        for _ in range(SEARCH):
+        for _ in range(steps):
             v, image = v / v.dtype.type(norm), image / v.dtype.type(norm)
             w = self.apply(image)
             self.steps += 1
@@ -385,22 +385,25 @@ def wanted_pairs(lanczos: Lanczos, k: int, accept: Callable[[Array], Array], mos
     if found is None:
         return None
     theta, X = found[0], lanczos.vectors(*found)
-    wanted, steps = lanczos.wanted, lanczos.steps
+    wanted, steps, patience = lanczos.wanted, lanczos.steps, SEARCH
 
     def searched(values: Array) -> Array:
         # What converges so far from a random vector is the largest on its side.
         return np.minimum(accept(values), SEARCHED * np.abs(values))
 
-    while steps < most:
+    while True:
         last, before = float(wanted.key(theta)[k - 1]), lanczos.steps
-        if lanczos.complete(last - lanczos.near(last)):
+        if lanczos.complete(last - lanczos.near(last), patience):
             return theta, X
         steps += lanczos.steps - before
+        if steps >= most:
+            return None
         # Something is there: eigenvectors of the complement of what is known.
         random = lanczos.random
         lanczos = Lanczos(lanczos.apply, lanczos.B, None, lanczos.dimension, wanted, random, X, lanczos.rounding)
         more = 0
         while True:
+            patience *= 2  # a proof takes long where others are just past the limit
             found = lanczos.converge(more + 1, searched, most - steps)
             if found is None:
                 return None
@@ -417,13 +420,12 @@ def wanted_pairs(lanczos: Lanczos, k: int, accept: Callable[[Array], Array], mos
             copies = copies and cut(wanted.signed(values[chosen]), k, near)
             if missed and (copies or full or lanczos.seen(limit) <= more):
                 theta, X = values[chosen], np.concatenate([X, lanczos.vectors(*found)])[chosen]
-                if copies and lanczos.complete(limit + 2 * near):
+                if copies and lanczos.complete(limit + 2 * near, patience):
                     return theta, X
                 break
             # One that is there need not have converged: on the side of T's spectrum where others are next to it.
-            if not missed and lanczos.complete(limit):
+            if not missed and lanczos.complete(limit, patience):
                 return theta, X
             if full:
                 break
         steps += lanczos.steps
-    return None
