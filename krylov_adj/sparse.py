@@ -364,8 +364,9 @@ def _summed(data: Any, positions: Array, rows: Array, cols: Array, shape: tuple[
     starts = np.flatnonzero(first)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows.take(starts), minlength=shape[0]))])
     ends = np.append(starts, rows.size).astype(positions.dtype)
-    # int8, so that sums have the type of the data.
-    sums = sp.csr_array((np.ones(rows.size, np.int8), positions, ends), shape=(starts.size, data.shape[0]))
+    # int8, so that sums have the type of the data; integers as NumPy sums them.
+    ones = np.ones(rows.size, np.int8 if strip(data).dtype.kind in "fc" else np.int64)
+    sums = sp.csr_array((ones, positions, ends), shape=(starts.size, data.shape[0]))
     entries = apply_constant(data, sums.__matmul__, sums.T.__matmul__)
     return csr_array((entries, cols.take(starts), indptr.astype(positions.dtype)), shape)
 

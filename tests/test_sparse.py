@@ -627,3 +627,12 @@ def test_diags_array_of_one_diagonal_and_of_constants():
 def test_bad_diagonals(diagonals, options, error, text):
     with pytest.raises(error, match=text):
         ka.diags_array(diagonals, **options)
+
+
+@pytest.mark.parametrize("dtype", [onp.int8, onp.uint8, onp.int16, onp.int64, onp.float32, onp.complex64])
+def test_sums_do_not_overflow_and_keep_their_precision(dtype):
+    data = onp.full(3, 100, dtype)
+    A = ka.coo_array((data, ([1, 1, 1], [0, 0, 0])), (2, 2)).explicit().toarray()
+    B = ka.assemble(onp.full((3, 1, 1), 100, dtype), onp.ones((3, 1), int), (2, 2)).explicit().toarray()
+    assert A[1, 0] == B[1, 1] == 300
+    assert onp.dtype(dtype).kind not in "fc" or A.dtype == B.dtype == dtype
