@@ -31,7 +31,8 @@ from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.problem import Inverse, ValueOperator
 from .reports import Report
-from .symmetric import SymmetricPairs, covered, symmetric_pairs, warm
+from .symmetric import SymmetricPairs, covered, symmetric_pairs
+from .warm_start import warm_start
 
 __all__ = ["eigs", "eigsh"]
 
@@ -325,7 +326,7 @@ def _by_lanczos(
     if not covered(A, M, k, arguments):
         return None, inverse_at(sigma), 0
     if continuation is not None:
-        start = warm(A, M, k, arguments, continuation)
+        start = warm_start(A, M, k, arguments, continuation)
     if start is not None and start.shift != sigma:
         try:
             inverse = inverse_at(start.shift)

@@ -20,7 +20,7 @@ from .krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, p
 from .krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
 from .options import DENSE_ORDER
 from .perturbation.problem import Beyond, Inverse, ValueOperator
-from .warm_start import Warm, gap_beyond, warm_start
+from .warm_start import Warm, gap_beyond
 
 Array = np.ndarray
 
@@ -90,15 +90,6 @@ def covered(A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[s
 def _dimension(n: int, k: int, arguments: dict[str, Any]) -> int:
     default = DIMENSION if arguments["sigma"] is None else INVERSE_DIMENSION
     return min(int(arguments["ncv"] or max(3 * k, default)), n // 2)
-
-
-def warm(
-    A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any], continuation: Continuation
-) -> Warm | None:
-    """What an earlier solve left for one that is `covered`."""
-    explicit = A.explicit and (M is None or M.explicit)
-    movable = arguments["sigma"] is not None and arguments["OPinv"] is None and explicit
-    return warm_start(A, M, int(k), arguments["sigma"], movable, continuation)
 
 
 def symmetric_pairs(

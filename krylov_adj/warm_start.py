@@ -37,13 +37,13 @@ class Warm:
 
 
 def warm_start(
-    A: ValueOperator, M: ValueOperator | None, k: int, sigma: Any, movable: bool, continuation: Continuation
+    A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any], continuation: Continuation
 ) -> Warm | None:
     """From the last calls' eigenvectors; None where there are none of such a problem.
 
-    Without an inverse the last vectors as they are: to apply A to several calls' costs more than it saves. ``movable``:
-    the inverse may be made at another shift than sigma.
+    Without an inverse the last vectors as they are: to apply A to several calls' costs more than it saves.
     """
+    k, sigma = int(k), arguments["sigma"]
     dtype = np.result_type(*(operator.dtype for operator in (A, M) if operator is not None))
     kept = continuation.recent(A.shape[0], dtype)
     if kept is None:
@@ -53,6 +53,7 @@ def warm_start(
         return Warm(reference, reference, None)
     w, X, spread = rayleigh_ritz(A, M, kept, k, float(np.real(sigma)))
     last, shift = continuation.gap, sigma
+    movable = arguments["OPinv"] is None and A.explicit and (M is None or M.explicit)
     if movable and last is not None and last[:2] == (k, sigma) and w.size == k:
         shift = better_shift(w, float(np.real(sigma)), last[2], spread)
     return Warm(X.sum(axis=1), reference, shift)
