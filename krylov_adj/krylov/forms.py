@@ -31,8 +31,13 @@ class Form(Protocol):
     def factor(self, theta: Array) -> Array:
         """γ."""
 
+    @property
+    def of_image(self) -> bool:
+        """u is T s, not s."""
+        ...
+
     def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
-        """What makes up u, None for the top of v itself; and the top of q(M̂) v."""
+        """What makes up u, None for s or T s; and the top of q(M̂) v."""
 
     def residual(self, u: Array, theta: Any, b: Array) -> Array | None:
         """b − (A − λ) u, or None where the small problem's is the true one."""
@@ -40,11 +45,15 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class ShiftInvert:
-    """T = B S from ``solve`` (S v) and ``image`` (B z)."""
+    """T = B S from ``solve`` (S v) and ``image`` (B z), None for B = I."""
 
     solve: Callable[[Array], Array]
-    image: Callable[[Array], Array]
+    image: Callable[[Array], Array] | None
     degree: int = 1
+
+    @property
+    def of_image(self) -> bool:
+        return self.image is None
 
     def scale(self, theta: Array) -> float:
         return float(np.max(np.abs(theta)))
@@ -59,10 +68,11 @@ class ShiftInvert:
         return theta
 
     def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
+        below = C @ bottom
         if not top.any():  # the first vector
-            return top, C @ bottom
+            return None if self.image is None else top, below
         z = self.solve(top)
-        return z, self.image(z) + C @ bottom
+        return (None, z + below) if self.image is None else (z, self.image(z) + below)
 
     def residual(self, u: Array, theta: Any, b: Array) -> Array | None:
         return None
@@ -80,6 +90,7 @@ class Filtered:
     centre: float = 0.0
     halfwidth: float = 1.0
     degree: int = 1
+    of_image: bool = False
 
     def scale(self, theta: Array) -> float:
         return self.extent

@@ -15,6 +15,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy.linalg as la
 
+from .blocks import orthogonalise
+
 Array = np.ndarray
 
 #: A residual below this part of a random vector's typical share in one direction, 1/√n, leaves no room for
@@ -24,9 +26,17 @@ SHARE = 1e-3
 #: Steps between extractions.
 EVERY = 2
 
+#: Singular values are looked at where one such interval leaves more than this part of the residual.
+SLOW = 0.5
+
 
 def nearest(
-    apply: Callable[[Array], Array], start: Array, theta: Array, tolerance: Array, dimension: int
+    apply: Callable[[Array], Array],
+    start: Array,
+    deflated: Array,
+    theta: Array,
+    tolerance: Array,
+    dimension: int,
 ) -> dict[int, Array]:
     """Approximate eigenvectors of T for those θ_i that have an eigenvalue within ``tolerance`` of them, or may have.
 
@@ -35,31 +45,30 @@ def nearest(
     apply : callable
         ``apply(v)`` is T v, for single vectors.
     start : ndarray, shape (n,)
-        Random.
+        Random; complex where T or ``deflated`` is.
+    deflated : ndarray, shape (n, d)
+        An orthonormal basis of what ``start`` is orthogonal to, and the space is kept orthogonal to.
     theta, tolerance : ndarray, shape (m,)
     dimension : int
         Largest dimension of the space. What is not decided by then is among the results.
     """
     theta = theta if np.any(np.imag(theta)) else np.real(theta)
-    n = start.size
-    most = min(dimension, n)
+    n, d = deflated.shape
+    most = min(dimension, n - d)
     dtype = np.result_type(start, theta)
-    V = np.zeros((most + 1, n), start.dtype)
+    basis = np.empty((d + most + 1, n), start.dtype)  # in rows
+    basis[:d] = deflated.T
+    V = basis[d:]
     H = np.zeros((most + 1, most), dtype)
     V[0] = start / np.linalg.norm(start)
     open_ = list(range(theta.size))
     found: dict[int, Array] = {}
+    earlier = np.full(theta.size, np.inf)
     enough = SHARE / np.sqrt(n)
     for m in range(1, most + 1):
         w = apply(V[m - 1])
-        before = np.linalg.norm(w)
-        if np.iscomplexobj(w) and not np.iscomplexobj(V):
-            V = V.astype(w.dtype)
-        for _ in range(2):
-            h = V[:m].conj() @ w
-            w = w - h @ V[:m]
-            H[:m, m - 1] += h
-        norm = np.linalg.norm(w)
+        before = float(np.linalg.norm(w))
+        norm = orthogonalise(w, before, basis[: d + m], H[:m, m - 1])
         closed = norm <= np.finfo(dtype).eps * before
         H[m, m - 1] = 0 if closed else norm
         last = closed or m == most
@@ -69,16 +78,18 @@ def nearest(
             continue
         for i in list(open_):
             K = H[: m + 1, :m] - theta[i] * np.eye(m + 1, m)
-            left, values, right = la.svd(K)
             # GMRES' residual for r = V e₁: what of e₁ is outside of the range of K.
-            outside = np.linalg.norm(left[0, m:])
-            if values[-1] <= tolerance[i] or (last and outside > enough):
-                found[i] = right[-1].conj() @ V[:m]
-                open_.remove(i)
-            elif outside <= enough:
-                open_.remove(i)
-            else:
+            outside = float(abs(np.linalg.qr(K, mode="complete")[0][0, m]))
+            done, slow, earlier[i] = outside <= enough, outside > SLOW * earlier[i], outside
+            if not (done or slow or last):
                 break  # the others can wait for this one
+            # Rounding solves a singular system, too, and then a singular value shows it.
+            values, right = la.svd(K, full_matrices=False)[1:]
+            if values[-1] <= tolerance[i] or (last and not done):
+                found[i] = right[-1].conj() @ V[:m]
+            elif not done:
+                break
+            open_.remove(i)
         if not open_ or last:
             break
     return found

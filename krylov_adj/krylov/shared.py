@@ -13,7 +13,7 @@ eigenvalues, which are known here, put in instead of extracted.
 Two forms (`krylov.forms`) of the systems (A − λ_i B) u_i = b_i (the adjoint ones: with Aᴴ, Bᴴ, conj λ_i):
 
 * `ShiftInvert`: T = B S, S = (A − σB)⁻¹, θ_i = γ_i = 1/(λ_i − σ): (A − λ_i B) S = I − T/θ_i, so that
-  u_i = S s_i, from the stored Z = S V₁.
+  u_i = S s_i, from the stored Z = S V₁; for B = I from S V₁ = V₁⁺H̲ − C V₂.
 * `Filtered`, B = I without an inverse: T = A, θ_i = λ_i, γ_i = −1, u_i = s_i. In the place of M̂ acts
   q(M̂) with a polynomial q, q(θ_i) in the place of θ_i, whose Krylov space is a part of M̂'s and has as
   many times fewer vectors to store and to orthogonalise as q has degrees. ‖(H̲ − q(θ_i) I̲) y‖ is then
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from .blocks import LATE, combine, steps_to_go, times
+from .blocks import LATE, combine, orthogonalise, steps_to_go, times
 from .forms import Form
 
 Array = np.ndarray
@@ -148,12 +148,12 @@ def _solve_group(
     n, p = C.shape
     d = deflated.shape[1]
     most = min(max(dimension, 2 * p + 2), n - d + p)
-    basis = np.zeros((d + most + 1, n + p), C.dtype)  # in rows (top, bottom), behind what is deflated
-    basis[:d, :n] = deflated.T
+    basis = np.empty((d + most + 1, n + p), C.dtype)  # in rows (top, bottom), behind what is deflated
+    basis[:d, :n], basis[:d, n:] = deflated.T, 0
     V = basis[d:]
     Z = V[:, :n]  # what u is made of
     H = np.zeros((most + 1, most), C.dtype)
-    V[0, n:] = p**-0.5
+    V[0, :n], V[0, n:] = 0, p**-0.5
     eps = float(np.finfo(C.dtype).eps)
     accept = target * form.reference(omega)
     m, steps, vectors, check, confirmed = 0, -1, 0, p + 1, 0  # the first vector has no top to apply A to
@@ -165,7 +165,9 @@ def _solve_group(
         move = np.linalg.norm(Y - earlier[:m], axis=0) * np.abs(back)
         known = np.isfinite(fallen_from)
         ratio = LATE * np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
-        return times(Z[:m].T, Y * back), move * np.minimum(ratio, 1)
+        S = Y * back
+        U = times(V[: m + 1, :n].T, H[: m + 1, :m] @ S) - times(C, E * back) if form.of_image else times(Z[:m].T, S)
+        return U, move * np.minimum(ratio, 1)
 
     while True:
         z, top = form.product(V[m, :n], V[m, n:], C, J)
@@ -176,9 +178,10 @@ def _solve_group(
             Z[m] = z
         w = np.concatenate([top, image_J @ V[m, n:]])
         before = float(np.linalg.norm(w))
-        norm = _orthogonalise(w, before, basis[: d + m + 1], H[: m + 1, m])
+        norm = orthogonalise(w, before, basis[: d + m + 1], H[: m + 1, m])
         H[m + 1, m] = norm
         m += 1
+        V[m] = w / norm if norm > 0 else 0
         last = norm <= eps * before or steps >= maxiter
         if vectors >= check or m == most or last:
             Y, residuals = _extract(H[: m + 1, :m], V[:m, n:], shift, E)
@@ -205,7 +208,6 @@ def _solve_group(
                 accept *= min(0.5, 0.7 / excess)
                 history = [(vectors, float(np.max(residuals / accept)))]
             check = vectors + steps_to_go(history)
-        V[m] = w / norm
         if m == most:
             try:
                 Q = _restart(H, shift, real, max(most // 2, 2 * p))
@@ -286,23 +288,6 @@ def _blocks(theta: Array, values: Array, dtype: np.dtype, real: bool) -> Array:
         for t, value in zip(theta, values, strict=True)
     ]
     return la.block_diag(*blocks).astype(dtype)
-
-
-def _orthogonalise(w: Array, norm: float, basis: Array, h: Array) -> float:
-    """Subtract from w (in place) its part in the rows of the basis; the norm left.
-
-    The coefficients of the last h.size rows go to h; those of the rows before, which are deflated, nowhere.
-    """
-    for _ in range(3):
-        before = norm
-        projection = (basis @ w.conj()).conj()
-        w -= projection @ basis
-        h += projection[-h.size :]
-        norm = float(np.linalg.norm(w))
-        # Daniel, Gragg, Kaufman & Stewart: repeat where cancellation has made the result unsafe.
-        if norm > 0.5 * before:
-            break
-    return norm
 
 
 def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Array]:

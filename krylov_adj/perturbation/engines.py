@@ -218,7 +218,7 @@ def _shared(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
         solve, image, shifts = inverse.operator.adjoint, None if B is None else B.adjoint, np.conj(shifts)
     else:
         solve, image = inverse.operator.apply, None if B is None else B.apply
-    form = ShiftInvert(solve, image or (lambda z: z))
+    form = ShiftInvert(solve, image)
     dimension = systems.options.restart or SHARED_DIMENSION
     U, steps, _ = shared_krylov(form, Q, 1 / shifts, rhs, rtol, dimension, maxiter, real)
     return U, steps, np.zeros(columns.size)

@@ -79,15 +79,16 @@ def coinciding(systems: DeflatedSystems, side: Side, columns: Array) -> dict[int
     else:
         return {}
 
-    def apply(v: Array) -> Array:
-        return systems.project_out(side, image(solve(v)))
-
+    Q = systems.Q_X if adjoint else systems.Q_BX
+    operators = (problem.A, B, None if inverse is None else inverse.operator)
     rng = np.random.default_rng(13)
-    random = rng.standard_normal(problem.n)
-    if problem.A.dtype.kind == "c":
-        random = random + 1j * rng.standard_normal(problem.n)
-    start = systems.project_out(side, random.astype(systems.X.dtype if np.iscomplexobj(random) else tau.dtype))
-    vectors = nearest(apply, start, theta.conj() if adjoint else theta, tolerance, DIMENSION)
+    random = rng.standard_normal(problem.n).astype(tau.dtype)
+    if any(
+        dtype.kind == "c" for dtype in (Q.dtype, *(operator.dtype for operator in operators if operator is not None))
+    ):
+        random = random + 1j * rng.standard_normal(problem.n).astype(tau.dtype)
+    theta = theta.conj() if adjoint else theta
+    vectors = nearest(lambda v: image(solve(v)), systems.project_out(side, random), Q, theta, tolerance, DIMENSION)
     distances = {int(columns[m]): distance(systems, side, int(columns[m]), solve(v)) for m, v in vectors.items()}
     limits = dict(zip(columns.tolist(), 10 * tau, strict=True))  # the vectors are not quite eigenvectors
     return {i: d for i, d in distances.items() if d <= limits[i]}
