@@ -101,22 +101,29 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
     def vjp(g: Any) -> Any:
         # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
         unit = power_of_two(strip(g[0]), strip(g[1]))
-        gw, gX = anp.conj(g[0]) / unit, anp.conj(g[1]) / unit
-        NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
-        weights = strip(gw)
-        if pairs.systems.folding is not None:
-            D, E = pairs.systems.folding
-            gw, gX = gw @ D + anp.conj(gw) @ E, gX @ D + anp.conj(gX) @ E
-        values = strip(gX)
-        if problem.rows is not None:
-            gX = without_normal_part(anp, X, gX, problem.rows)
-        gauge = phase_dependence(strip(X), values)  # after folding: the phases of a pair turn together
-        F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
-        # F is a difference: its rounding is that of its terms.
-        norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
-        scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0)
+        gw, gX = anp.conj(g[0]) / unit, g[1]
+        weights, folding = strip(gw), pairs.systems.folding
+        if folding is not None:
+            gw = gw @ folding[0] + anp.conj(gw) @ folding[1]
+        if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
+            F, sigma = gX, np.zeros((weights.size, weights.size), dtype)
+            gauge, scale = phase_dependence(strip(X), gX), np.zeros(weights.size)
+        else:
+            gX = anp.conj(gX) / unit
+            if folding is not None:
+                gX = gX @ folding[0] + anp.conj(gX) @ folding[1]
+            NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+            values = strip(gX)
+            if problem.rows is not None:
+                gX = without_normal_part(anp, X, gX, problem.rows)
+            gauge = phase_dependence(strip(X), values)  # after folding: the phases of a pair turn together
+            F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
+            # F is a difference: its rounding is that of its terms.
+            norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
+            scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0)
+            del values
         rhs = _stacked(F, gw)
-        del values, gX, F  # each as large as X, and the solver has arrays of its own
+        del gX, F  # each as large as X, and the solver has arrays of its own
         Z = bordered_solve(pairs, "adjoint", w, X, rhs, t, scale, gauge, weights)
         cotangent = anp.conj(Z[:-1])
         if problem.normalization != "2":

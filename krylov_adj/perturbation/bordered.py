@@ -34,6 +34,7 @@ from functools import cached_property
 import numpy as np
 import scipy.linalg as la
 
+from ..krylov.blocks import orthonormal_basis, times
 from ..options import Adjoint
 from ..reports import (
     AdjointNoConvergence,
@@ -202,17 +203,10 @@ class BorderedSystems:
         if self.problem.B is None and self.problem.hermitian:
             Q_X = Q_BX = X
         else:
-            Q_X = self._basis(X)
+            Q_X = orthonormal_basis(X, self.real_pencil)
             same = self.problem.B is None and self.problem.slope is None
-            Q_BX = Q_X if same else self._basis(self.BX)
+            Q_BX = Q_X if same else orthonormal_basis(self.BX, self.real_pencil)
         return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options, self.residuals)
-
-    def _basis(self, V: Array) -> Array:
-        """An orthonormal basis; a real one where the span is closed under conjugation."""
-        if not self.real_pencil:
-            return la.qr(V, mode="economic")[0]
-        parts = np.concatenate([V.real, V.imag], axis=1) if V.imag.any() else V.real
-        return la.qr(parts, mode="economic", pivoting=True)[0][:, : V.shape[1]]
 
     @property
     def phi(self) -> Array:
@@ -221,7 +215,7 @@ class BorderedSystems:
     @cached_property
     def gram(self) -> Array:
         """(B X)ᴴ Φ; diagonal for a Hermitian pencil."""
-        return self.BX.conj().T @ self.phi
+        return times(self.phi.conj().T, self.BX).conj().T
 
     @cached_property
     def images(self) -> tuple[Array, Array]:
@@ -239,10 +233,9 @@ class BorderedSystems:
         k = self.w.size
         if self.problem.hermitian:
             return np.ones(k)
-        BX = self.BX / np.linalg.norm(self.BX, axis=0)
-        gram = BX.conj().T @ self.phi  # of unit vectors: inverting it gives y/‖Bx‖ in the basis Φ
+        unit = self.gram / np.linalg.norm(self.BX, axis=0)[:, None]  # its inverse gives y/‖Bx‖ in the basis Φ
         try:
-            return np.linalg.norm(np.linalg.inv(gram)[:, :k], axis=0)
+            return np.linalg.norm(np.linalg.inv(unit)[:, :k], axis=0)
         except np.linalg.LinAlgError:
             return np.full(k, np.inf)
 
@@ -354,7 +347,7 @@ class BorderedSystems:
     def _span(self, C: Array) -> Array:
         """R_i Φ c_i of a pencil that is not Hermitian."""
         AP, BP = self.images
-        return AP @ C - (BP @ C) * np.conj(self.w)
+        return times(AP, C) - times(BP, C) * np.conj(self.w)
 
     def _examine(self, suspects: Array) -> None:
         """Raise where an eigenvalue whose system has a huge solution turns out to be defective."""
@@ -376,8 +369,9 @@ class BorderedSystems:
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
             self._examining, self._asked = True, columns  # the whole y is at hand below
+            T = np.eye(self.deflation[0].size, self.w.size, dtype=self.X.dtype) * columns
             try:
-                Z = self._solve_adjoint(np.zeros_like(self.X), columns.astype(self.X.dtype), np.zeros(self.w.size))[0]
+                Z = self._with_span(T, None, np.zeros(self.w.size))
             finally:
                 self._examining = False
             self._left = Z if self._left is None else self._left + Z
@@ -399,17 +393,22 @@ class BorderedSystems:
             Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
         )
         T[np.arange(k), np.arange(k)] = g
-        if self.problem.hermitian:
-            C = T / np.real(np.diagonal(self.gram))[:, None]
-            span = self.BX @ (C * (wd[:, None] - w))  # R_i Φ c_i, (n, k)
-        else:
-            C = la.solve(self.gram, T)
-            span = self._span(C)
+        if not self.problem.hermitian:
+            return self._with_span(T, F, scale), mu, dropped
+        C = T / np.real(np.diagonal(self.gram))[:, None]
+        span = self.BX @ (C * (wd[:, None] - w))  # R_i Φ c_i, (n, k)
         F -= span
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
         del span  # as large as X
-        U = self.deflated("adjoint", F, scale)
-        return self.phi @ C + U, mu, dropped
+        return self.phi @ C + self.deflated("adjoint", F, scale), mu, dropped
+
+    def _with_span(self, T: Array, F: Array | None, scale: Array) -> Array:
+        """Z of a pencil that is not Hermitian: (B X)ᴴ Z = T, and R_i z_i = f_i on the complement."""
+        C = la.solve(self.gram, T)
+        span = self._span(C)
+        F = -span if F is None else F - span
+        scale = np.maximum(scale, np.linalg.norm(span, axis=0))
+        return times(self.phi, C) + self.deflated("adjoint", F, scale)
 
     def _solve_tangent(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size

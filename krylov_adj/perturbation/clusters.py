@@ -32,6 +32,8 @@ def phase_dependence(X: Array, gX: Array) -> Array:
     """
     if not np.iscomplexobj(X):
         return np.zeros(0)
+    if not gX.any():
+        return np.zeros(X.shape[1])
     c = np.einsum("ij,ij->j", X.conj(), gX)
     scale = np.linalg.norm(X, axis=0) * np.linalg.norm(gX, axis=0)
     return np.abs(c.imag) / np.where(scale > 0, scale, 1)

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.linalg as la
 
 from ..krylov.augmented import Ends, spectral_ends
-from ..krylov.blocks import LATE
+from ..krylov.blocks import LATE, times
 from ..options import Adjoint
 from ..reports import Report, preconditioner_without_adjoint
 from .engines import engines_in_order
@@ -266,7 +266,7 @@ class DeflatedSystems:
 
 
 def _complement(Q: Array, V: Array) -> Array:
-    return V - Q @ (Q.conj().T @ V)
+    return V - times(Q, times(Q.conj().T, V))
 
 
 def _block_function(given: Any, adjoint: bool) -> Callable[[Array], Array]:
