@@ -17,7 +17,7 @@ from .krylov.blocks import column_dots, times
 from .krylov.shift_invert import factorise
 from .operators import LinearOperator, aslinearoperator, random_vector
 from .options import Adjoint
-from .perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator, operator_norms
+from .perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator
 from .reports import (
     Report,
     dependent_vectors,
@@ -264,7 +264,7 @@ def attach_verified(
 
     def verify(AX: np.ndarray, BX: np.ndarray, NX: np.ndarray) -> None:
         norms = np.linalg.norm(X, axis=0)
-        norm_A, norm_B = operator_norms(problem)
+        norm_A, norm_B = problem.norms
         norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
         scale = norm_A + float(np.max(np.abs(shifts))) * norm_B
         residuals = np.linalg.norm(AX - BX * shifts, axis=0) / (norms * (scale if scale > 0 else 1.0))

@@ -150,7 +150,10 @@ def test_not_finite(solver, value, method):
     state = {"bad": True}
 
     def A(p):
-        return ka.LinearOperator((N, N), lambda v: np.dot(S, v) + p * v + (value if state["bad"] else 0), dtype=float)
+        def apply(v):  # the adjoint as well, which may be all that a derivative needs
+            return np.dot(S, v) + p * v + (value if state["bad"] else 0)
+
+        return ka.LinearOperator((N, N), apply, apply, dtype=float)
 
     def f(p):
         w, X = solver(A(p), k=2, v0=V0, adjoint=ka.Adjoint(method=method))

@@ -39,6 +39,11 @@ class Form(Protocol):
     def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
         """What makes up u, None for s or T s; and the top of q(M̂) v."""
 
+    @property
+    def exact(self) -> bool:
+        """The small problem's residuals are the true ones, of systems that are well conditioned."""
+        ...
+
     def residual(self, u: Array, theta: Any, b: Array) -> Array | None:
         """b − (A − λ) u, or None where the small problem's is the true one."""
 
@@ -50,6 +55,7 @@ class ShiftInvert:
     solve: Callable[[Array], Array]
     image: Callable[[Array], Array] | None
     degree: int = 1
+    exact: bool = True
 
     @property
     def of_image(self) -> bool:
@@ -91,6 +97,7 @@ class Filtered:
     halfwidth: float = 1.0
     degree: int = 1
     of_image: bool = False
+    exact: bool = False
 
     def scale(self, theta: Array) -> float:
         return self.extent

@@ -102,11 +102,11 @@ def _without_pivoting(K: Any) -> Solve | None:
     except RuntimeError:  # exactly singular for this order of pivots: the default has the last word
         return None
     plain = _solver(lu)
-    adjoint_K = K.conj().T
 
     def refined(V: Array, adjoint: bool) -> Array:
         X = plain(V, adjoint)
-        return X + plain(V - (adjoint_K if adjoint else K) @ X, adjoint)
+        image = (K.T @ X.conj()).conj() if adjoint else K @ X
+        return X + plain(V - image, adjoint)
 
     limit = BACKWARD * float(np.finfo(K.dtype).eps)
     return next((solve for solve in (plain, refined) if _backward_error(K, solve) <= limit), None)

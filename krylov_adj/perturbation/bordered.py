@@ -266,24 +266,25 @@ class BorderedSystems:
                 f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
                 "derivative with respect to the eigenpairs, is not finite here."
             )
-        if not F.any() and not g.any():
+        alone = not F.any()
+        if alone and not g.any():
             return Solution(np.zeros_like(F), np.zeros_like(g))
         self.check_not_defective()
+        self._gauge = np.zeros(0) if gauge is None else gauge
+        if alone and side == "adjoint" and not self.problem.hermitian:
+            return Solution(self.left_vectors(g != 0) * g, np.zeros_like(g))
         # Exactly scaled, so that no size of the loss meets underflow in a norm.
         unit = power_of_two(F, g)
         F, g = F / unit, g / unit
         size = np.linalg.norm(F, axis=0)
         scale = size if scale is None else np.maximum(scale / unit, size)
-        self._gauge = np.zeros(0) if gauge is None else gauge
         uncomputed: dict[int, float] = {}
         if side == "tangent":
             Z, mu, dropped = self._solve_tangent(F, g, scale)
-        elif size.any() or self.problem.hermitian:
-            if not size.any():
+        else:
+            if alone:
                 uncomputed = self._look(g)
             Z, mu, dropped = self._solve_adjoint(F, g, scale)
-        else:
-            return Solution(self.left_vectors(g != 0) * (g * unit), np.zeros_like(g))
         return Solution(Z * unit, mu * unit, dropped, uncomputed)
 
     def deflated(self, side: Side, rhs: Array, scale: Array) -> Array:

@@ -22,7 +22,7 @@ from ..options import Adjoint
 from ..reports import Report, preconditioner_without_adjoint
 from .engines import engines_in_order
 from .neighbours import betrayed, coinciding
-from .problem import Eigenproblem, Side, operator_norms
+from .problem import Eigenproblem, Side
 
 Array = np.ndarray
 
@@ -107,10 +107,6 @@ class DeflatedSystems:
         BQ = self.problem.B.apply(self.Q_X)
         return BQ @ la.inv(self.Q_X.conj().T @ BQ)
 
-    @cached_property
-    def norms(self) -> tuple[float, float]:
-        return operator_norms(self.problem)
-
     def tolerances(self, d: int) -> Array:
         """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
 
@@ -119,7 +115,7 @@ class DeflatedSystems:
         """
         if self.options.cluster_tol is not None:
             return np.full(d, 0.5 * self.options.cluster_tol * np.max(np.abs(self.w)))
-        norm_A, norm_B = self.norms
+        norm_A, norm_B = self.problem.norms
         rounding = 50 * self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
         tau = 10 * self.residuals / norm_B + rounding
         return np.concatenate([tau, np.full(d - tau.size, rounding)])  # what conjugation completed
@@ -257,7 +253,7 @@ class DeflatedSystems:
 
     def rounding(self, U: Array, columns: Array | slice = slice(None)) -> Array:
         """What rounding adds to R_i u_i: 10 ε ‖R‖ ‖u‖, ‖R‖ from below."""
-        norm_R = self.norms[0] + np.abs(self.w[columns]) * self.norms[1]
+        norm_R = self.problem.norms[0] + np.abs(self.w[columns]) * self.problem.norms[1]
         return 10 * self.eps * norm_R * np.linalg.norm(U, axis=0)
 
     def _counts(self) -> tuple[int, int]:

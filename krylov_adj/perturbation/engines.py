@@ -82,7 +82,7 @@ def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
     Q_H, dual_H = Q.conj().T, dual.conj().T
     given = systems.options.preconditioner  # the inverse of the forward pass is not definite
     H, sigma = systems.problem.A, systems.w[columns]
-    if isinstance(H, AugmentedOperator) and given is None and np.all(sigma > systems.eps * systems.norms[0]):
+    if isinstance(H, AugmentedOperator) and given is None and np.all(sigma > systems.eps * systems.problem.norms[0]):
         return bidiagonal_minres(H, systems.X, sigma, rhs, rtol, maxiter)
     precondition = None if given is None else systems.precondition(side)
 

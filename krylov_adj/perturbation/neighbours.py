@@ -47,7 +47,7 @@ def betrayed(
         column = np.array([i])
         residual = systems.project_out(side, b[:, column] - systems.shifted(side, U[:, column], column))
         closest = min(distance(systems, side, int(i), v) for v in (suspects.get(int(i), U[:, i])[:, None], residual))
-        size = systems.norms[0] / systems.norms[1] + abs(systems.w[i])
+        size = systems.problem.norms[0] / systems.problem.norms[1] + abs(systems.w[i])
         if closest <= float(np.sqrt(systems.eps)) * size:
             found[int(i)] = closest
     return found

@@ -152,6 +152,14 @@ class Eigenproblem:
     def apply_B(self, V: Array) -> Array:
         return V if self.B is None else self.B.apply(V)
 
+    @cached_property
+    def norms(self) -> tuple[float, float]:
+        """‖A v‖ and ‖B v‖ for one fixed pseudo-random unit vector v: the norms' typical size."""
+        v = np.random.default_rng(7).standard_normal((self.n, 1)).astype(real_dtype(self.A.dtype))
+        v /= np.linalg.norm(v)
+        norm_B = 1.0 if self.B is None else float(np.linalg.norm(self.B.apply(v)))
+        return float(np.linalg.norm(self.A.apply(v))), norm_B
+
     def pencil(self, V: Array, w: Array) -> Array:
         """(A − wᵢB) vᵢ for every column i."""
         return _difference(self.A.apply(V), self.apply_B(V) * w)  # (n, m)
@@ -178,21 +186,13 @@ def pair_residuals(problem: Eigenproblem, w: Array, X: Array) -> tuple[Array, fl
     """
     AX, BX = problem.A.apply(X), problem.apply_B(X)
     norms = np.linalg.norm(X, axis=0)
-    norm_A, norm_B = operator_norms(problem)
+    norm_A, norm_B = problem.norms
     norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
     norm_B = max(norm_B, float(np.max(np.linalg.norm(BX, axis=0) / norms)))
     scale = norm_A + float(np.max(np.abs(w))) * norm_B
     if scale == 0.0:  # A = 0 and every eigenvalue 0: exact pairs
         return np.zeros(w.size), 0.0
     return np.linalg.norm(AX - BX * w, axis=0) / (scale * norms), scale
-
-
-def operator_norms(problem: Eigenproblem) -> tuple[float, float]:
-    """‖A v‖ and ‖B v‖ for one fixed pseudo-random unit vector v: the norms' typical size."""
-    v = np.random.default_rng(7).standard_normal((problem.n, 1)).astype(real_dtype(problem.A.dtype))
-    v /= np.linalg.norm(v)
-    norm_B = 1.0 if problem.B is None else float(np.linalg.norm(problem.B.apply(v)))
-    return float(np.linalg.norm(problem.A.apply(v))), norm_B
 
 
 def real_dtype(dtype: Any) -> np.dtype:

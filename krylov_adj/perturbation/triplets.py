@@ -20,7 +20,7 @@ import scipy.linalg as la
 
 from ..options import Adjoint
 from .deflated import DeflatedSystems
-from .problem import Eigenproblem, operator_norms
+from .problem import Eigenproblem
 from .singular import AugmentedOperator, mirror_images
 
 Array = np.ndarray
@@ -59,7 +59,7 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
     """
     eps = float(np.finfo(U.dtype).eps)
     problem = Eigenproblem(H, None, True, "2", rows=H.rows)
-    norm = max(float(np.max(s)), operator_norms(problem)[0])
+    norm = max(float(np.max(s)), problem.norms[0])
     given, order = (U, V), np.argsort(np.argsort(s, kind="stable"))
     strayed = np.zeros(s.size)
 
