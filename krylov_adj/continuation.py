@@ -18,6 +18,9 @@ DEPTH = 3
 #: The start vector's random part, over the least that lets an eigenvector that is new grow in time.
 SAFETY = 10.0
 
+#: Eigenvectors are expected to move up to so many times as far as last time.
+FASTEST = 2.0
+
 #: A random part past this, relative to the vectors, and there is nothing in them to start from.
 FAR = 0.1
 
@@ -46,8 +49,8 @@ class Continuation:
     closest to ``sigma``. That these calls prove their results complete makes all of this safe.
 
     All other calls start ARPACK from the sum of the last eigenvectors and a random vector of
-    relative size max(δ, 10 (τ √n)^½), δ the sine of the largest angle between the last two
-    eigenspaces, τ ARPACK's tolerance. Without it an eigenvalue could cross into the window unseen,
+    relative size max(δ, 10 (τ √n)^½), δ the sine of the angle by which the eigenvectors may be
+    elsewhere, τ ARPACK's tolerance. Without it an eigenvalue could cross into the window unseen,
     its eigenvector of another symmetry than the last ones: with it, that vector has grown to order
     one when the residuals of the others have fallen by the square root of what they have to. Where
     the size is past 0.1 (a loose ``tol``, large steps) the start is cold: the caller's ``v0``, or SciPy's.
@@ -98,7 +101,6 @@ class Continuation:
         #: k, sigma, and how far the next eigenvalue was from the last call's, see `warm_start`.
         self.gap: tuple[int, float, float] | None = None
         self._vectors: list[Array] = []
-        self._moved = 0.0
         self._solutions: dict[str, Array] = {}
 
     # ---- eigenvectors ------------------------------------------------------------------------
@@ -109,9 +111,9 @@ class Continuation:
         vectors = self._vectors  # once: another thread may put others in their place
         if not vectors or not _alike(vectors[0], n, dtype):
             return otherwise
-        X = vectors[0]
+        X, moved = expected(vectors)
         eps = max(float(tol), float(np.finfo(dtype).eps))
-        size = max(self._moved, SAFETY * (eps * n**0.5) ** 0.5)
+        size = max(moved, SAFETY * (eps * n**0.5) ** 0.5)
         if size > FAR:
             return otherwise
         self.calls += 1
@@ -121,24 +123,18 @@ class Continuation:
         r = np.random.default_rng(self.calls).standard_normal(n)
         return (v / np.linalg.norm(v) + size * r / np.linalg.norm(r)).astype(dtype)
 
-    def recent(self, n: int, dtype: np.dtype) -> Array | None:
-        """The last calls' eigenvectors (n, j k), the last call's first; None where they are of another problem."""
+    def recent(self, n: int, dtype: np.dtype) -> list[Array]:
+        """The last calls' eigenvectors (n, k), the last call's first; none where they are of another problem."""
         vectors = self._vectors  # once: another thread may put others in their place
         if not vectors or vectors[0].dtype != dtype or vectors[0].shape[0] != n:
-            return None
+            return []
         self.calls += 1
-        return np.concatenate(vectors, axis=1)
+        return vectors
 
     def keep_vectors(self, X: Array) -> None:
         """The eigenvectors (n, k) of a call, as plain arrays."""
         alike = [last for last in self._vectors if last.shape == X.shape and last.dtype == X.dtype]
         self._vectors = [X, *alike[: DEPTH - 1]]
-        if not alike:
-            self._moved = 0.0
-            return
-        last = alike[0]
-        Q, P = (la.qr(V, mode="economic")[0] for V in (last, X))
-        self._moved = float(np.linalg.norm(P - Q @ (Q.conj().T @ P), 2))
 
     # ---- the derivatives' systems ------------------------------------------------------------
 
@@ -184,6 +180,36 @@ class Continuation:
         if last is not None and last.shape[0] == U.shape[0] and last.dtype == U.dtype:
             U = np.concatenate([U, last], axis=1)
         self._solutions[side] = U[:, :most]
+
+
+def expected(vectors: list[Array]) -> tuple[Array, float]:
+    """Where the eigenvectors will be by the last calls', the last call's first, and how far from there they may be.
+
+    A distance is the sine of the largest angle. X has moved by D, orthogonal to the span of those before, by which its
+    last basis does not matter. What moved before that, in the same basis, would best have been taken α times to
+    give D; it is D that is taken α times now, and expected to be wrong by the same part of itself.
+    """
+    X = vectors[0]
+    if len(vectors) == 1:
+        return X, 0.0
+    basis = _coefficients(vectors[1], X)
+    D = X - vectors[1] @ basis
+    Q, P = (la.qr(V, mode="economic")[0] for V in (vectors[1], X))
+    moved = float(np.linalg.norm(P - Q @ (Q.conj().T @ P), 2))
+    if len(vectors) == 2:
+        return X, moved
+    before = (vectors[1] - vectors[2] @ _coefficients(vectors[2], vectors[1])) @ basis
+    size, wanted = np.linalg.norm(before), np.linalg.norm(D)
+    if not (size > 0 and wanted > 0):
+        return X, moved
+    alpha = min(max(float(np.real(np.vdot(before, D))) / float(size) ** 2, 0.0), FASTEST)
+    wrong = float(np.linalg.norm(D - alpha * before) / wanted)
+    return X + X.dtype.type(alpha) * D, moved * min(wrong, 1.0)
+
+
+def _coefficients(V: Array, X: Array) -> Array:
+    """C with V C closest to X."""
+    return la.lstsq(V, X, lapack_driver="gelsy")[0]
 
 
 def _alike(X: Array, n: int, dtype: np.dtype) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg as la
 
-from .continuation import Continuation
+from .continuation import Continuation, expected
 from .krylov.blocks import column_norms
 from .perturbation.problem import ValueOperator
 
@@ -41,17 +41,17 @@ def warm_start(
 ) -> Warm | None:
     """From the last calls' eigenvectors; None where there are none of such a problem.
 
-    Without an inverse the last vectors as they are: to apply A to several calls' costs more than it saves.
+    Without an inverse from where they were going: to apply A to several calls' costs more than it saves.
     """
     k, sigma = int(k), arguments["sigma"]
     dtype = np.result_type(*(operator.dtype for operator in (A, M) if operator is not None))
     kept = continuation.recent(A.shape[0], dtype)
-    if kept is None:
+    if not kept:
         return None
-    reference = kept[:, :k].sum(axis=1)
+    reference = kept[0][:, :k].sum(axis=1)
     if sigma is None:
-        return Warm(reference, reference, None)
-    w, X, spread = rayleigh_ritz(A, M, kept, k, float(np.real(sigma)))
+        return Warm(expected(kept)[0][:, :k].sum(axis=1), reference, None)
+    w, X, spread = rayleigh_ritz(A, M, np.concatenate(kept, axis=1), k, float(np.real(sigma)))
     last, shift = continuation.gap, sigma
     movable = arguments["OPinv"] is None and A.explicit and (M is None or M.explicit)
     if movable and last is not None and last[:2] == (k, sigma) and w.size == k:

@@ -295,9 +295,49 @@ def test_another_thread_may_replace_what_is_being_read():
         def _vectors(self, value):
             pass
 
-    for method in (lambda warm: warm.recent(4, onp.dtype(float)), lambda warm: warm.start_vector(4, float, 0, None)):
-        found = [method(Restless()) for _ in range(2)]
-        assert all(vectors is None or vectors.shape[0] == 4 for vectors in found)
+    for warm in (Restless(), Restless()):
+        assert {len(X) for X in warm.recent(4, onp.dtype(float))} <= {4}
+        v = warm.start_vector(4, float, 0, None)
+        assert v is None or v.shape == (4,)
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_where_eigenvectors_are_expected(is_complex):
+    """Subspaces on a line, each in a basis of its own: the next one, to second order of the step."""
+    rng = onp.random.default_rng(5)
+
+    def block(*shape):
+        X = rng.standard_normal(shape)
+        return X + 1j * rng.standard_normal(shape) if is_complex else X
+
+    start, slope, curve = block(40, 3), block(40, 3), block(40, 3)
+
+    def basis(t):
+        return onp.linalg.qr(start + t * slope + t**2 * curve)[0] @ onp.linalg.qr(block(3, 3))[0]
+
+    def angle(X, Y):
+        Q, P = onp.linalg.qr(X)[0], onp.linalg.qr(Y)[0]
+        return onp.linalg.norm(P - Q @ (Q.conj().T @ P), 2)
+
+    for pace in (0.5, 1.0, 1.5):
+        h = 1e-3
+        last = [basis(t) for t in (-h - pace * h, -h, 0)]  # a step of pace h, and one of h: the next is as much longer
+        X, moved = continuation.expected(last[::-1])
+        ahead = basis(h / pace)
+        assert angle(X, ahead) < 0.05 * angle(last[2], ahead)
+        assert moved < 0.05 * angle(last[1], last[2])
+    # No trend: where they are, and as far from there as they came; two calls show none; one shows nothing.
+    wild = [block(40, 3) for _ in range(3)]
+    X, moved = continuation.expected(wild)
+    assert angle(X, wild[0]) < 0.9
+    assert 0.5 < moved <= 1
+    X, moved = continuation.expected(wild[:2])
+    assert X is wild[0]
+    onp.testing.assert_allclose(moved, angle(wild[0], wild[1]), rtol=1e-12)
+    assert continuation.expected(wild[:1]) == (wild[0], 0.0)
+    X, moved = continuation.expected([wild[0]] * 3)
+    assert angle(X, wild[0]) < 1e-7
+    assert moved < 1e-7
 
 
 def test_what_it_may_be():
