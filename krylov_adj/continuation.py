@@ -41,14 +41,16 @@ class Continuation:
 
     Notes
     -----
-    *Real symmetric problems.* Traced `eigsh` calls without ``sigma`` start from the last eigenvectors, and put a
+    *Where eigenvectors are expected.* From three calls on, as far along their last move as the move before it tells.
+
+    *Real symmetric problems.* Traced `eigsh` calls without ``sigma`` start from the expected eigenvectors, and put a
     polynomial filter where it was; with ``sigma`` they start from the best approximations that the last
     three calls' eigenvectors can be combined to (Rayleigh and Ritz: up to 3 k applications of A). There, with
     explicit matrices and no OPinv, they factorise A − σ′M at a shift σ′ among the wanted eigenvalues, where those
     lie on one side of ``sigma``: about half of the solves, forward and backward. The eigenvalues are still the k
     closest to ``sigma``. That these calls prove their results complete makes all of this safe.
 
-    All other calls start ARPACK from the sum of the last eigenvectors and a random vector of
+    All other calls start ARPACK from the sum of the expected eigenvectors and a random vector of
     relative size max(δ, 10 (τ √n)^½), δ the sine of the angle by which the eigenvectors may be
     elsewhere, τ ARPACK's tolerance. Without it an eigenvalue could cross into the window unseen,
     its eigenvector of another symmetry than the last ones: with it, that vector has grown to order
