@@ -8,6 +8,7 @@ from krylov_adj.exceptions import DefectiveEigenvalueError
 from krylov_adj.krylov.forms import ShiftInvert
 from krylov_adj.krylov.gmres import gmres
 from krylov_adj.krylov.minres import minres
+from krylov_adj.krylov.nearest import nearest
 from krylov_adj.krylov.shared import shared_krylov
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.bordered import BorderedSystems
@@ -86,6 +87,54 @@ def test_shared_space_is_small(real):
     for i in range(4):
         expected = T @ np.linalg.solve(T - theta[i] * np.eye(n), -theta[i] * rhs[:, i])
         np.testing.assert_allclose(U[:, i], expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("image", [None, lambda z: z], ids=["B = I", "stored"])
+@pytest.mark.parametrize("real", [False, True])
+def test_shared_space_at_the_floor(real, image):
+    """More digits than there are: given up with all that can be had, of every system; restarted on the way."""
+    rng = np.random.default_rng(4)
+    n = 120
+    T = np.diag(1 / np.arange(2.0, n + 2)) + np.triu(rng.normal(size=(n, n)), 1) * 1e-3
+    T = T if real else T * np.exp(0.3j)
+    theta = np.array([1.4, 0.9 + 0.2j, -0.8])
+    rhs = rng.normal(size=(n, 3)) + 1j * rng.normal(size=(n, 3))
+    rhs[:, [0, 2]] = rhs[:, [0, 2]].real
+    Q = np.linalg.qr(rng.normal(size=(n, 2)))[0]
+    P = np.eye(n) - Q @ Q.T
+    for dimension in (100, 20):
+        form = ShiftInvert(lambda v: T @ v, image)
+        U, _, _ = shared_krylov(form, Q, theta, P @ rhs, np.full(3, 1e-18), dimension, 1000, real)
+        for i in range(3):
+            s = np.linalg.solve(P @ T @ P - theta[i] * np.eye(n), -theta[i] * P @ rhs[:, i])
+            expected = P @ T @ P @ s
+            assert np.linalg.norm(P @ U[:, i] - expected) < 1e-12 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_nearest_finds_what_a_residual_hides(is_complex):
+    """On the complement of what is deflated: an eigenvector of a second copy, and nothing where there is none."""
+    rng = np.random.default_rng(6)
+    n = 80
+    w = 1 / np.arange(1.0, n + 1)
+    w[4] = w[1]
+    S = np.eye(n) + 0.3 * (rng.normal(size=(n, n)) + (1j * rng.normal(size=(n, n)) if is_complex else 0)) / n**0.5
+    T = S @ np.diag(w) @ np.linalg.inv(S)
+    Q = np.linalg.qr(S[:, :3])[0]  # three eigenvectors, those of one copy among them
+    left = np.eye(n) - Q @ Q.conj().T
+    start = left @ (rng.normal(size=n) + (1j * rng.normal(size=n) if is_complex else 0))
+    images = []
+
+    def apply(v):
+        images.append(T @ v)
+        return images[-1]
+
+    found = nearest(apply, start, Q, w[:3], np.full(3, 1e-10), 60)
+    assert list(found) == [1]
+    assert len(images) < 40
+    assert np.linalg.norm(Q.conj().T @ found[1]) < 1e-12
+    assert np.linalg.norm(left @ T @ found[1] - w[1] * found[1]) < 1e-10
+    assert nearest(lambda v: v, start, Q, np.array([3.0]), np.full(1, 1e-10), 60) == {}  # v's own memory
 
 
 @pytest.mark.parametrize("engine", ["gmres", "minres"])
