@@ -66,7 +66,7 @@ def nearest(
     earlier = np.full(theta.size, np.inf)
     enough = SHARE / np.sqrt(n)
     for m in range(1, most + 1):
-        w = apply(V[m - 1])
+        w = np.array(apply(V[m - 1]))  # which may be V's own memory
         before = float(np.linalg.norm(w))
         norm = orthogonalise(w, before, basis[: d + m], H[:m, m - 1])
         closed = norm <= np.finfo(dtype).eps * before
