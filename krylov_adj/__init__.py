@@ -2,13 +2,14 @@
 
 from . import pde
 from ._version import __version__
-from .attach import attach_eigenpairs, attach_nonlinear
+from .attach import attach_eigenpairs
 from .continuation import Continuation
 from .diagnostics import canonical_phase, check_gradient, check_operator
 from .eigen import eigs, eigsh
 from .kronecker import kron, kronsum, shifted
 from .left import condition_numbers, left_eigenvectors
 from .linear import inverse, schur_complement, solve
+from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .reports import (

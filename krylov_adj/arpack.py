@@ -25,7 +25,6 @@ __all__ = [
     "call_scipy",
     "falls_back_to_dense",
     "in_order_of_values",
-    "pairs",
     "plain_operand",
     "scipy_eigs",
     "scipy_eigsh",
@@ -75,14 +74,18 @@ def falls_back_to_dense(solver: Any, A: Any, k: int) -> bool:
     return bool(k >= limit)
 
 
-def call_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> Any:
-    """SciPy's result, where it is one: SciPy takes M on trust, and some results of `eigs` too."""
+def call_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> tuple[Any, Any, str]:
+    """SciPy's w, X (None without vectors) and normalisation, where they are right.
+
+    SciPy takes M on trust, and some results of `eigs` too.
+    """
     # With a complex sigma SciPy gets the eigenvalues of a real A from its vectors: without them it
     # returns zeros.
     dense = falls_back_to_dense(solver, A, k)
     ask = vectors or (_from_vectors(solver, A, arguments) and not dense)
-    result = _checked_scipy(solver, A, k, M, ask, _seeded(solver, A, arguments), dense)[0]
-    return result if vectors or not ask else result[0]
+    result, standard = _checked_scipy(solver, A, k, M, ask, _seeded(solver, A, arguments), dense)
+    w, X = result if ask else (result, None)
+    return w, X, _normalization(solver, A, M, arguments, dense, standard)
 
 
 def _from_vectors(solver: Any, A: Any, arguments: dict[str, Any]) -> bool:
@@ -149,16 +152,13 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | Non
     return None if residual <= rtol else not_eigenpairs(np.full(w.size, residual), rtol, scale)
 
 
-def pairs(solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], dense: bool) -> tuple[Array, Array, str]:
-    """Eigenpairs and the normalisation they have: "2", "M" or "A"."""
-    (w, X), standard = _checked_scipy(solver, A, k, M, True, _seeded(solver, A, arguments), dense)
+def _normalization(solver: Any, A: Any, M: Any, arguments: dict[str, Any], dense: bool, standard: bool) -> str:
+    """That of SciPy's vectors: "2", "M" or "A"."""
     if solver is scipy_eigsh and arguments["mode"] == "buckling" and not dense:
-        return w, X, "A"
-    if M is None:
-        return w, X, "2"
-    if standard or (dense and (solver is scipy_eigs or A.dtype.kind == "c")):
-        return w, X, "2"
-    return w, X, "M"
+        return "A"
+    if M is None or standard or (dense and (solver is scipy_eigs or A.dtype.kind == "c")):
+        return "2"
+    return "M"
 
 
 def _seeded(solver: Any, A: Any, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -283,7 +283,7 @@ def in_order_of_values(
         return w, X
     sigma, which = arguments["sigma"], arguments["which"]
     if solver is scipy_eigs and A.dtype.kind != "c":
-        values = call_scipy(solver, A, k, M, False, arguments)
+        values = call_scipy(solver, A, k, M, False, arguments)[0]
         # Of a pair that k cuts, either member may be returned, not always the same.
         w, X = np.concatenate([w, w.conj()]), np.concatenate([X, X.conj()], axis=1)
         order = np.array([np.argmin(np.abs(w - value)) for value in values])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .algebra import assembled_once
-from .bindings._trace import UNTRACED, derivative, guarded, strip
-from .bindings.autograd import attach, deepest_level, xp
+from .bindings._trace import UNTRACED, guarded, strip
+from .bindings.autograd import attach, deepest_level
 from .bindings.pencil import TracedNonlinear, TracedPencil
 from .continuation import Continuation
 from .krylov.blocks import column_dots, times
@@ -28,8 +28,9 @@ from .reports import (
     operator_adjoint_wrong,
     operator_not_hermitian,
 )
+from .units import ONE, Units, times_number, units
 
-__all__ = ["attach_eigenpairs", "attach_nonlinear"]
+__all__ = ["attach_eigenpairs"]
 
 #: The normalisations and the names of the matrices that are the identity.
 GRAM = {"2": "XᴴX", "M": "XᴴMX", "A": "XᴴAX"}
@@ -148,108 +149,14 @@ def attach_eigenpairs(
         normalization = "2" if M is None else "M"
     if normalization not in GRAM or (normalization == "M" and M is None):
         raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
-    inverse = make_inverse(op_A, op_M, sigma, OPinv, hermitian)
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options)
+    scale = units(op_A, op_M, sigma)
+    op_A, op_M = scale.operators(op_A, op_M)
+    inverse = make_inverse(op_A, op_M, scale.shift(sigma), times_number(OPinv, scale.a), hermitian)
+    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, scale.options(options), scale=scale)
     rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
-    return attach_verified(pencil, w, X, rtol, Report("forward", "eigenpairs as given", rtol, np.zeros(w.size)))
-
-
-def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjoint | None = None) -> tuple[Any, Any]:
-    """Make eigenpairs of a nonlinear eigenproblem T(λ) x = 0, computed by any means, differentiable.
-
-    Parameters
-    ----------
-    T : callable
-        ``T(lam)`` is the operator at a scalar λ: dense array, SciPy sparse, or LinearOperator, of
-        shape (n, n); analytic in λ, written with `autograd.numpy` and the operators of this
-        package. Everything else that it reads may be traced.
-    lam : scalar or array, shape (k,)
-        Simple eigenvalues.
-    x : array, shape (n,) or (n, k)
-        Right eigenvectors of unit 2-norm, in columns.
-    adjoint : Adjoint, optional
-        How derivatives are computed. With explicit T(λ), by default sparse LU.
-
-    Returns
-    -------
-    lam, x
-        The values that were given; traced where T is.
-
-    Raises
-    ------
-    ValueError
-        Wrong shapes, NaN or infinity, pairs that do not satisfy T(λ) x = 0, vectors not normalised, a
-        T that does not depend on λ.
-    NotImplementedError
-        From autograd, where T uses a function that has no forward-mode derivative.
-    AdjointNoConvergence
-        From the backward pass.
-
-    Warns
-    -----
-    GaugeWarning
-        From the backward pass, where the loss depends on the phase of an eigenvector.
-
-    Derivative
-    ----------
-    Of λ and x, in the gauge Im xᴴdx = 0, with respect to everything that T depends on besides λ; to
-    any order; forward and reverse. From T dx + T′x dλ = −dT x; dT/dλ is autograd's. Each pair is
-    treated by itself.
-
-    References
-    ----------
-    Andrew, Chu & Lancaster, SIAM J. Matrix Anal. Appl. 14 (1993) 903 (derivatives
-    of eigenpairs of matrices that depend nonlinearly on λ). docs/derivation.md.
-
-    Examples
-    --------
-    A damped oscillator λ² + c λ + 4 = 0, dλ/dc = −λ / (2λ + c):
-
-    >>> import autograd.numpy as np
-    >>> import numpy
-    >>> from autograd import grad
-    >>> import krylov_adj as ka
-    >>> def decay(c):
-    ...     def T(lam):
-    ...         return np.reshape(lam**2 + c * lam + 4.0, (1, 1))
-    ...     root = -0.5 + 1j * numpy.sqrt(3.75)  # at c = 1
-    ...     lam, x = ka.attach_nonlinear(T, root, numpy.ones(1))
-    ...     return np.real(lam)
-    >>> print(round(float(grad(decay)(1.0)), 12))
-    -0.5
-    """
-    options = check_options(adjoint)
-    lam, x = np.asarray(strip(lam)), np.asarray(strip(x))
-    if lam.ndim == 1:
-        if x.ndim != 2 or x.shape[1] != lam.size:
-            raise ValueError(f"expected lam of shape (k,) and x of shape (n, k), got {lam.shape} and {x.shape}")
-        pairs = [attach_nonlinear(T, lam[i], x[:, i], adjoint=adjoint) for i in range(lam.size)]
-        return xp.stack([pair[0] for pair in pairs]), xp.stack([pair[1] for pair in pairs], axis=1)
-    if lam.ndim != 0 or x.ndim != 1:
-        raise ValueError(f"expected a scalar lam and x of shape (n,), got {lam.shape} and {x.shape}")
-    if not (np.isfinite(lam) and np.all(np.isfinite(x))):
-        raise ValueError("lam or x holds NaN or infinity")
-    dtype = np.result_type(lam, x, aslinearoperator(T(lam[()])).dtype, np.float32)
-    w, X = lam.astype(dtype).reshape(1), x.astype(dtype).reshape(-1, 1)
-    operator = aslinearoperator(T(w[0]))
-    if operator.shape != (x.size, x.size):
-        raise ValueError(f"T(lam) has shape {operator.shape}, x has {x.size} entries")
-
-    def functions(lam: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-        at_lam = aslinearoperator(T(lam)).prepared()
-        deepest = deepest_level(at_lam)
-        return guarded(at_lam._apply, deepest), guarded(at_lam._apply_adjoint, deepest)
-
-    slope = -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), w[0])))
-    if not slope.any():
-        raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
-    value = as_value(operator.prepared(), False, "T(lam)", deepest_level(operator))
-    check_adjoint(value, False)
-    problem = Eigenproblem(value, None, False, "2", None, slope)
-    rtol = float(np.sqrt(np.finfo(dtype).eps))
-    report = Report("forward", "eigenpairs as given", rtol, np.zeros(1))
-    w, X = attach_verified(TracedNonlinear(problem, options, functions), w, X, rtol, report)
-    return w[0], X[:, 0]
+    w, X = w / scale.of_values, X / scale.of_vectors(normalization)
+    w, X = attach_verified(pencil, w, X, rtol, Report("forward", "eigenpairs as given", rtol, np.zeros(w.size)))
+    return scale.values(w), scale.vectors(X, normalization)
 
 
 def attach_verified(
@@ -273,13 +180,13 @@ def attach_verified(
         if options.callback is not None:
             options.callback(complete)
         if not complete.converged:
-            raise ValueError(not_eigenpairs(residuals, rtol, scale))
+            raise ValueError(not_eigenpairs(residuals, rtol, scale * problem.units[0]))
         # ‖A‖ is no measure for an eigenvalue far below it: there the eigenvalue must be the one that
         # belongs to the vector, xᴴ(A x − λ M x) = 0, up to what rounding in A x leaves.
         along = np.abs(column_dots(X, AX - BX * shifts)) / np.abs(column_dots(X, BX))
         rounding = 1e4 * float(np.finfo(X.dtype).eps) * scale / norm_B
         if problem.slope is None and np.any(along > np.maximum(rtol * np.abs(w), rounding)):
-            raise ValueError(not_the_eigenvalue(w, along))
+            raise ValueError(not_the_eigenvalue(w * problem.units[1], along * problem.units[1]))
         deviation = float(np.max(np.abs(column_dots(X, NX) - 1)))
         if not deviation <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
             raise ValueError(not_normalised(deviation, GRAM[problem.normalization]))
@@ -344,6 +251,7 @@ def make_pencil(
     options: Adjoint,
     continuation: Continuation | None = None,
     beyond: Beyond | None = None,
+    scale: Units = ONE,
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
     deepest = deepest_level(A, M)
@@ -355,7 +263,9 @@ def make_pencil(
     for value in values:
         if value is not None and traced:
             check_adjoint(value, hermitian)
-    problem = Eigenproblem(values[0], values[1], hermitian, normalization, inverse, None, continuation, None, beyond)
+    problem = Eigenproblem(
+        values[0], values[1], hermitian, normalization, inverse, None, continuation, None, beyond, scale.pair
+    )
     return TracedPencil(
         problem,
         options,

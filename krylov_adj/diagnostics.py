@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg as la
 
 from .bindings._trace import strip
 from .bindings.autograd import gradient, xp
 from .operators import aslinearoperator
+from .units import units
 
 __all__ = ["canonical_phase", "check_gradient", "check_operator"]
 
@@ -104,6 +106,7 @@ def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, r
     ValueError: the adjoint is wrong: ⟨y, A x⟩ and ⟨Aᴴ y, x⟩ differ by ...
     """
     operator = aslinearoperator(A)
+    operator = units(operator, None).operators(operator, None)[0]  # whose squares are in range
     rng = np.random.default_rng(rng)
     dtype = np.result_type(operator.dtype, np.float32)
     rows, columns = operator.shape
@@ -268,7 +271,7 @@ def check_gradient(
     derivative = float(along(g))
     if not np.all(np.isfinite(g)):
         raise ValueError("the gradient holds NaN or infinity")
-    size = float(np.linalg.norm(x)) or max(1.0, x.size**0.5)
+    size = float(la.norm(np.ravel(x))) or max(1.0, x.size**0.5)
     eps = float(np.finfo(x.dtype).eps)
     h = eps**0.2 * 0.1 * size if step is None else step
 
@@ -280,7 +283,7 @@ def check_gradient(
     difference = fine + (fine - coarse) / 3
     uncertainty = abs(fine - coarse)
     # In a random direction the derivative may happen to be small: relative to the typical size.
-    scale = max(abs(derivative), abs(difference), float(np.linalg.norm(g)) / max(1, x.size) ** 0.5)
+    scale = max(abs(derivative), abs(difference), float(la.norm(np.ravel(g))) / max(1, x.size) ** 0.5)
     error = abs(derivative - difference) / scale if scale > 0 else 0.0
     check = GradientCheck(derivative, difference, uncertainty, error)
     if uncertainty > 0.01 * scale:

@@ -7,6 +7,7 @@ values, and what it returns is attached (`attach.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,19 @@ from .arpack import (
     call_scipy,
     falls_back_to_dense,
     in_order_of_values,
-    pairs,
     plain_operand,
     scipy_eigs,
     scipy_eigsh,
 )
 from .attach import as_value, attach_verified, check_operators, check_options, make_inverse, make_pencil
 from .bindings._trace import UNTRACED, is_box
-from .bindings.autograd import deepest_level
 from .continuation import Continuation
 from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.problem import Inverse, ValueOperator
-from .reports import Report
+from .reports import EigenNoConvergence, Report
 from .symmetric import SymmetricPairs, covered, symmetric_pairs
+from .units import Units, units
 from .warm_start import warm_start
 
 __all__ = ["eigs", "eigsh"]
@@ -256,13 +256,40 @@ def _solve(
     if not isinstance(continuation, Continuation | None):
         raise TypeError(f"continuation must be krylov_adj.Continuation(), not {type(continuation).__name__}")
     plain = {name: plain_operand(value) for name, value in arguments.items()}
-    if not any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M)):
-        return _untraced(solver, A, k, M, vectors, plain, continuation)
-    op_A, op_M = check_operators(A, M)
+    own = any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M))
+    if own:
+        A, M = check_operators(A, M)
+    scale = units(A, M, plain["sigma"])
+    if not scale.trivial:
+        (A, M), plain, options = scale.operators(A, M), scale.arguments(plain), scale.options(options)
+    run = partial(_attached, options=options, scale=scale) if own else _untraced
+    try:
+        w, X, normalization = run(solver, A, k, M, vectors, plain, continuation)
+    except EigenNoConvergence as error:
+        error.eigenvalues = scale.values(error.eigenvalues)
+        error.eigenvectors = scale.vectors(error.eigenvectors, "2" if M is None else "M")
+        raise
+    w = scale.values(w)
+    return (w, scale.vectors(X, normalization)) if vectors else w
+
+
+def _attached(
+    solver: Any,
+    op_A: LinearOperator,
+    k: int,
+    op_M: LinearOperator | None,
+    vectors: bool,
+    plain: dict[str, Any],
+    continuation: Continuation | None,
+    *,
+    options: Adjoint,
+    scale: Units,
+) -> tuple[Any, Any, str]:
+    """w, X (of no meaning where only values were asked for) and their normalisation."""
     # SciPy factorises A with sigma, and M without; near k = n it has to have both.
-    value_A = plain_operand(op_A, arguments["sigma"] is not None or falls_back_to_dense(solver, op_A, k))
+    value_A = plain_operand(op_A, plain["sigma"] is not None or falls_back_to_dense(solver, op_A, k))
     value_M = plain_operand(op_M, True)
-    if deepest_level(op_A, op_M) == UNTRACED:
+    if scale.deepest == UNTRACED:
         return _untraced(solver, value_A, k, value_M, vectors, plain, continuation)
 
     hermitian = solver is scipy_eigsh
@@ -287,7 +314,7 @@ def _solve(
         if inverse is not None and plain["OPinv"] is None:
             plain["OPinv"] = as_scipy(inverse.operator)
         _start(continuation, value_A, value_M, plain)
-        w, X, normalization = pairs(solver, value_A, k, value_M, plain, dense)
+        w, X, normalization = call_scipy(solver, value_A, k, value_M, True, plain)
         method, beyond = "LAPACK" if dense else "ARPACK", None
     applications = getattr(value_A, "applications", 0)
     solves += 0 if inverse is None else inverse.operator.applications
@@ -297,7 +324,7 @@ def _solve(
         w, X = in_order_of_values(solver, value_A, k, value_M, plain, w, X)
     if normalization == "2" and op_M is not None:
         hermitian = False  # XᴴX is then no multiple of the identity: treat the pairs one by one
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, beyond)
+    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, beyond, scale)
     report = Report(
         "forward",
         method,
@@ -310,7 +337,7 @@ def _solve(
     )
     rtol = accepted_residual(X.dtype, float(plain["tol"]))
     w, X = attach_verified(pencil, w, X, rtol, report)
-    return (w, X) if vectors else w
+    return w, X, normalization
 
 
 def _by_lanczos(
@@ -349,12 +376,13 @@ def _untraced(
     vectors: bool,
     arguments: dict[str, Any],
     continuation: Continuation | None,
-) -> Any:
+) -> tuple[Any, Any, str]:
+    """As `_attached`."""
     _start(continuation, A, M, arguments)
-    result = call_scipy(solver, A, k, M, vectors, arguments)
+    w, X, normalization = call_scipy(solver, A, k, M, vectors, arguments)
     if continuation is not None and vectors:
-        continuation.keep_vectors(result[1])
-    return result
+        continuation.keep_vectors(X)
+    return w, X, normalization
 
 
 def _start(continuation: Continuation | None, A: Any, M: Any, arguments: dict[str, Any]) -> None:

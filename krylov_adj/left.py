@@ -13,8 +13,9 @@ from .bindings.left import attach_left
 from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.bordered import BorderedSystems
-from .perturbation.problem import pair_residuals
+from .perturbation.problem import pair_residuals, power_of_two
 from .reports import not_eigenpairs, pairs_less_traced
+from .units import times_number, units
 
 __all__ = ["condition_numbers", "left_eigenvectors"]
 
@@ -95,7 +96,8 @@ def left_eigenvectors(
     >>> print(numpy.allclose(Y.conj().T @ A, w[:, None] * Y.conj().T), numpy.allclose(Y.conj().T @ X, numpy.eye(2)))
     True True
     """
-    return _left(A, w, X, M, hermitian, sigma, OPinv, rtol, adjoint)[0]
+    Y, _, m, x = _left(A, w, X, M, hermitian, sigma, OPinv, rtol, adjoint)
+    return Y if m == x == 1 else Y / m / x
 
 
 def condition_numbers(
@@ -156,10 +158,10 @@ def condition_numbers(
     >>> print(numpy.round(ka.condition_numbers(A, w, X), 6))
     [10.049876 10.049876]
     """
-    Y, X = _left(A, w, X, M, hermitian, sigma, OPinv, rtol, adjoint)
+    Y, X, m, _ = _left(A, w, X, M, hermitian, sigma, OPinv, rtol, adjoint)
     if hermitian and M is None:  # exactly one, and traced where X is
         return 1 + 0 * _squares(X)
-    return xp.sqrt(_squares(X) * _squares(Y))
+    return xp.sqrt(_squares(X) * _squares(Y)) / m
 
 
 def _squares(X: Any) -> Any:
@@ -169,8 +171,8 @@ def _squares(X: Any) -> Any:
 
 def _left(
     A: Any, w: Any, X: Any, M: Any, hermitian: bool, sigma: Any, OPinv: Any, rtol: float | None, adjoint: Any
-) -> tuple[Any, Any]:
-    """Y, and X as it was used."""
+) -> tuple[Any, Any, float, float]:
+    """Y′, X′, and powers of two m, x with X = x X′ and Y = Y′/(m x); see `units`."""
     options = check_options(adjoint)
     op_A, op_M = check_operators(A, M)
     traced, given = _levels_of(op_A, op_M), levels(w, X)
@@ -182,18 +184,25 @@ def _left(
         raise ValueError(pairs_less_traced())
     else:
         w, X = _checked(op_A, op_M, w, X)
+    scale, x = units(op_A, op_M, sigma), power_of_two(strip(X))
+    if not scale.trivial or not 2.0**-40 < x < 2.0**40:
+        op_A, op_M = scale.operators(op_A, op_M)
+        w, X = w / scale.of_values, X / x
+    else:
+        x = 1.0
     values_w, values_X = np.asarray(strip(w)), np.asarray(strip(X))
+    OPinv, sigma = times_number(OPinv, scale.a), scale.shift(sigma)
     inverse = None if hermitian else make_inverse(op_A, op_M, sigma, OPinv, False)
-    pencil = make_pencil(op_A, op_M, hermitian, "2", inverse, options)
-    residuals, scale = pair_residuals(pencil.problem, values_w, values_X)
+    pencil = make_pencil(op_A, op_M, hermitian, "2", inverse, scale.options(options), scale=scale)
+    residuals, norm = pair_residuals(pencil.problem, values_w, values_X)
     rtol = float(np.sqrt(np.finfo(values_X.dtype).eps)) if rtol is None else rtol
     if not np.all(residuals <= rtol):
-        raise ValueError(not_eigenpairs(residuals, rtol, scale))
+        raise ValueError(not_eigenpairs(residuals, rtol, norm * scale.a))
     if hermitian:
-        return X / xp.real(xp.sum(xp.conj(X) * pencil.slope(X), axis=0)), X
-    absolute = residuals * scale
+        return X / xp.real(xp.sum(xp.conj(X) * pencil.slope(X), axis=0)), X, scale.m, x
+    absolute = residuals * norm
     systems = BorderedSystems(pencil.problem, values_w, values_X, options, absolute)
-    return attach_left(pencil, systems, X), X
+    return attach_left(pencil, systems, X), X, scale.m, x
 
 
 def _levels_of(A: LinearOperator, M: LinearOperator | None) -> list[int]:

@@ -196,6 +196,22 @@ def reads_basis(pairs: list[tuple[str, str]], size: float, gap: float) -> str:
     )
 
 
+def out_of_range(value: float, a: float, m: float, dtype: Any) -> str:
+    return (
+        f"An eigenvalue is {value:.1e} times 2^{np.log2(a) - np.log2(m):.0f}, outside of the range of {dtype}. It may "
+        f"be that (a) A, of the size of {a:.0e}, or M, of {m:.0e}, is in unsuitable units: rescale it, which only "
+        "multiplies w; (b) single precision is not enough."
+    )
+
+
+def shift_out_of_range(sigma: Any, size: float, eps: float) -> str:
+    return (
+        f"sigma = {sigma:.3g} is more than 1/ε = {1 / eps:.0e} times the entries of A, which are up to {size:.0e}: "
+        "rounding leaves nothing of A in A − σI. It may be that (a) sigma is in other units than A: give both in the "
+        "same; (b) A has lost its scale: look at its entries."
+    )
+
+
 def not_finite(what: str) -> str:
     return (
         f"{what} returned NaN or infinity. It may be that (a) the parameters left the range where the operator "

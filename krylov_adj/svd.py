@@ -15,7 +15,7 @@ from scipy.sparse.linalg import svds as scipy_svds
 from .arpack import accepted_residual, as_scipy, plain_operand
 from .attach import as_value, attach_verified, check_adjoint, check_options
 from .bindings._trace import UNTRACED, guarded, is_box
-from .bindings.autograd import deepest_level, xp
+from .bindings.autograd import xp
 from .bindings.pencil import TracedPencil
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
@@ -23,6 +23,7 @@ from .perturbation.problem import Eigenproblem, ValueOperator, real_dtype
 from .perturbation.singular import AugmentedOperator
 from .perturbation.triplets import refined
 from .reports import Report, boxes_in_scipy, triplets_not_resolved
+from .units import ONE, Units, units
 
 __all__ = ["svds"]
 
@@ -132,20 +133,21 @@ def svds(
         "options": options, **_seed(rng, random_state),
     }  # fmt: skip
     wanted = return_singular_vectors
+    scale = units(A, None, squared=True)
+    A = scale.operators(A, None)[0]
     if not (isinstance(A, LinearOperator) or is_box(A)):
-        return _call_scipy(A, k, wanted, arguments)
-    operator = aslinearoperator(A).prepared()
-    deepest = deepest_level(operator)
+        return _call_scipy(A, k, wanted, arguments, scale)
+    operator, deepest = aslinearoperator(A).prepared(), scale.deepest
     value = as_value(operator, False, "A", deepest)
     plain = operator.explicit()
     plain = as_scipy(value) if plain is None else plain
     if deepest == UNTRACED:
-        return _call_scipy(plain, k, wanted, arguments)
+        return _call_scipy(plain, k, wanted, arguments, scale)
     check_adjoint(value, False)
     # SciPy knows which values of ``return_singular_vectors`` are none.
     known = any(wanted is form or wanted == form for form in (True, False, "u", "vh"))
     u, s, vh = _call_scipy(plain, k, True if known else wanted, arguments)
-    u, s, v = _attach(operator, deepest, value, (u, s, vh), solver, float(tol), chosen)
+    u, s, v = _attach(operator, deepest, value, (u, s, vh), solver, float(tol), scale.options(chosen), scale)
     if not wanted:
         return s
     return (None if wanted == "vh" else u), s, (None if wanted == "u" else xp.conj(v).T)
@@ -159,13 +161,17 @@ def _seed(rng: Any, random_state: Any) -> dict[str, Any]:
     return given
 
 
-def _call_scipy(A: Any, k: int, wanted: bool | str, arguments: dict[str, Any]) -> Any:
+def _call_scipy(A: Any, k: int, wanted: bool | str, arguments: dict[str, Any], scale: Units = ONE) -> Any:
+    """SciPy's triplets of A′ as those of A."""
     try:
-        return scipy_svds(A, k, return_singular_vectors=wanted, **arguments)
+        result = scipy_svds(A, k, return_singular_vectors=wanted, **arguments)
     except (ValueError, TypeError) as error:
         if isinstance(error.__cause__, TypeError) and "ArrayBox" in str(error.__cause__):
             raise TypeError(boxes_in_scipy()) from error
         raise
+    if isinstance(result, tuple):
+        return result[0], scale.values(result[1]), result[2]
+    return scale.values(result)
 
 
 def _attach(
@@ -176,6 +182,7 @@ def _attach(
     solver: str,
     tol: float,
     options: Adjoint,
+    scale: Units,
 ) -> tuple[Any, Any, Any]:
     """u, s, v as functions of whatever the operator is traced in."""
     m = operator.shape[0]
@@ -185,17 +192,17 @@ def _attach(
     u, s, v = u.astype(dtype), s.astype(real_dtype(dtype)), vh.conj().T.astype(dtype)
     found = refined(H, u, s, v, max(tol, options.tolerance(dtype)), options)
     if found.bad.size:
-        raise ValueError(triplets_not_resolved(found.s, found.residuals, found.strayed, found.bad))
+        raise ValueError(triplets_not_resolved(found.s * scale.a, found.residuals * scale.a, found.strayed, found.bad))
     apply, apply_adjoint = guarded(operator._apply, deepest), guarded(operator._apply_adjoint, deepest)
 
     def augmented(X: Any) -> Any:
         return xp.concatenate([apply(X[m:]), apply_adjoint(X[:m])])
 
-    problem = Eigenproblem(H, None, True, "2", rows=m)
+    problem = Eigenproblem(H, None, True, "2", rows=m, units=scale.pair)
     pencil = TracedPencil(problem, options, augmented, augmented, None, None)
     name = str(solver).upper() if found.s is s else f"{str(solver).upper()}+Newton"
     report = Report("forward", name, 0.0, np.zeros(s.size), applications=value.applications)
     X = np.concatenate([found.U, found.V]) / dtype.type(np.sqrt(2))
     w, X = attach_verified(pencil, found.s, X, accepted_residual(dtype, tol), report)
-    scale = dtype.type(np.sqrt(2))
-    return scale * X[:m], w, scale * X[m:]
+    root = dtype.type(np.sqrt(2))
+    return root * X[:m], scale.values(w), root * X[m:]

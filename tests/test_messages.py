@@ -109,6 +109,18 @@ def cut_eigenvalues():
     derivative(ka.eigsh, DOUBLE, lambda w, X: w[0], k=1, sigma=0.1)
 
 
+def out_of_range():
+    ka.eigsh(1e200 * S, k=2, M=1e-200 * EYE)
+
+
+def value_out_of_range():
+    ka.eigsh((1e38 * symmetric(onp.linspace(1, 3, N))).astype("f"), k=2, M=(0.05 * EYE).astype("f"), v0=V0)
+
+
+def shift_out_of_range():
+    ka.eigsh(1e-40 * S, k=2, sigma=1.0)
+
+
 def not_finite():
     f = grad(lambda p: ka.eigsh(ka.LinearOperator((N, N), lambda v: p * v + onp.nan, dtype=float), k=2, v0=V0)[0][0])
     f(1.0)
@@ -331,6 +343,12 @@ TEXTS = {
         ka.DegeneracyWarning,
         r"coincide with ones that were not computed; number and distance: \{0 \(w = 0\.5\): NUMBER\}.*generalised "
         r"gradient is returned.*\(a\).*increase k.*\(b\).*move the parameters.*on_gauge='ignore'",
+    ),
+    out_of_range: (ValueError, r"eigenvalue is NUMBER times 2\^1344, outside .* float64.*\(a\) A.* rescale.*\(b\)"),
+    value_out_of_range: (ValueError, r"eigenvalue is NUMBER times 2\^\d+, outside .* float32.*\(a\).*\(b\) single"),
+    shift_out_of_range: (
+        ValueError,
+        r"sigma = 1 is more than 1/ε = 5e\+15 times the entries of A, which are up to NUMBER.*\(a\) .*units.*\(b\)",
     ),
     not_finite: (ValueError, r"matvec returned NaN or infinity.*\(a\) the parameters.*\(b\) a division by zero"),
     loss_not_finite: (ValueError, r"NaN or infinity: the loss, or its derivative .* is not finite here"),

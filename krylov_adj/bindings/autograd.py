@@ -33,9 +33,9 @@ from ..perturbation.adjoint import (
     tangent_from_bordered,
     without_normal_part,
 )
-from ..perturbation.bordered import BorderedSystems, power_of_two
+from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_gauge, phase_dependence
-from ..perturbation.problem import Side
+from ..perturbation.problem import Side, power_of_two
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
 from .pencil import TracedNonlinear, TracedPencil
 

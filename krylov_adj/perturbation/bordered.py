@@ -49,7 +49,7 @@ from ..reports import (
 )
 from .deflated import NOISE, DeflatedSystems
 from .neighbours import coinciding
-from .problem import Eigenproblem, Side
+from .problem import Eigenproblem, Side, power_of_two
 from .singular import mirror_images
 
 Array = np.ndarray
@@ -173,6 +173,11 @@ class BorderedSystems:
         k = self.w.size
         return str(j) if j < k else f"the conjugate of {self.cut[j - k]}"
 
+    @property
+    def given_w(self) -> Array:
+        """The eigenvalues as the user knows them, with those that complete the deflation."""
+        return self.deflation[0] * self.problem.units[1]
+
     @cached_property
     def BX(self) -> Array:
         slope = self.problem.slope
@@ -247,7 +252,7 @@ class BorderedSystems:
         """
         worst = int(np.argmax(self.conditions))
         if self.conditions[worst] > DEFECTIVE / np.sqrt(self.eps):
-            raise DefectiveEigenvalueError(defective(worst, complex(self.w[worst]), float(self.conditions[worst])))
+            raise DefectiveEigenvalueError(defective(worst, complex(self.given_w[worst]), self.conditions[worst]))
 
     # ---- solving -----------------------------------------------------------------------------
 
@@ -293,7 +298,8 @@ class BorderedSystems:
         consistent = np.flatnonzero(self._asked) if self._examining else None
         U, report = self.systems.solve(side, rhs, scale, consistent)
         conditions = np.zeros(0) if self.problem.hermitian else self.conditions
-        report = replace(report, conditions=conditions, gauge=self._gauge)
+        neighbours = {i: distance * self.problem.units[1] for i, distance in report.neighbours.items()}
+        report = replace(report, conditions=conditions, gauge=self._gauge, neighbours=neighbours)
         logger.info("%s", report)
         if self.options.callback is not None:
             self.options.callback(report)
@@ -308,8 +314,8 @@ class BorderedSystems:
 
     def _failure(self, report: Report) -> str:
         if self.problem.rows is not None and report.neighbours and self.vanishing[list(report.neighbours)].all():
-            return vanishing_triplets(report, self.w)
-        message = cut_cluster(report, self.w) if report.neighbours else not_converged(report)
+            return vanishing_triplets(report, self.given_w)
+        message = cut_cluster(report, self.given_w) if report.neighbours else not_converged(report)
         return message if self.problem.rows is None else in_words_of_eigenpairs(message)
 
     def _look(self, g: Array) -> dict[int, float]:
@@ -442,9 +448,3 @@ class BorderedSystems:
 
 def _dots(V: Array, W: Array) -> Array:
     return np.einsum("ij,ij->j", V.conj(), W)
-
-
-def power_of_two(*arrays: Array) -> float:
-    """A power of two of the size of the largest entry, 1 where all are zero."""
-    largest = max((float(np.max(np.abs(a), initial=0)) for a in arrays), default=0.0)
-    return float(2.0 ** np.floor(np.log2(largest))) if 0 < largest < np.inf else 1.0

@@ -45,7 +45,7 @@ def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Sol
     if options.on_gauge == "ignore":
         return
     eps, k = systems.eps, systems.w.size
-    singular = systems.problem.rows is not None
+    singular, unit = systems.problem.rows is not None, systems.problem.units[1]
     words = in_words_of_eigenpairs if singular else str
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
     # above that and far below the order-one value of a loss that reads a phase.
@@ -61,7 +61,7 @@ def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Sol
         worst = max(dropped, key=lambda coupling: coupling.size)
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
         named = [(systems.name(i), systems.name(j)) for i, j in pairs]
-        _say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap)), options)
+        _say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap * unit)), options)
     weights = np.r_[gw, np.zeros(systems.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
@@ -69,14 +69,15 @@ def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Sol
         if np.max(np.abs(weights[group] - weights[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
     ]
     if unequal:
-        groups = [([systems.name(j) for j in group], systems.deflation[0][group[0]]) for group in unequal]
+        groups = [([systems.name(j) for j in group], systems.given_w[group[0]]) for group in unequal]
         _say(DegeneracyWarning, words(unequal_weights(groups)), options)
     if solution.uncomputed:
-        _say(DegeneracyWarning, cut_eigenvalues(solution.uncomputed, systems.w), options)
+        distances = {i: distance * unit for i, distance in solution.uncomputed.items()}
+        _say(DegeneracyWarning, cut_eigenvalues(distances, systems.given_w), options)
     if singular:
         zero = np.flatnonzero(systems.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
         if zero.size:
-            _say(DegeneracyWarning, reads_zero(zero, systems.w[zero]), options)
+            _say(DegeneracyWarning, reads_zero(zero, systems.given_w[zero]), options)
     # Rounding's share of the derivative: 10⁻⁶, in single precision what is lost of its digits.
     ill = np.flatnonzero(conditions**2 * eps > max(1e-6, 1e3 * eps))
     if ill.size:

@@ -128,6 +128,8 @@ class Eigenproblem:
         A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
         (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
     beyond : Beyond, optional
+    units : (float, float), optional
+        What A and the eigenvalues were divided by, for messages and reports.
     """
 
     A: ValueOperator
@@ -139,6 +141,7 @@ class Eigenproblem:
     continuation: Continuation | None = None
     rows: int | None = None
     beyond: Beyond | None = None
+    units: tuple[float, float] = (1.0, 1.0)
 
     @property
     def n(self) -> int:
@@ -193,6 +196,12 @@ def pair_residuals(problem: Eigenproblem, w: Array, X: Array) -> tuple[Array, fl
     if scale == 0.0:  # A = 0 and every eigenvalue 0: exact pairs
         return np.zeros(w.size), 0.0
     return np.linalg.norm(AX - BX * w, axis=0) / (scale * norms), scale
+
+
+def power_of_two(*arrays: Array) -> float:
+    """A power of two of the size of the largest entry, 1 where all are zero."""
+    largest = max((float(np.max(np.abs(a), initial=0)) for a in arrays), default=0.0)
+    return float(2.0 ** np.floor(np.log2(largest))) if 0 < largest < np.inf else 1.0
 
 
 def real_dtype(dtype: Any) -> np.dtype:

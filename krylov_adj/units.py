@@ -1,0 +1,171 @@
+"""Units of operators far from one: A = a A′ and M = m M′ with powers of two a, m.
+
+ARPACK stops at residuals of ε^(5/3), an absolute number: operators in SI units, or inverses of large ones, it returns
+"converged" with wrong pairs. And squares of numbers past 1e±150 (1e±19 in single precision) overflow or vanish. So a
+problem far from one is solved as A′ x′ = w′ M′ x′, exactly the same one:
+
+    w = (a/m) w′,   x = x′ (xᴴx = 1),  m^(−½) x′ (xᴴMx = 1),  a^(−½) x′ (xᴴAx = 1),
+    (A − σM)⁻¹ = (A′ − σ′M′)⁻¹/a,   σ′ = (m/a) σ.
+
+Scaling A by 1/a and w by a/m is part of what is differentiated, so that derivatives need nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+
+from .algebra import assembled_once
+from .bindings._trace import UNTRACED, is_box, levels, strip
+from .operators import LinearOperator, random_vector
+from .options import Adjoint
+from .reports import out_of_range, shift_out_of_range
+
+__all__ = ["ONE", "Units", "times_number", "units"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units a of A and m of M: even powers of two, in most problems one.
+
+    ``deepest`` is the highest level at which A or M is traced, which the application that tells their sizes tells too.
+    """
+
+    a: float = 1.0
+    m: float = 1.0
+    deepest: int = UNTRACED
+
+    @property
+    def trivial(self) -> bool:
+        return self.a == self.m == 1
+
+    @property
+    def pair(self) -> tuple[float, float]:
+        """For `Eigenproblem`."""
+        return self.a, self.of_values
+
+    @property
+    def of_values(self) -> float:
+        """What w′ is multiplied by."""
+        return self.a / self.m
+
+    def of_vectors(self, normalization: str) -> float:
+        """What x′ is multiplied by."""
+        return {"2": 1.0, "M": self.m**-0.5, "A": self.a**-0.5}[normalization]
+
+    def operators(self, A: Any, M: Any) -> tuple[Any, Any]:
+        """A′ and M′."""
+        scaled = times_number(A, 1 / self.a), times_number(M, 1 / self.m)
+        A, M = (assembled_once(x) if isinstance(x, LinearOperator) else x for x in scaled)
+        return A, M
+
+    def arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Those of SciPy's functions that have a unit."""
+        inverses = {"OPinv": self.a, "Minv": self.m}
+        scaled = {name: times_number(arguments[name], factor) for name, factor in inverses.items()}
+        return arguments | scaled | {"sigma": self.shift(arguments["sigma"])}
+
+    def shift(self, sigma: Any) -> Any:
+        """σ′."""
+        return None if sigma is None else sigma * (self.m / self.a)
+
+    def options(self, options: Adjoint) -> Adjoint:
+        """With a preconditioner for A′ − λ′M′."""
+        given, a = options.preconditioner, self.a
+        if given is None or a == 1:
+            return options
+        if hasattr(given, "matvec"):
+            return replace(options, preconditioner=times_number(given, a))
+        return replace(options, preconditioner=lambda V: a * np.asarray(given(V)))
+
+    def values(self, w: Any) -> Any:
+        """w of w′.
+
+        Raises
+        ------
+        ValueError
+            Where one is outside of the range of its precision.
+        """
+        if self.of_values == 1:
+            return w
+        plain = np.asarray(strip(w))
+        with np.errstate(all="ignore"):
+            moved = np.abs(plain * self.of_values)
+        if not np.all(np.isfinite(moved)) or np.any((moved < np.finfo(moved.dtype).tiny) & (plain != 0)):
+            raise ValueError(out_of_range(float(np.max(np.abs(plain), initial=0)), self.a, self.m, moved.dtype))
+        return w * self.of_values
+
+    def vectors(self, X: Any, normalization: str) -> Any:
+        """x of x′."""
+        factor = self.of_vectors(normalization)
+        return X if X is None or factor == 1 else X * factor
+
+
+ONE = Units()
+
+
+def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> Units:
+    """The units in which to solve A x = w M x; ``squared`` where the solver works with AᴴA.
+
+    One application of each operator of this package. With one of SciPy's, the problem is left as it is.
+
+    Raises
+    ------
+    ValueError
+        Where rounding leaves nothing of A in A − σ: sigma is in other units than A.
+    """
+    given = [operand for operand in (A, M) if operand is not None]
+    if not all(_measurable(operand) for operand in given):
+        return ONE
+    sizes, traced = zip(*(_size(operand) for operand in given), strict=True)
+    one = Units(deepest=max(traced))
+    if not all(0 < size < np.inf for size in sizes):
+        return one
+    dtype = np.result_type(np.float32, *(operand.dtype for operand in given))
+    eps = float(np.finfo(dtype).eps)
+    # Binary orders of magnitude in which ε^(5/3) does no harm; of AᴴA half as many.
+    near, grid, largest = (14, 16, 112) if eps > 1e-10 else (40, 64, 960)
+    if squared:
+        near, grid = near // 2, grid // 2
+    if sigma is not None and M is None and abs(sigma) * eps > sizes[0]:
+        raise ValueError(shift_out_of_range(sigma, sizes[0], eps))
+    of_A, of_M = np.log2([*sizes, 1.0][:2])
+    if max(abs(of_A), abs(of_M), abs(of_A - of_M)) <= near:
+        return one
+    if M is not None:
+        grid //= 2
+    a, m = (int(np.clip(grid * round(exponent / grid), -largest, largest)) for exponent in (of_A, of_M))
+    if not abs(a - m) <= largest:
+        raise ValueError(out_of_range(1.0, 2.0**a, 2.0**m, np.finfo(dtype).dtype))
+    return replace(one, a=2.0**a, m=2.0**m)
+
+
+def _measurable(operand: Any) -> bool:
+    if not (isinstance(operand, LinearOperator) or sp.issparse(operand) or isinstance(strip(operand), np.ndarray)):
+        return False
+    return len(operand.shape) == 2 and min(operand.shape) > 0 and np.dtype(operand.dtype).kind in "fciub"
+
+
+def _size(operand: Any) -> tuple[float, int]:
+    """max|aᵢⱼ| of a matrix, or of A v for a pseudo-random v with entries of about one; and the level of its trace."""
+    if isinstance(operand, LinearOperator):
+        v = random_vector(operand.shape[1], operand.dtype)
+        entries = operand._apply(v * v.dtype.type(v.size**0.5))
+    else:
+        entries = operand.tocoo().data if sp.issparse(operand) else operand
+    with np.errstate(all="ignore"):
+        plain = np.abs(strip(entries))
+    return float(np.max(plain, initial=0)), max(levels(entries), default=UNTRACED)
+
+
+def times_number(operand: Any, factor: float) -> Any:
+    """The operand, traced or not, times a number."""
+    if operand is None or factor == 1:
+        return operand
+    if isinstance(operand, (LinearOperator, np.ndarray)) or is_box(operand) or sp.issparse(operand):
+        return operand * factor
+    return spla.aslinearoperator(operand) * factor
