@@ -19,9 +19,11 @@ from .arpack import (
     call_scipy,
     falls_back_to_dense,
     in_order_of_values,
+    next_to_one,
     plain_operand,
     scipy_eigs,
     scipy_eigsh,
+    spoiled_residual,
 )
 from .attach import as_value, attach_verified, check_operators, check_options, make_inverse, make_pencil
 from .bindings._trace import UNTRACED, is_box
@@ -335,7 +337,8 @@ def _attached(
         # SciPy's default
         ncv=(plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20))) if method == "ARPACK" else 0,
     )
-    rtol = accepted_residual(X.dtype, float(plain["tol"]))
+    spoiled = solver is scipy_eigs and not dense and next_to_one(w, value_A, plain)
+    rtol = (spoiled_residual if spoiled else accepted_residual)(X.dtype, float(plain["tol"]))
     w, X = attach_verified(pencil, w, X, rtol, report)
     return w, X, normalization
 

@@ -227,7 +227,8 @@ def not_eigenpairs(residuals: np.ndarray, rtol: float, scale: float) -> str:
         "these are not eigenpairs of the operators given. It may be that (a) they belong to other parameters; (b) the "
         "solver stopped early: tighten it, or admit them with rtol=...; (c) A or M is not the operator that was "
         "solved, or not Hermitian though it was said to be; (d) M is not Hermitian positive definite, which ARPACK "
-        "needs."
+        "needs; (e) sigma lies within rounding of an eigenvalue, whose part in (A − σM)⁻¹ drowns those of the others: "
+        "move it by 1e-6 of its size."
     )
 
 
@@ -236,7 +237,8 @@ def not_the_eigenvalue(w: np.ndarray, distance: np.ndarray) -> str:
     return (
         f"The eigenvalue {w[i]:.6g} (number {i}) is not that of its vector, whose Rayleigh quotient is "
         f"{distance[i]:.1e} away: these are not eigenpairs of the operators given. It may be that (a) w and X are in "
-        "different orders; (b) w belongs to other parameters; (c) w is of a shifted or scaled problem."
+        "different orders; (b) w belongs to other parameters; (c) w is of a shifted or scaled problem; (d) "
+        "sigma lies within rounding of an eigenvalue: move it by 1e-6 of its size."
     )
 
 

@@ -6,11 +6,13 @@ import weakref
 import autograd.numpy as np
 import numpy as onp
 import pytest
+import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from autograd import grad, make_vjp
 
 import krylov_adj as ka
+from krylov_adj.arpack import in_order_of_values
 from krylov_adj.krylov import shift_invert
 
 RNG = onp.random.default_rng(0)
@@ -194,3 +196,92 @@ def test_factors_serve_both_passes_and_are_freed_with_the_tape(A, factorisations
         assert factors() is None
     finally:
         gc.enable()
+
+
+# ---- a shift within rounding of an eigenvalue ----------------------------------------------------
+
+
+def banded(n, dtype, hermitian, seed=1):
+    rng = onp.random.default_rng(seed)
+    band = onp.abs(onp.subtract.outer(onp.arange(n), onp.arange(n))) <= 3
+    B = 0.3 * band * (rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if dtype is complex else 0))
+    C = 0.1 * band * rng.standard_normal((n, n))
+    return onp.diag(onp.linspace(4, 12, n)) + (0.5 * (B + B.conj().T) if hermitian else B), onp.eye(n) + C @ C.T
+
+
+def near_an_eigenvalue(solver, A, M, sigma):
+    n, weights = A.shape[0], onp.cos(onp.arange(A.shape[0]))[:, None]
+
+    def f(p):
+        w, X = solver(sp_plus(A, p), k=3, M=sp.csr_array(M), sigma=sigma, v0=onp.ones(n))
+        return np.sum(np.real(w)) + np.sum(weights * np.abs(X) ** 2)
+
+    return f(onp.zeros(n)), grad(f)(onp.zeros(n))
+
+
+def sp_plus(A, p):
+    return ka.aslinearoperator(sp.csr_array(A)) + ka.diags_array([p], offsets=[0])
+
+
+@pytest.mark.parametrize("delta", [0.0, 2e-16, -4e-16, 3e-14, 1e-12])
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("n", [40, 260])
+def test_hermitian_pairs_of_a_shift_next_to_an_eigenvalue(n, dtype, delta):
+    A, M = banded(n, dtype, True)
+    lowest = la.eigvalsh(A, M)[0]
+    value, gradient = near_an_eigenvalue(ka.eigsh, A, M, lowest * (1 + delta))
+    expected, expected_gradient = near_an_eigenvalue(ka.eigsh, A, M, lowest * (1 - 1e-4))
+    onp.testing.assert_allclose(value, expected, rtol=1e-9)
+    onp.testing.assert_allclose(gradient, expected_gradient, atol=1e-6 * la.norm(expected_gradient))
+
+
+@pytest.mark.parametrize("hermitian", [True, False])
+def test_a_shift_that_is_an_eigenvalue_to_the_last_bit(hermitian):
+    """Nothing divides by w − σ; the inverse is one at a shift next to it."""
+    A, _ = banded(260, complex, hermitian)
+    w, X = la.eigh(A) if hermitian else la.eig(A)
+    first = onp.argsort(w.real)[:3]
+    w, X = w[first], X[:, first]
+    K = la.inv(A - (w[0] + 1e-12) * onp.eye(260))
+    inverse = ka.LinearOperator(A.shape, lambda v: K @ v, lambda v: K.conj().T @ v, dtype=complex)
+
+    def gradient(of_vectors, **place):
+        def f(p):
+            values, vectors = ka.attach_eigenpairs(sp_plus(A, p), w, X, hermitian=hermitian, **place)
+            of_values = np.sum(np.real(values))
+            return of_values + np.sum(onp.arange(260.0)[:, None] * np.abs(vectors) ** 2) if of_vectors else of_values
+
+        return grad(f)(onp.zeros(260))
+
+    for of_vectors in (True, False):
+        expected = gradient(of_vectors, sigma=w[0] + 0.01)
+        got = gradient(of_vectors, sigma=w[0], OPinv=inverse)
+        onp.testing.assert_allclose(got, expected, atol=1e-7 * la.norm(expected))
+
+
+@pytest.mark.parametrize("solver", [spla.eigsh, spla.eigs])
+def test_the_order_of_values_next_to_their_shift(solver):
+    values, X = onp.array([2.0, 5.0, 3.0]).astype(float if solver is spla.eigsh else complex), onp.eye(9)[:, :3]
+    arguments = {"sigma": 5.0, "which": "LM"}
+    w, _ = in_order_of_values(solver, onp.eye(9) + 0j, 3, None, arguments, values, X)
+    onp.testing.assert_array_equal(w, [2, 3, 5])  # by increasing 1/|w − σ|
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("mass", [True, False])
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_what_such_a_shift_has_spoiled_is_refused(dtype, mass, traced):
+    """Of a problem that is not Hermitian: SciPy returns it."""
+    A, M = banded(40, dtype, False)
+    w = la.eigvals(A, M if mass else None)
+    sigma = w[onp.argmin(abs(w))] * (1 + 1e-15)
+    arguments = {"k": 3, "M": sp.csr_array(M) if mass else None, "sigma": sigma, "v0": onp.ones(40)}
+    theirs, X = spla.eigs(sp.csr_array(A), **arguments)
+    assert onp.max(la.norm(A @ X - (M @ X if mass else X) * theirs, axis=0)) > 1e-6
+    calls = [lambda: ka.eigs(sp_plus(A, onp.zeros(40)), **arguments)]
+    calls += [lambda: ka.eigs(sp.csr_array(A), return_eigenvectors=False, **arguments)]
+    if traced:
+        calls = [lambda: grad(lambda p: np.sum(np.real(ka.eigs(sp_plus(A, p), **arguments)[0])))(onp.zeros(40))]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"sigma lies within rounding of an eigenvalue.*move it"):
+            call()

@@ -49,7 +49,7 @@ from ..reports import (
 )
 from .deflated import NOISE, DeflatedSystems
 from .neighbours import coinciding
-from .problem import Eigenproblem, Side, power_of_two
+from .problem import Eigenproblem, Side, apart_from, power_of_two
 from .singular import mirror_images
 
 Array = np.ndarray
@@ -105,7 +105,7 @@ class BorderedSystems:
     def __init__(self, problem: Eigenproblem, w: Array, X: Array, options: Adjoint, residuals: Array | None = None):
         # T(λ) of a nonlinear problem has the eigenvalue 0, see `Eigenproblem`.
         self.w = w if problem.slope is None else np.zeros_like(w)
-        self.problem, self.X, self.options = problem, X, options
+        self.problem, self.X, self.options = apart_from(problem, self.w), X, options
         self.eps = float(np.finfo(X.dtype).eps)
         self.residuals = np.zeros(w.size) if residuals is None else residuals
         self._left: Array | None = None

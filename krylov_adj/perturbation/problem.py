@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -179,6 +179,20 @@ def _difference(AV: Array, product: Array) -> Array:
     """AV − product, in the memory of the product, which is nobody else's; AV may be the operator's."""
     same = np.result_type(AV, product) == product.dtype
     return np.subtract(AV, product, out=product if same else None)
+
+
+def apart_from(problem: Eigenproblem, w: Array) -> Eigenproblem:
+    """The problem with an inverse whose shift is none of the w to the last bit, but one by rounding.
+
+    What is computed as (A − σB)⁻¹ is as much the inverse at any σ′ with |σ′ − σ| ≈ ε‖A‖/‖B‖.
+    """
+    inverse = problem.inverse
+    if inverse is None or np.all(w != inverse.sigma):
+        return problem
+    norm_A, norm_B = problem.norms
+    spacing = float(np.finfo(w.dtype).eps) * (norm_A / norm_B + abs(inverse.sigma))
+    free = next(sigma for j in range(2, w.size + 3) if np.all(w != (sigma := inverse.sigma + j * spacing)))
+    return replace(problem, inverse=replace(inverse, sigma=free))
 
 
 def pair_residuals(problem: Eigenproblem, w: Array, X: Array) -> tuple[Array, float]:
