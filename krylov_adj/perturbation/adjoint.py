@@ -34,6 +34,8 @@ def adjoint_right_hand_side(xp: Any, X: Any, NX: Any, gX: Any, hermitian: bool) 
         K = xp.conj(X).T @ gX
         sigma = 0.5 * (K + xp.conj(K).T)
         G = gX - NX @ sigma
+        if NX is not X:  # XᴴNX = I to the rounding of N X only, past that of K: XᴴG is K − σ
+            G = G - NX @ (xp.conj(X).T @ G - (K - sigma))
         return NX * column_dots(xp, X, G) - G, sigma
     c = column_dots(xp, X, gX)
     return NX * c - gX, xp.diag(xp.real(c))
