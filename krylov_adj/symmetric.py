@@ -17,7 +17,7 @@ import numpy as np
 from .continuation import Continuation
 from .krylov.blocks import column_norms
 from .krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
-from .krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, nearness, wanted_pairs
+from .krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
 from .options import DENSE_ORDER
 from .perturbation.problem import Beyond, Inverse, ValueOperator
 from .warm_start import Warm, gap_beyond
@@ -213,20 +213,28 @@ class _Solve:
         wanted = Closest(shift - sigma, float(unit))
         lanczos = Lanczos(apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
         # Another shift than σ is worth no more than σ takes, and no digits, which rounding next to it costs the others.
-        # A σ next to an eigenvalue, whose rounding is past what the proof tells apart, is left to ARPACK.
-        uneven = nearness(self.first.dtype) / eps if shift == sigma else UNEVEN
         most = self.most if shift == sigma else min(self.most, FILLINGS * self.dimension)
         found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), most)
-        if found is None or np.max(np.abs(found[0])) > uneven * np.min(np.abs(found[0])):
+        if found is None:
             return None
         theta, X = found
         w, last = shift + 1 / (theta * float(unit)), float(wanted.key(theta)[self.k - 1])
+        uneven = np.max(np.abs(theta)) / np.min(np.abs(theta))
+        if uneven > UNEVEN and (shift != sigma or eps * uneven > FARTHEST or self._spoiled(A, M, w, X.T)):
+            return None
         others, V = lanczos.others(last - lanczos.near(last))
         others = shift + 1 / (others * float(unit))
         gap = gap_beyond(float(w[self.k - 1]) - sigma, others - sigma)
         if self.continuation is not None and gap is not None:
             self.continuation.gap = self.k, sigma, gap
         return _Found(w, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
+
+    def _spoiled(self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array) -> bool:
+        """Whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
+        AX, MX = A.apply(X), X if M is None else M.apply(X)
+        sizes = column_norms(np.asfortranarray(AX)) + np.abs(w) * column_norms(np.asfortranarray(MX))
+        residuals = column_norms(np.asfortranarray(AX - MX * w))
+        return bool(np.any(residuals > np.sqrt(np.finfo(X.dtype).eps) * np.max(sizes)))
 
     def largest(self, A: ValueOperator) -> _Found | None:
         """The largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
