@@ -103,7 +103,7 @@ def loss(n: int, X):
 
 def matrix(well: Well) -> sp.csr_array:
     """The operator without V, assembled by SciPy."""
-    line = sp.diags([2.0, -1.0, -1.0], offsets=[0, 1, -1], shape=(well.N, well.N)) / well.h**2
+    line = sp.csr_array(sp.diags([2.0, -1.0, -1.0], offsets=[0, 1, -1], shape=(well.N, well.N)) / well.h**2)
     total = line
     for _ in range(well.d - 1):
         total = sp.kronsum(line, total)

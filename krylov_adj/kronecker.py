@@ -222,7 +222,8 @@ class KroneckerSum(Composite):
         return super().applied_by_matrix() and not any(map(_has_dense_parts, self._operands))
 
     def _matrix(self, *matrices: Any) -> Any:
-        return sp.csr_array(functools.reduce(lambda a, b: sp.kronsum(a, b, format="csr"), matrices))
+        arrays = map(sp.csr_array, matrices)  # of matrices SciPy 1.18 warns
+        return sp.csr_array(functools.reduce(lambda a, b: sp.kronsum(a, b, format="csr"), arrays))
 
 
 def _along(X: Any, apply: Any, sizes: tuple[int, ...], axis: int, rows: int) -> Any:

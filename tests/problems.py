@@ -141,6 +141,10 @@ def _dense_factor(rng, n, is_real, singular_values):
     return (left * s) @ right, (right.conj().T / s) @ left.conj().T
 
 
+def block_diagonal(blocks):
+    return scipy.sparse.csr_array(scipy.sparse.block_diag([scipy.sparse.coo_array(block) for block in blocks]))
+
+
 def _sparse_factor(rng, n, is_real, singular_values, layers=3):
     """Return (F, F^-1), both of bandwidth `layers`, as products of disjoint 2 x 2 blocks."""
     F = inverse = scipy.sparse.csr_array(scipy.sparse.identity(n))
@@ -154,8 +158,8 @@ def _sparse_factor(rng, n, is_real, singular_values, layers=3):
         if (n - start) % 2:
             blocks.append(np.eye(1))
             inverses.append(np.eye(1))
-        F = F @ scipy.sparse.csr_array(scipy.sparse.block_diag(blocks))
-        inverse = scipy.sparse.csr_array(scipy.sparse.block_diag(inverses)) @ inverse
+        F = F @ block_diagonal(blocks)
+        inverse = block_diagonal(inverses) @ inverse
     return F, inverse
 
 
@@ -239,7 +243,7 @@ def _block_diagonal(values, is_real):
             blocks.append(np.array([[value.real, value.imag], [-value.imag, value.real]]))
         else:
             blocks.append(np.array([[np.real(value) if is_real else value]]))
-    return scipy.sparse.csr_array(scipy.sparse.block_diag(blocks))
+    return block_diagonal(blocks)
 
 
 # ---------------------------------------------------------------------------------------------

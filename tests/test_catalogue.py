@@ -319,7 +319,8 @@ def test_8_eigenvalues_of_a_cut_cluster_by_shift_invert(hermitian, is_complex, m
                 with pytest.warns(ka.DegeneracyWarning, match="not computed.*increase k"):
                     gradient()
             else:
-                with pytest.raises(ka.AdjointNoConvergence, match="increase k"):
+                # A double eigenvalue that rounding has made a complex pair is seen as a pair that k cuts.
+                with pytest.raises((ka.AdjointNoConvergence, ka.DegeneracyWarning), match="increase k"):
                     gradient()
 
 
