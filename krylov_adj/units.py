@@ -156,7 +156,9 @@ def _size(operand: Any) -> tuple[float, int]:
         v = random_vector(operand.shape[1], operand.dtype)
         entries = operand._apply(v * v.dtype.type(v.size**0.5))
     else:
-        entries = operand.tocoo().data if sp.issparse(operand) else operand
+        stored = sp.issparse(operand) and operand.format in ("csr", "csc", "bsr", "coo", "dia")
+        operand = operand.tocoo() if sp.issparse(operand) and not stored else operand
+        entries = operand.data if sp.issparse(operand) else operand
     with np.errstate(all="ignore"):
         plain = np.abs(strip(entries))
     return float(np.max(plain, initial=0)), max(levels(entries), default=UNTRACED)

@@ -269,7 +269,15 @@ def test_partial_results_are_in_the_users_units():
 
 def test_no_units_where_none_are_needed():
     A, M = banded(N, "d", True)
-    for operand in (A, sp.csr_array(A), sp.dia_array(A), ka.aslinearoperator(A), A.astype("f"), (A * 9).astype(int)):
+    for operand in (
+        A,
+        sp.csr_array(A),
+        sp.dia_array(A),
+        sp.lil_array(A),
+        ka.aslinearoperator(A),
+        A.astype("f"),
+        (A * 9).astype(int),
+    ):
         assert units(operand, None).trivial
         assert units(1000 * operand, M).trivial
     assert units(0 * A, None) is not None
