@@ -174,7 +174,8 @@ def attach_verified(
         norm_A, norm_B = problem.norms
         norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
         scale = norm_A + float(np.max(np.abs(shifts))) * norm_B
-        residuals = np.linalg.norm(AX - BX * shifts, axis=0) / (norms * (scale if scale > 0 else 1.0))
+        R = AX - BX * shifts
+        residuals = np.linalg.norm(R, axis=0) / (norms * (scale if scale > 0 else 1.0))
         complete = replace(report, requested=rtol, residuals=residuals)
         logger.info("%s", complete)
         if options.callback is not None:
@@ -183,7 +184,7 @@ def attach_verified(
             raise ValueError(not_eigenpairs(residuals, rtol, scale * problem.units[0]))
         # ‖A‖ is no measure for an eigenvalue far below it: there the eigenvalue must be the one that
         # belongs to the vector, xᴴ(A x − λ M x) = 0, up to what rounding in A x leaves.
-        along = np.abs(column_dots(X, AX - BX * shifts)) / np.abs(column_dots(X, BX))
+        along = np.abs(column_dots(X, R)) / np.abs(column_dots(X, BX))
         rounding = 1e4 * float(np.finfo(X.dtype).eps) * scale / norm_B
         if problem.slope is None and np.any(along > np.maximum(rtol * np.abs(w), rounding)):
             raise ValueError(not_the_eigenvalue(w * problem.units[1], along * problem.units[1]))

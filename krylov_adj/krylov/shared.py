@@ -314,7 +314,7 @@ def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Ar
     Y = np.zeros((m, k), np.result_type(H, E))
     if m < p:
         return Y, np.full(k, np.inf)
-    Q, R = la.qr(bottom.conj(), check_finite=False)
+    Q, R = np.linalg.qr(bottom.conj(), mode="complete")
     diagonal = np.abs(np.diagonal(R))
     if diagonal.min() <= np.finfo(H.dtype).eps * diagonal.max():
         return Y, np.full(k, np.inf)

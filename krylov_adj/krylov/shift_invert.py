@@ -63,8 +63,12 @@ def factorise(
         dtype = np.result_type(dtype, np.complex64)
     shift = dtype.type(sigma if dtype.kind == "c" else np.real(sigma))
     if sp.issparse(A) and (M is None or sp.issparse(M)):
-        identity = sp.identity(A.shape[0], dtype=dtype, format="csc")
-        K = (A - shift * (identity if M is None else M)).tocsc().astype(dtype)
+        K = A
+        if shift != 0:
+            K = A - shift * (sp.identity(A.shape[0], dtype=dtype, format="csc") if M is None else M)
+        K = K.tocsc().astype(dtype, copy=K is A)
+        K.sum_duplicates()
+        K.eliminate_zeros()
         # SuperLU's own integers; SciPy before 1.12 does not convert them.
         K.indices, K.indptr = K.indices.astype(np.intc, copy=False), K.indptr.astype(np.intc, copy=False)
         solve = _without_pivoting(K) or _solver(spla.splu(K))
@@ -117,9 +121,6 @@ def _symmetric_pattern(K: Any) -> bool:
 
     A zero there would be a pivot off the diagonal from the start, and fill without bound.
     """
-    K = K.copy()
-    K.eliminate_zeros()
-    K.sort_indices()
     rows = K.tocsr()
     rows.sort_indices()
     same = np.array_equal(K.indptr, rows.indptr) and np.array_equal(K.indices, rows.indices)
