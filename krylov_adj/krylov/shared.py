@@ -157,13 +157,13 @@ def _solve_group(
     eps = float(np.finfo(C.dtype).eps)
     accept = target * form.reference(omega)
     m, steps, vectors, check, confirmed = 0, -1, 0, p + 1, 0  # the first vector has no top to apply A to
-    history: list[tuple[int, float]] = []
+    histories: list[list[tuple[int, float]]] = [[] for _ in group]  # vectors, residual over what is accepted
     progress: list[float] = []
     earlier, fallen_from = np.zeros((most, len(group)), E.dtype), np.full(len(group), np.inf)
 
-    everything, slowest = slice(None), 0
+    everything, slowest = list(range(len(group))), 0
 
-    def extract(part: slice) -> tuple[Array, Array]:
+    def extract(part: list[int]) -> tuple[Array, Array]:
         return _extract(H[: m + 1, :m], V[:m, n:], shift[part], E[:, part])
 
     def solution() -> tuple[Array, Array]:
@@ -190,20 +190,23 @@ def _solve_group(
         last = norm <= eps * before or steps >= maxiter
         if vectors >= check or m == most or last:
             # Where nobody asks for moves the systems wait for the one that was the slowest.
-            part = slice(slowest, slowest + 1) if form.exact and m < most and not last else everything
+            one = form.exact and bool(histories[0]) and m < most and not last
+            part = [slowest] if one else everything
             Y, residuals = extract(part)
-            if part != everything and residuals[0] <= accept[slowest]:
+            if one and residuals[0] <= accept[slowest]:
                 part = everything
                 Y, residuals = extract(part)
-            worst = float(np.max(residuals / accept[part]))
-            if part == everything:
-                slowest = int(np.argmax(residuals / accept))
+            ratios = residuals / accept[part]
+            for i, ratio in zip(part, ratios, strict=True):
+                histories[i].append((vectors, float(ratio)))
+            slowest = part[int(np.argmax(ratios))]
+            worst = histories[slowest][-1][1]
+            if part is everything:
                 late = (residuals > LATE * accept) & np.isfinite(residuals)
                 earlier[:m, late], earlier[m:, late], fallen_from[late] = Y[:, late], 0, residuals[late]
-            history.append((vectors, worst))
             if float(np.max(residuals)) <= np.sqrt(eps) * form.reference(omega):
-                last = last or any(r <= 1.1 * worst for v, r in history if v <= vectors - FLOOR_VECTORS)
-                if last and part != everything:
+                last = last or any(r <= 1.1 * worst for v, r in histories[slowest] if v <= vectors - FLOOR_VECTORS)
+                if last and part is not everything:
                     Y, residuals = extract(everything)
             if m == most:
                 progress.append(worst)
@@ -220,8 +223,9 @@ def _solve_group(
                 if excess <= 1 or confirmed == CONFIRMATIONS:
                     return U, steps, moved
                 accept *= min(0.5, 0.7 / excess)
-                history = [(vectors, float(np.max(residuals / accept)))]
-            check = vectors + steps_to_go(history)
+                histories = [[(vectors, float(ratio))] for ratio in residuals / accept]
+                slowest = int(np.argmax(residuals / accept))
+            check = vectors + steps_to_go(histories[slowest])
         if m == most:
             try:
                 Q = _restart(H, shift, real, max(most // 2, 2 * p))
