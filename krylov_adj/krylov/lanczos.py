@@ -244,7 +244,7 @@ class Lanczos:
         """
         theta, S = np.linalg.eigh(self.H[: self.m, : self.m])
         apart = np.diff(theta) > 30 * np.finfo(self.V.dtype).eps * np.abs(theta[1:])
-        for group in np.split(np.arange(self.m), np.flatnonzero(apart) + 1):
+        for group in [] if apart.all() else np.split(np.arange(self.m), np.flatnonzero(apart) + 1):
             if group.size > 1:
                 theta[group] = np.mean(theta[group])
                 Q = np.linalg.qr(S[-1, group][:, None], mode="complete")[0]

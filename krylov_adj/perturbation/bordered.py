@@ -34,7 +34,7 @@ from functools import cached_property
 import numpy as np
 import scipy.linalg as la
 
-from ..krylov.blocks import orthonormal_basis, times
+from ..krylov.blocks import column_dots, orthonormal_basis, times
 from ..options import Adjoint
 from ..reports import (
     AdjointNoConvergence,
@@ -394,11 +394,13 @@ class BorderedSystems:
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
         F = F.astype(np.result_type(F, X, w), copy=False)
-        mu = _dots(X, F) / _dots(X, X)
-        F -= X * mu
-        T, dropped = self._divide(
-            Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
-        )
+        mu, T, dropped = np.zeros(k, F.dtype), np.zeros((wd.size, k), F.dtype), tuple[Coupling, ...]()
+        if F.any():
+            mu = column_dots(X, F) / column_dots(X, X)
+            F -= X * mu
+            T, dropped = self._divide(
+                Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
+            )
         T[np.arange(k), np.arange(k)] = g
         if not self.problem.hermitian:
             return self._with_span(T, F, scale), mu, dropped
@@ -425,7 +427,7 @@ class BorderedSystems:
         mu = np.diagonal(d)[:k].copy()
         C, dropped = self._divide(d, wd[:, None] - w, np.outer(1 / np.linalg.norm(self.BX, axis=0), scale))
         Z = Xd @ C + U
-        return Z + X * ((g - _dots(X, Z)) / _dots(X, X)), mu, dropped
+        return Z + X * ((g - column_dots(X, Z)) / column_dots(X, X)), mu, dropped
 
     def _divide(self, numerators: Array, gaps: Array, size: Array) -> tuple[Array, tuple[Coupling, ...]]:
         """numerators / gaps by the noise rule, zero on the diagonal.
@@ -444,7 +446,3 @@ class BorderedSystems:
         )
         zero = noise | equal
         return np.where(zero, 0, numerators / np.where(zero, 1, gaps)), dropped
-
-
-def _dots(V: Array, W: Array) -> Array:
-    return np.einsum("ij,ij->j", V.conj(), W)
