@@ -409,7 +409,8 @@ class BorderedSystems:
         F -= span
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
         del span  # as large as X
-        return self.phi @ C + self.deflated("adjoint", F, scale), mu, dropped
+        U = self.deflated("adjoint", F, scale)
+        return self.phi @ C + U, mu, dropped
 
     def _with_span(self, T: Array, F: Array | None, scale: Array) -> Array:
         """Z of a pencil that is not Hermitian: (B X)ᴴ Z = T, and R_i z_i = f_i on the complement."""
@@ -417,7 +418,8 @@ class BorderedSystems:
         span = self._span(C)
         F = -span if F is None else F - span
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
-        return times(self.phi, C) + self.deflated("adjoint", F, scale)
+        U = self.deflated("adjoint", F, scale)
+        return times(self.phi, C) + U
 
     def _solve_tangent(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size
