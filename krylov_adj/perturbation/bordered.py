@@ -402,22 +402,19 @@ class BorderedSystems:
                 Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
             )
         T[np.arange(k), np.arange(k)] = g
-        if not self.problem.hermitian:
-            return self._with_span(T, F, scale), mu, dropped
-        C = T / np.real(np.diagonal(self.gram))[:, None]
-        span = self.BX @ (C * (wd[:, None] - w))  # R_i Φ c_i, (n, k)
-        F -= span
-        scale = np.maximum(scale, np.linalg.norm(span, axis=0))
-        del span  # as large as X
-        U = self.deflated("adjoint", F, scale)
-        return self.phi @ C + U, mu, dropped
+        return self._with_span(T, F, scale), mu, dropped
 
     def _with_span(self, T: Array, F: Array | None, scale: Array) -> Array:
-        """Z of a pencil that is not Hermitian: (B X)ᴴ Z = T, and R_i z_i = f_i on the complement."""
-        C = la.solve(self.gram, T)
-        span = self._span(C)
-        F = -span if F is None else F - span
+        """Z with (B X)ᴴ Z = T and R_i z_i = f_i on the complement; F, zero if None, is overwritten."""
+        if self.problem.hermitian:
+            C = T / np.real(np.diagonal(self.gram))[:, None]
+            span = self.BX @ (C * (self.deflation[0][:, None] - self.w))  # R_i Φ c_i, (n, k)
+        else:
+            C = la.solve(self.gram, T)
+            span = self._span(C)
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
+        F = np.negative(span, out=span) if F is None else np.subtract(F, span, out=F)
+        del span  # as large as X
         U = self.deflated("adjoint", F, scale)
         return times(self.phi, C) + U
 
