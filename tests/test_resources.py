@@ -81,7 +81,7 @@ def test_memory_of_the_backward_pass_is_a_few_blocks_of_vectors():
             peaks.append(tracemalloc.get_traced_memory()[1] / (8 * n * k))
         finally:
             tracemalloc.stop()
-    assert max(peaks) < 10
+    assert max(peaks) < 7.5  # one more is a block that waits for nothing
     assert abs(peaks[0] - peaks[1]) < 0.1  # whatever the number of steps
 
 
