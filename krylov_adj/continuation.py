@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as la
+from scipy.optimize import linear_sum_assignment
 
 __all__ = ["Continuation"]
 
@@ -132,6 +133,17 @@ class Continuation:
             return []
         self.calls += 1
         return vectors
+
+    def in_last_order(self, X: Array, certain: Array, k: int) -> Array | None:
+        """k columns of X, the ``certain`` ones among them, in the last call's order, by the largest overlaps.
+
+        None after a call of another kind.
+        """
+        vectors = self._vectors  # once: another thread may put others in their place
+        if not vectors or vectors[0].shape != (X.shape[0], k) or X.shape[1] < k:
+            return None
+        overlaps = np.abs(vectors[0].conj().T @ X) + 2 * k * certain
+        return linear_sum_assignment(-overlaps)[1]
 
     def keep_vectors(self, X: Array) -> None:
         """The eigenvectors (n, k) of a call, as plain arrays."""

@@ -34,7 +34,7 @@ from .perturbation.problem import Inverse, ValueOperator
 from .reports import EigenNoConvergence, Report
 from .symmetric import SymmetricPairs, covered, symmetric_pairs
 from .units import Units, units
-from .warm_start import warm_start
+from .warm_start import warm_arnoldi, warm_start
 
 __all__ = ["eigs", "eigsh"]
 
@@ -309,13 +309,19 @@ def _attached(
         own, inverse, solves = _by_lanczos(counted, M_operator, k, plain, inverse_at, continuation)
     else:
         inverse = inverse_at(plain["sigma"])
+    warm, starting = None, continuation
+    if continuation is not None and inverse is not None and not hermitian and vectors and op_M is None:
+        # Where it does not do, it leaves the v0 that there is.
+        warm, starting = warm_arnoldi(op_A.dtype, inverse, k, plain, continuation)
     if own is not None:
         w, X, method, beyond = own.w, own.X, own.method, own.beyond
         normalization = "2" if op_M is None else "M"
+    elif warm is not None:
+        (w, X), normalization, method, beyond = warm, "2", "Arnoldi", None
     else:
         if inverse is not None and plain["OPinv"] is None:
             plain["OPinv"] = as_scipy(inverse.operator)
-        _start(continuation, value_A, value_M, plain)
+        _start(starting, value_A, value_M, plain)
         w, X, normalization = call_scipy(solver, value_A, k, value_M, True, plain)
         method, beyond = "LAPACK" if dense else "ARPACK", None
     applications = getattr(value_A, "applications", 0)

@@ -9,8 +9,9 @@ import numpy as np
 import scipy.linalg as la
 
 from .continuation import Continuation, expected
+from .krylov.arnoldi import arnoldi
 from .krylov.blocks import column_norms
-from .perturbation.problem import ValueOperator
+from .perturbation.problem import Inverse, ValueOperator
 
 Array = np.ndarray
 
@@ -22,6 +23,9 @@ SPREAD = 0.2
 
 #: Unwanted eigenvalues on the other side of σ are no hindrance from this many times the distance of the others on.
 FAR = 2.0
+
+#: Of the space without restarts for a problem that is not Hermitian, and two more for each pair.
+WARM_DIMENSION = 40
 
 #: A shift beside all wanted eigenvalues is so far from the closest, of the extent to the first unwanted one.
 BESIDE = 0.1
@@ -57,6 +61,35 @@ def warm_start(
     if movable and last is not None and last[:2] == (k, sigma) and w.size == k:
         shift = better_shift(w, float(np.real(sigma)), last[2], spread)
     return Warm(X.sum(axis=1), reference, shift)
+
+
+def warm_arnoldi(
+    dtype: np.dtype, inverse: Inverse, k: int, arguments: dict[str, Any], continuation: Continuation
+) -> tuple[tuple[Array, Array] | None, Continuation | None]:
+    """Eigenpairs w (k,), X (n, k) of a problem A x = w x that is not Hermitian, in the order of the last call's.
+
+    ``dtype`` is A's. None where the call asks for something else than the eigenvalues closest to sigma, where there
+    is nothing to start from, or the space did not do; then ARPACK starts as the continuation says, or where that is
+    None, too, from ``v0`` among the arguments.
+    """
+    usual = arguments["which"] == "LM" and arguments["ncv"] is None and arguments["maxiter"] is None
+    n, kind = inverse.operator.shape[0], inverse.operator.dtype.kind
+    # SciPy solves with the real part of (A − σ)⁻¹ where A is real and σ is not.
+    if not usual or not 0 < k < n - 1 or (kind == "c" and dtype.kind != "c"):
+        return None, continuation
+    k, tol = int(k), float(arguments["tol"])
+    start = continuation.start_vector(n, inverse.operator.dtype, tol, None)
+    if start is None:
+        return None, None
+    found = arnoldi(inverse.operator.apply, start, k, tol, min(WARM_DIMENSION + 2 * k, n))
+    X = found.X.astype(np.result_type(found.X, np.complex64), copy=False)
+    size = np.abs(found.theta)
+    certain = size > (1 + 1e-6) * size[-1]  # of a pair that k cuts either one serves
+    order = continuation.in_last_order(X, certain, k)
+    if not found.converged or order is None:
+        arguments["v0"] = start
+        return None, None
+    return ((inverse.sigma + 1 / found.theta)[order], np.asfortranarray(X[:, order])), None
 
 
 def rayleigh_ritz(

@@ -12,7 +12,8 @@ from autograd import grad, make_hvp, make_jvp
 from autograd.tracer import isbox
 
 import krylov_adj as ka
-from krylov_adj import continuation
+from krylov_adj import continuation, warm_start
+from krylov_adj.krylov.arnoldi import arnoldi
 from krylov_adj.perturbation.problem import ValueOperator
 from krylov_adj.warm_start import rayleigh_ritz
 
@@ -246,6 +247,109 @@ def test_no_eigenvalue_that_crosses_the_window_is_missed(arguments, tol):
     wrong, started = crossings(tol, **arguments)
     assert wrong == 0
     assert (started >= 10) == (tol <= 1e-8)  # a loose tol starts cold
+
+
+def moving(tol, is_complex, steps=24, **arguments):
+    """Traced `eigs` calls on matrices whose eigenvalues pass each other, and into the window, with eigenvectors that
+    stay: those kept have no part in the one that comes. Eigenvalues of every step, found and true, and the methods."""
+    rng = onp.random.default_rng(11)
+    n, warm, reports = 240, ka.Continuation(), []
+    S = onp.eye(n) + 0.5 * rng.standard_normal((n, n)) / n**0.5
+    if is_complex:
+        S = S + 0.5j * rng.standard_normal((n, n)) / n**0.5
+    inverse = onp.linalg.inv(S)
+    start, speed = rng.uniform(1, 30, n), rng.uniform(-0.4, 0.4, n)
+    turn = 1 + 0.2j if is_complex else 1.0
+    found, true = [], []
+
+    def f(scale, A):
+        w, X = ka.eigs(
+            scale * A,
+            v0=onp.ones(n),
+            tol=tol,
+            continuation=warm,
+            adjoint=ka.Adjoint(callback=reports.append),
+            **arguments,
+        )
+        found.append(onp.asarray(value(w)))
+        return np.sum(np.real(w))
+
+    for t in onp.linspace(0, 4, steps):
+        blocks = onp.diag((start + t * speed * start) * turn)
+        if not is_complex:  # pairs here and there
+            for i in range(0, n - 1, 5):
+                blocks[i : i + 2, i : i + 2] = [[blocks[i, i], 0.7], [-0.7, blocks[i, i]]]
+        gradient = grad(f)(1.0, S @ blocks @ inverse)
+        onp.testing.assert_allclose(gradient, onp.sum(found[-1]).real, rtol=1e-6)
+        true.append(la.eigvals(blocks))
+    return found, true, [report.method for report in reports if report.stage == "forward"]
+
+
+@pytest.mark.parametrize("tol", [0, 1e-8])
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("k", [3, 4])
+def test_arnoldi_misses_no_eigenvalue_that_crosses_the_window(k, is_complex, tol):
+    found, true, methods = moving(tol, is_complex, k=k, sigma=0.0)
+    assert methods.count("Arnoldi") >= 8  # where another one comes the start is cold
+    for w, all_ in zip(found, true, strict=True):
+        nearest = onp.sort(onp.abs(all_))[:k]
+        onp.testing.assert_allclose(onp.sort(onp.abs(w)), nearest, rtol=max(1e-9, 100 * tol))
+        assert onp.max(onp.min(onp.abs(w[:, None] - all_), axis=1) / onp.abs(w)) < max(1e-9, 100 * tol)
+
+
+def test_arnoldi_keeps_the_order_of_the_last_call():
+    """Eigenvalues that pass each other stay where they were among the results."""
+    rng = onp.random.default_rng(3)
+    n, warm, reports, found = 230, ka.Continuation(), [], []
+    S = onp.eye(n) + 0.5 * rng.standard_normal((n, n)) / n**0.5
+    options = ka.Adjoint(callback=reports.append)
+
+    def f(t):
+        w = np.concatenate([np.array([1.0, 1.5, 2.0]) + t * np.array([1.2, 0.3, -0.9]), onp.linspace(5, 40, n - 3)])
+        w, _ = ka.eigs(np.dot(S * w, onp.linalg.inv(S)), k=3, sigma=0.0, continuation=warm, adjoint=options)
+        found.append(onp.real(value(w)))
+        return np.sum(np.real(w))
+
+    for t in onp.linspace(0, 1, 21):
+        onp.testing.assert_allclose(grad(f)(t), 0.6, rtol=1e-8)
+    assert {report.method for report in reports if report.stage == "forward"} == {"ARPACK", "Arnoldi"}
+    onp.testing.assert_allclose(onp.diff(found, axis=0)[1:] / 0.05, onp.diff(found, axis=0)[:-1] / 0.05, rtol=1e-6)
+    assert not onp.array_equal(onp.argsort(found[0]), onp.argsort(found[-1]))
+
+
+def test_where_arnoldi_does_not_do(monkeypatch):
+    """ARPACK goes on from where it was; an ncv, a maxiter or another ``which`` are ARPACK's from the start."""
+    monkeypatch.setattr(warm_start, "WARM_DIMENSION", 0)
+    found, true, methods = moving(0, False, steps=5, k=3, sigma=0.0)
+    assert set(methods) == {"ARPACK"}
+    for w, all_ in zip(found, true, strict=True):
+        onp.testing.assert_allclose(onp.sort(onp.abs(w)), onp.sort(onp.abs(all_))[:3], rtol=1e-9)
+    monkeypatch.undo()
+    for more in ({"ncv": 25}, {"maxiter": 500}, {"which": "LR"}):
+        assert set(moving(0, False, steps=2, k=3, sigma=0.0, **more)[2]) == {"ARPACK"}
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_arnoldi(is_complex):
+    rng = onp.random.default_rng(2)
+    n = 60
+    T = onp.diag(0.7 ** onp.arange(n)) + 0.01 * onp.triu(rng.standard_normal((n, n)), 1)
+    T[1:3, 1:3] = [[0.6, 0.3], [-0.3, 0.6]]
+    T = T * onp.exp(0.4j) if is_complex else T
+    w = la.eigvals(T)
+    w = w[onp.argsort(-onp.abs(w))]
+    start = rng.standard_normal(n) + (1j * rng.standard_normal(n) if is_complex else 0)
+    for k, wanted in ((1, 1), (2, 3), (3, 3), (5, 5)):  # a pair is not cut
+        found = arnoldi(lambda v: T @ v, start, k, 0.0, 50)
+        assert found.converged
+        assert found.theta.size == wanted
+        onp.testing.assert_allclose(onp.sort_complex(found.theta), onp.sort_complex(w[:wanted]), rtol=1e-10)
+        onp.testing.assert_allclose(T @ found.X, found.X * found.theta, atol=1e-13)
+        onp.testing.assert_allclose(onp.linalg.norm(found.X, axis=0), 1, rtol=1e-12)
+    assert not arnoldi(lambda v: T @ v, start, 5, 0.0, 12).converged
+    few = arnoldi(lambda v: v, start, 2, 0.0, 20)  # its own memory, and no second direction
+    assert not few.converged
+    onp.testing.assert_allclose(few.theta, 1)
 
 
 def test_without_the_random_part_it_would_be(monkeypatch):
