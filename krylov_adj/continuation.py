@@ -51,7 +51,13 @@ class Continuation:
     lie on one side of ``sigma``: about half of the solves, forward and backward. The eigenvalues are still the k
     closest to ``sigma``. That these calls prove their results complete makes all of this safe.
 
-    All other calls start ARPACK from the sum of the expected eigenvectors and a random vector of
+    *Others with an inverse.* Traced `eigs` calls with ``sigma``, without M and for eigenvalues and vectors, run Arnoldi
+    without restarts and stop at the step it has converged in, where ARPACK would go on to the end of its cycle: a third
+    of the solves. Their results come in the last call's order (the largest overlaps of eigenvectors), so that an
+    eigenvalue keeps its place where it passes another one. With an ``ncv`` or ``maxiter`` of the caller's they are
+    ARPACK's.
+
+    All others start from the sum of the expected eigenvectors and a random vector of
     relative size max(δ, 10 (τ √n)^½), δ the sine of the angle by which the eigenvectors may be
     elsewhere, τ ARPACK's tolerance. Without it an eigenvalue could cross into the window unseen,
     its eigenvector of another symmetry than the last ones: with it, that vector has grown to order
