@@ -317,6 +317,17 @@ def test_arnoldi_keeps_the_order_of_the_last_call():
     assert not onp.array_equal(onp.argsort(found[0]), onp.argsort(found[-1]))
 
 
+def test_a_pair_that_k_cuts_gives_way_to_one_that_has_come():
+    """Two of three columns in the last call's order: the new one is certain, of the known pair either one serves."""
+    warm, E = ka.Continuation(), onp.eye(6)
+    warm.keep_vectors(E[:, [2, 1]] + 0.01)
+    X = E[:, :3]
+    assert sorted(warm.in_last_order(X, onp.array([True, False, False]), 2))[0] == 0
+    assert list(warm.in_last_order(X, onp.array([False, False, False]), 2)) == [2, 1]
+    assert warm.in_last_order(X, onp.ones(3, dtype=bool), 3) is None
+    assert warm.in_last_order(E[:, :1], onp.ones(1, dtype=bool), 2) is None
+
+
 def test_where_arnoldi_does_not_do(monkeypatch):
     """ARPACK goes on from where it was; an ncv, a maxiter or another ``which`` are ARPACK's from the start."""
     monkeypatch.setattr(warm_start, "WARM_DIMENSION", 0)
