@@ -16,7 +16,7 @@ from .attach import as_value
 from .bindings._trace import strip
 from .operators import LinearOperator, random_vector
 from .perturbation.problem import ValueOperator
-from .reports import boxes_in_scipy, not_eigenpairs, not_positive_definite
+from .reports import EigenNoConvergence, boxes_in_scipy, not_eigenpairs, not_positive_definite
 
 __all__ = [
     "accepted_residual",
@@ -213,8 +213,7 @@ def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
     indefinite_allowed = solver is scipy_eigsh and arguments.get("mode") == "buckling"
     if isinstance(M, spla.LinearOperator):
         return _defect_on_probes(M, indefinite_allowed)
-    if not sp.issparse(M):
-        M = np.asarray(M)
+    M = M.tocsr() if sp.issparse(M) else np.asarray(M)  # DIA has no max()
     size = abs(M).max()
     tol = float(np.sqrt(np.finfo(np.result_type(M.dtype, np.float32)).eps)) * size
     asymmetry = abs(M - M.conj().T).max()
@@ -284,7 +283,13 @@ def _eigs_of_any_pencil(A: Any, k: int, M: Any, arguments: dict[str, Any]) -> tu
     shape = M_operator.shape
     operator = spla.LinearOperator(shape, lambda v: OPinv.matvec(M_operator.matvec(v)), dtype=dtype)
     kept = {name: arguments[name] for name in ("which", "v0", "ncv", "maxiter", "tol", "rng") if name in arguments}
-    theta, X = scipy_eigs(operator, k, **kept)
+    try:
+        theta, X = scipy_eigs(operator, k, **kept)
+    except EigenNoConvergence as error:
+        found = error.eigenvalues != 0
+        error.eigenvalues, error.eigenvectors = sigma + 1 / error.eigenvalues[found], error.eigenvectors[:, found]
+        error.normalization = "2"  # as that of what converges
+        raise
     v = random_vector(shape[0], dtype)
     size = max(float(np.abs(theta).max()), float(np.linalg.norm(operator.matvec(v))))
     if np.any(np.abs(theta) <= 100 * np.finfo(dtype).eps * size):

@@ -268,8 +268,9 @@ def _solve(
     try:
         w, X, normalization = run(solver, A, k, M, vectors, plain, continuation)
     except EigenNoConvergence as error:
+        usual = "A" if plain.get("mode") == "buckling" else "2" if M is None else "M"
         error.eigenvalues = scale.values(error.eigenvalues)
-        error.eigenvectors = scale.vectors(error.eigenvectors, "2" if M is None else "M")
+        error.eigenvectors = scale.vectors(error.eigenvectors, getattr(error, "normalization", usual))
         raise
     w = scale.values(w)
     return (w, scale.vectors(X, normalization)) if vectors else w

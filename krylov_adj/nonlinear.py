@@ -15,7 +15,7 @@ from .operators import aslinearoperator
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, power_of_two
 from .reports import Report
-from .units import units
+from .units import measured, units
 
 __all__ = ["attach_nonlinear"]
 
@@ -96,8 +96,17 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
     if not (np.isfinite(lam) and np.all(np.isfinite(x))):
         raise ValueError("lam or x holds NaN or infinity")
     operator = aslinearoperator(T(lam[()]))
+
+    def slope_of(lam: Any, X: np.ndarray) -> np.ndarray:
+        return -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), lam)))
+
     # T(λ) x = 0 in other units of T and λ, where they are far from one.
     scale, unit = units(operator, None), power_of_two(lam)
+    if unit <= 2.0**-40:
+        # An eigenvalue of zero, but for rounding, is no unit: not below what moves T by ε of itself.
+        with np.errstate(all="ignore"):
+            moves = np.max(np.abs(slope_of(lam[()], x)))
+            unit = power_of_two(max(abs(lam), np.finfo(lam.dtype).eps * measured(operator)[0] / moves))
     if not scale.trivial or not 2.0**-40 < unit < 2.0**40:
 
         def scaled(of_unit: Any) -> Any:
@@ -115,7 +124,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         deepest = deepest_level(at_lam)
         return guarded(at_lam._apply, deepest), guarded(at_lam._apply_adjoint, deepest)
 
-    slope = -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), w[0])))
+    slope = slope_of(w[0], X)
     if not slope.any():
         raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
     value = as_value(operator.prepared(), False, "T(lam)", deepest_level(operator))

@@ -128,12 +128,14 @@ def svds(
     (4, 3) 2.0
     """
     chosen = check_options(adjoint)
+    scale = units(A, None, squared=True)
+    if solver == "lobpcg":  # whose tolerance is absolute: that of A or of A′, whichever asks for more
+        tol = min(tol, tol / scale.a)
     arguments = {
         "ncv": ncv, "tol": tol, "which": which, "v0": plain_operand(v0), "maxiter": maxiter, "solver": solver,
         "options": options, **_seed(rng, random_state),
     }  # fmt: skip
     wanted = return_singular_vectors
-    scale = units(A, None, squared=True)
     A = scale.operators(A, None)[0]
     if not (isinstance(A, LinearOperator) or is_box(A)):
         return _call_scipy(A, k, wanted, arguments, scale)

@@ -25,7 +25,7 @@ from .operators import LinearOperator, random_vector
 from .options import Adjoint
 from .reports import out_of_range, shift_out_of_range
 
-__all__ = ["ONE", "Units", "times_number", "units"]
+__all__ = ["ONE", "Units", "measured", "times_number", "units"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,10 @@ class Units:
 
     def shift(self, sigma: Any) -> Any:
         """σ′."""
-        return None if sigma is None else sigma * (self.m / self.a)
+        if sigma is None or self.trivial:
+            return sigma
+        # In double precision: a number of single precision may leave its range.
+        return (complex(sigma) if np.iscomplexobj(sigma) else float(sigma)) * (self.m / self.a)
 
     def options(self, options: Adjoint) -> Adjoint:
         """With a preconditioner for A′ − λ′M′."""
@@ -121,7 +124,7 @@ def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> Units:
     given = [operand for operand in (A, M) if operand is not None]
     if not all(_measurable(operand) for operand in given):
         return ONE
-    sizes, traced = zip(*(_size(operand) for operand in given), strict=True)
+    sizes, traced = zip(*(measured(operand) for operand in given), strict=True)
     one = Units(deepest=max(traced))
     if not all(0 < size < np.inf for size in sizes):
         return one
@@ -150,18 +153,24 @@ def _measurable(operand: Any) -> bool:
     return len(operand.shape) == 2 and min(operand.shape) > 0 and np.dtype(operand.dtype).kind in "fciub"
 
 
-def _size(operand: Any) -> tuple[float, int]:
+def measured(operand: Any) -> tuple[float, int]:
     """max|aᵢⱼ| of a matrix, or of A v for a pseudo-random v with entries of about one; and the level of its trace."""
     if isinstance(operand, LinearOperator):
         v = random_vector(operand.shape[1], operand.dtype)
         entries = operand._apply(v * v.dtype.type(v.size**0.5))
     else:
-        stored = sp.issparse(operand) and operand.format in ("csr", "csc", "bsr", "coo", "dia")
+        # DIA may store what lies outside of the matrix; other formats have no array of entries.
+        stored = sp.issparse(operand) and operand.format in ("csr", "csc", "bsr", "coo")
         operand = operand.tocoo() if sp.issparse(operand) and not stored else operand
         entries = operand.data if sp.issparse(operand) else operand
-    with np.errstate(all="ignore"):
-        plain = np.abs(strip(entries))
-    return float(np.max(plain, initial=0)), max(levels(entries), default=UNTRACED)
+    return _largest(np.asarray(strip(entries))), max(levels(entries), default=UNTRACED)
+
+
+def _largest(entries: np.ndarray) -> float:
+    """The largest modulus of a real or imaginary part, without a copy; NaN where there is one."""
+    parts = (entries.real, entries.imag) if entries.dtype.kind == "c" else (entries,)
+    ends = [abs(float(end)) for part in parts if part.size for end in (part.max(), part.min())]
+    return float(np.max(ends, initial=0))
 
 
 def times_number(operand: Any, factor: float) -> Any:
@@ -170,4 +179,5 @@ def times_number(operand: Any, factor: float) -> Any:
         return operand
     if isinstance(operand, (LinearOperator, np.ndarray)) or is_box(operand) or sp.issparse(operand):
         return operand * factor
-    return spla.aslinearoperator(operand) * factor
+    operand = spla.aslinearoperator(operand)
+    return operand * np.finfo(np.result_type(operand.dtype, np.float16)).dtype.type(factor)

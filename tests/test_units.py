@@ -266,6 +266,66 @@ def test_partial_results_are_in_the_users_units():
         assert onp.all(residuals < 0.1 * onp.linalg.norm(A @ X, axis=0))
 
 
+@pytest.mark.parametrize("given", ["buckling", "indefinite"])
+def test_partial_results_of_other_problems(given):
+    B = onp.random.default_rng(0).standard_normal((260, 260))
+    A, M = B @ B.T + onp.eye(260), B + B.T
+    solver, mode = (ka.eigsh, {"mode": "buckling", "ncv": 10}) if given == "buckling" else (ka.eigs, {"ncv": 12})
+    for s, m in ((1.0, 1.0), (2.0**300, 2.0**-100)):
+        with pytest.raises(ka.EigenNoConvergence) as raised:
+            solver(s * A, k=6, M=m * M, sigma=-s / m, maxiter=3 if mode.get("mode") else 2, v0=onp.ones(260), **mode)
+        w, X = raised.value.eigenvalues * (m / s), raised.value.eigenvectors
+        assert w.size > 0
+        norms = onp.einsum("ij,ij->j", X.conj(), (s * A if given == "buckling" else onp.eye(260)) @ X)
+        onp.testing.assert_allclose(norms, 1, rtol=1e-8)
+        assert onp.all(onp.linalg.norm(A @ X - M @ X * w, axis=0) < 1e-6 * onp.linalg.norm(A @ X, axis=0))
+
+
+@pytest.mark.parametrize("s", [1.0, 2.0**-100])
+def test_formats_of_matrices(s):
+    A, M = (onp.triu(onp.tril(matrix, 1), -1) for matrix in banded(N, "d", True))
+    expected = la.eigvalsh(A, M)[:2] * s
+    warnings.simplefilter("ignore", PendingDeprecationWarning)  # of NumPy's matrices
+    for form in (onp.matrix, sp.dia_array, sp.bsr_array, sp.lil_array, sp.dok_array, sp.coo_array):
+        for place in ({"which": "SA"}, {"sigma": -4 * s}):
+            w = ka.eigsh(form(s * A), k=2, M=form(M), v0=onp.ones(N), **place)[0]
+            onp.testing.assert_allclose(w, expected, rtol=1e-10)
+    stored = sp.dia_array(A)
+    stored.data[stored.offsets == 1, 0] = stored.data[stored.offsets == -1, -1] = 1e200  # outside of the matrix
+    assert units(stored, None).trivial
+
+
+def test_numbers_and_inverses_of_single_precision():
+    A, _ = banded(N, "f", True)
+    s, inverse = onp.float32(2.0**60), la.inv(A + 2.3 * onp.eye(N)).astype("f")
+    OPinv = spla.LinearOperator(A.shape, lambda v: inverse @ (v / s), dtype="f")
+
+    def f(p):
+        return np.sum(ka.eigsh(s * A + np.diag(p), k=2, sigma=-2.3 * s, OPinv=OPinv, v0=onp.ones(N, "f"))[0])
+
+    assert grad(f)(onp.zeros(N, "f")).dtype == onp.float32
+    tiny = 2.0**-140
+    w = ka.eigsh(tiny * A.astype("d"), k=1, sigma=onp.float32(-2.3 * tiny), v0=onp.ones(N))[0] / tiny
+    expected = la.eigvalsh(A.astype("d"))
+    onp.testing.assert_allclose(w, expected[onp.argmin(abs(expected + 2.3))], rtol=1e-10)
+
+
+@pytest.mark.parametrize("s", [2.0**70, 2.0**-70])
+def test_absolute_tolerances_of_singular_values(s):
+    A = onp.random.default_rng(3).standard_normal((80, 50))
+    sv = ka.svds(s * A, k=3, solver="lobpcg", tol=1e-5 * max(s, 1), rng=1, maxiter=100)[1]
+    onp.testing.assert_allclose(onp.sort(sv)[::-1] / s, la.svdvals(A)[:3], rtol=1e-10)
+
+
+@pytest.mark.parametrize("zero", [1e-15, 1e-300, 5e-324])
+def test_nonlinear_eigenvalues_of_zero(zero):
+    K = onp.eye(12) + 0.2 * onp.random.default_rng(1).standard_normal((12, 12))
+    A = K @ onp.diag(onp.r_[0, 1:5:11j]) @ la.inv(K)
+    x, y = K[:, 0] / la.norm(K[:, 0]), la.inv(K)[0]
+    gradient = grad(lambda p: ka.attach_nonlinear(lambda t: A + np.diag(p) - t * np.eye(12), zero, x)[0])(onp.zeros(12))
+    onp.testing.assert_allclose(gradient, y * x / (y @ x), atol=1e-12)
+
+
 def test_no_units_where_none_are_needed():
     A, M = banded(N, "d", True)
     for operand in (
