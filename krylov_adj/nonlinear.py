@@ -106,7 +106,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         # An eigenvalue of zero, but for rounding, is no unit: not below what moves T by ε of itself.
         with np.errstate(all="ignore"):
             moves = np.max(np.abs(slope_of(lam[()], x)))
-            unit = power_of_two(max(abs(lam), np.finfo(lam.dtype).eps * measured(operator)[0] / moves))
+            unit = power_of_two(max(abs(lam), np.finfo(lam.dtype).eps * 2.0 ** measured(operator)[0][1] / moves))
     if not scale.trivial or not 2.0**-40 < unit < 2.0**40:
 
         def scaled(of_unit: Any) -> Any:

@@ -114,7 +114,7 @@ ONE = Units()
 def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> Units:
     """The units in which to solve A x = w M x; ``squared`` where the solver works with AᴴA.
 
-    One application of each operator of this package. With one of SciPy's, the problem is left as it is.
+    One application of each operator. With one of SciPy's, the problem is left as it is.
 
     Raises
     ------
@@ -124,9 +124,9 @@ def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> Units:
     given = [operand for operand in (A, M) if operand is not None]
     if not all(_measurable(operand) for operand in given):
         return ONE
-    sizes, traced = zip(*(measured(operand) for operand in given), strict=True)
+    exponents, traced = zip(*(measured(operand) for operand in given), strict=True)
     one = Units(deepest=max(traced))
-    if not all(0 < size < np.inf for size in sizes):
+    if not np.all(np.isfinite(exponents)):
         return one
     dtype = np.result_type(np.float32, *(operand.dtype for operand in given))
     eps = float(np.finfo(dtype).eps)
@@ -134,9 +134,11 @@ def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> Units:
     near, grid, largest = (14, 16, 112) if eps > 1e-10 else (40, 64, 960)
     if squared:
         near, grid = near // 2, grid // 2
-    if sigma is not None and M is None and abs(sigma) * eps > sizes[0]:
-        raise ValueError(shift_out_of_range(sigma, sizes[0], eps))
-    of_A, of_M = np.log2([*sizes, 1.0][:2])
+    size = 2.0 ** min(exponents[0][1], 1023)
+    if sigma is not None and M is None and abs(sigma) * eps > size:
+        raise ValueError(shift_out_of_range(sigma, size, eps))
+    # Units are those of all rows: one where some are below it and others above.
+    of_A, of_M = [min(max(low, 0.0), high) for low, high in exponents] + [0.0] * (M is None)
     if max(abs(of_A), abs(of_M), abs(of_A - of_M)) <= near:
         return one
     if M is not None:
@@ -153,24 +155,22 @@ def _measurable(operand: Any) -> bool:
     return len(operand.shape) == 2 and min(operand.shape) > 0 and np.dtype(operand.dtype).kind in "fciub"
 
 
-def measured(operand: Any) -> tuple[float, int]:
-    """max|aᵢⱼ| of a matrix, or of A v for a pseudo-random v with entries of about one; and the level of its trace."""
-    if isinstance(operand, LinearOperator):
-        v = random_vector(operand.shape[1], operand.dtype)
-        entries = operand._apply(v * v.dtype.type(v.size**0.5))
-    else:
-        # DIA may store what lies outside of the matrix; other formats have no array of entries.
-        stored = sp.issparse(operand) and operand.format in ("csr", "csc", "bsr", "coo")
-        operand = operand.tocoo() if sp.issparse(operand) and not stored else operand
-        entries = operand.data if sp.issparse(operand) else operand
-    return _largest(np.asarray(strip(entries))), max(levels(entries), default=UNTRACED)
+def measured(operand: Any) -> tuple[tuple[float, float], int]:
+    """log₂ of the sizes of A's rows, the lower decile (without rows of zero) and the largest; the level of A's trace.
 
-
-def _largest(entries: np.ndarray) -> float:
-    """The largest modulus of a real or imaginary part, without a copy; NaN where there is one."""
-    parts = (entries.real, entries.imag) if entries.dtype.kind == "c" else (entries,)
-    ends = [abs(float(end)) for part in parts if part.size for end in (part.max(), part.min())]
-    return float(np.max(ends, initial=0))
+    By A v for one pseudo-random v. Rows far above the others may be penalties that impose boundary conditions.
+    """
+    n = operand.shape[1]
+    v = random_vector(n, operand.dtype)
+    v /= v.dtype.type(n**0.5)  # no sum overflows where no entry does
+    image = operand._apply(v) if isinstance(operand, LinearOperator) else strip(operand) @ v
+    with np.errstate(all="ignore"):
+        sizes = np.abs(np.ravel(np.asarray(strip(image))))
+        rows = np.log2(sizes[sizes != 0]) + np.log2(n)
+    if not rows.size:
+        rows = np.array([-np.inf])
+    level = max(levels(image if isinstance(operand, LinearOperator) else operand), default=UNTRACED)
+    return (float(np.quantile(rows, 0.1, method="lower")), float(np.max(rows))), level
 
 
 def times_number(operand: Any, factor: float) -> Any:

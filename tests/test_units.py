@@ -326,6 +326,21 @@ def test_nonlinear_eigenvalues_of_zero(zero):
     onp.testing.assert_allclose(gradient, y * x / (y @ x), atol=1e-12)
 
 
+@pytest.mark.parametrize("solver", [ka.eigsh, ka.eigs])
+def test_penalties_are_no_unit(solver):
+    """Boundary conditions are imposed by huge entries: the eigenvalues wanted are those of the others."""
+    A, M = banded(260, "d", True)
+    M = onp.diag(onp.diagonal(M))
+    fixed = [0, 130, 259]
+    free = onp.setdiff1d(onp.arange(260), fixed)
+    A[fixed, fixed] = 1e30
+    expected = la.eigvalsh(A[onp.ix_(free, free)], M[onp.ix_(free, free)])
+    for place in ({"which": "SA" if solver is ka.eigsh else "SR"}, {"sigma": -4.0}):
+        for given in (sp.csc_array(A), ka.aslinearoperator(A)):
+            w = solver(given, k=3, M=sp.csc_array(M), v0=onp.ones(260), **place)[0]
+            onp.testing.assert_allclose(onp.sort(w.real), expected[:3], rtol=1e-9)
+
+
 def test_no_units_where_none_are_needed():
     A, M = banded(N, "d", True)
     for operand in (
