@@ -138,5 +138,5 @@ def aslinearoperator(A: Any) -> LinearOperator:
     if isinstance(strip(A), np.ndarray):
         if np.ndim(strip(A)) != 2:
             raise ValueError(f"a matrix has two dimensions, not shape {np.shape(strip(A))}")
-        return Dense(A)
+        return Dense(np.asarray(A) if strip(A) is A else A)  # no np.matrix, whose products have two dimensions
     return Constant(spla.aslinearoperator(A))

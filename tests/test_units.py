@@ -290,6 +290,13 @@ def test_formats_of_matrices(s):
         for place in ({"which": "SA"}, {"sigma": -4 * s}):
             w = ka.eigsh(form(s * A), k=2, M=form(M), v0=onp.ones(N), **place)[0]
             onp.testing.assert_allclose(w, expected, rtol=1e-10)
+
+            def f(p, form=form, place=place):
+                return np.sum(
+                    ka.eigsh(ka.aslinearoperator(form(s * A)) * p, k=2, M=form(M), v0=onp.ones(N), **place)[0]
+                )
+
+            onp.testing.assert_allclose(grad(f)(1.0), onp.sum(expected), rtol=1e-10)
     stored = sp.dia_array(A)
     stored.data[stored.offsets == 1, 0] = stored.data[stored.offsets == -1, -1] = 1e200  # outside of the matrix
     assert units(stored, None).trivial
