@@ -129,7 +129,9 @@ def svds(
     """
     chosen = check_options(adjoint)
     scale = units(A, None, squared=True)
-    if solver == "lobpcg":  # whose tolerance is absolute: that of A or of A′, whichever asks for more
+    if (
+        solver == "lobpcg" and not scale.trivial
+    ):  # whose tolerance is absolute: that of A or of A′, whichever asks for more
         tol = min(tol, tol / scale.a)
     arguments = {
         "ncv": ncv, "tol": tol, "which": which, "v0": plain_operand(v0), "maxiter": maxiter, "solver": solver,
