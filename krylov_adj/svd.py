@@ -129,10 +129,8 @@ def svds(
     """
     chosen = check_options(adjoint)
     scale = units(A, None, squared=True)
-    if (
-        solver == "lobpcg" and not scale.trivial
-    ):  # whose tolerance is absolute: that of A or of A′, whichever asks for more
-        tol = min(tol, tol / scale.a)
+    if solver == "lobpcg" and not scale.trivial:
+        tol = min(tol, tol / scale.a)  # an absolute one: that of A or of A′, whichever asks for more
     arguments = {
         "ncv": ncv, "tol": tol, "which": which, "v0": plain_operand(v0), "maxiter": maxiter, "solver": solver,
         "options": options, **_seed(rng, random_state),
