@@ -166,11 +166,11 @@ def measured(operand: Any) -> tuple[tuple[float, float], int]:
     image = operand._apply(v) if isinstance(operand, LinearOperator) else strip(operand) @ v
     with np.errstate(all="ignore"):
         sizes = np.abs(np.ravel(np.asarray(strip(image))))
-        rows = np.log2(sizes[sizes != 0]) + np.log2(n)
-    if not rows.size:
-        rows = np.array([-np.inf])
+        sizes = sizes[sizes != 0] if sizes.any() else np.zeros(1)
+        low = np.partition(sizes, (sizes.size - 1) // 10)[(sizes.size - 1) // 10]
+        rows = np.log2([low, np.max(sizes)]) + np.log2(n)
     level = max(levels(image if isinstance(operand, LinearOperator) else operand), default=UNTRACED)
-    return (float(np.quantile(rows, 0.1, method="lower")), float(np.max(rows))), level
+    return (float(rows[0]), float(rows[1])), level
 
 
 def times_number(operand: Any, factor: float) -> Any:
