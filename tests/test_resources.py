@@ -425,3 +425,21 @@ def test_on_gauge_and_cluster_tol_change_something():
         assert grad(f)(0.0, on_gauge="ignore", **options) == first
         with pytest.raises(ValueError, match=match):
             grad(f)(0.0, on_gauge="raise", **options)
+
+
+@pytest.mark.parametrize("solver", [ka.eigs, ka.eigsh])
+def test_a_cotangent_of_zero_has_a_derivative_of_its_own(solver):
+    """At the least of Σ (|x|² − c)² the cotangent of x is zero, and its derivative, the Hessian, is not."""
+    rng = onp.random.default_rng(4)
+    A, B = rng.standard_normal((2, 12, 12))
+    if solver is ka.eigsh:
+        A, B = A + A.T, B + B.T
+    A = A + onp.diag(onp.arange(0.0, 60.0, 5.0))
+
+    def shape(t):
+        X = solver(ka.aslinearoperator(A + t * B), k=1, which="LM", v0=onp.ones(12))[1]
+        return np.abs(X[:, 0]) ** 2
+
+    least, direction = shape(0.0), make_jvp(shape)(0.0)(1.0)[1]
+    second = grad(grad(lambda t: np.sum((shape(t) - least) ** 2)))(0.0)
+    onp.testing.assert_allclose(second, 2 * onp.sum(direction**2), rtol=1e-7)
