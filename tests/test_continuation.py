@@ -287,13 +287,13 @@ def moving(tol, is_complex, steps=24, **arguments):
 
 @pytest.mark.parametrize("tol", [0, 1e-8])
 @pytest.mark.parametrize("is_complex", [False, True])
-@pytest.mark.parametrize("k", [3, 4])
-def test_arnoldi_misses_no_eigenvalue_that_crosses_the_window(k, is_complex, tol):
-    found, true, methods = moving(tol, is_complex, k=k, sigma=0.0)
+@pytest.mark.parametrize(("k", "sigma"), [(3, 0.4), (4, 0.0)])
+def test_arnoldi_misses_no_eigenvalue_that_crosses_the_window(k, sigma, is_complex, tol):
+    found, true, methods = moving(tol, is_complex, k=k, sigma=sigma)
     assert methods.count("Arnoldi") >= 8  # where another one comes the start is cold
     for w, all_ in zip(found, true, strict=True):
-        nearest = onp.sort(onp.abs(all_))[:k]
-        onp.testing.assert_allclose(onp.sort(onp.abs(w)), nearest, rtol=max(1e-9, 100 * tol))
+        nearest = onp.sort(onp.abs(all_ - sigma))[:k]
+        onp.testing.assert_allclose(onp.sort(onp.abs(w - sigma)), nearest, rtol=max(1e-9, 100 * tol))
         assert onp.max(onp.min(onp.abs(w[:, None] - all_), axis=1) / onp.abs(w)) < max(1e-9, 100 * tol)
 
 
@@ -326,6 +326,9 @@ def test_a_pair_that_k_cuts_gives_way_to_one_that_has_come():
     assert list(warm.in_last_order(X, onp.array([False, False, False]), 2)) == [2, 1]
     assert warm.in_last_order(X, onp.ones(3, dtype=bool), 3) is None
     assert warm.in_last_order(E[:, :1], onp.ones(1, dtype=bool), 2) is None
+    x = E[:, 0] + 1j * E[:, 1]  # the members of a pair are told apart
+    warm.keep_vectors(onp.stack([x, x.conj()], axis=1))
+    assert list(warm.in_last_order(onp.stack([x.conj(), x], axis=1), onp.ones(2, dtype=bool), 2)) == [1, 0]
 
 
 def test_where_arnoldi_does_not_do(monkeypatch):

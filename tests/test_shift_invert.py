@@ -285,3 +285,19 @@ def test_what_such_a_shift_has_spoiled_is_refused(dtype, mass, traced):
     for call in calls:
         with pytest.raises(ValueError, match=r"sigma lies within rounding of an eigenvalue.*move it"):
             call()
+
+
+@pytest.mark.parametrize("form", ["csc", "csr"])
+def test_the_matrix_that_is_factorised_is_left_as_it_is(form):
+    """With sigma = 0, where nothing is subtracted: zeros and duplicates that it stores stay stored."""
+    rows, columns = [0, 1, 1, 2, 2, 0, 2], [0, 1, 1, 2, 0, 2, 1]
+    A = sp.coo_array(([4.0, 1.0, 2.0, 5.0, 1.0, 2.0, 0.0], (rows, columns)), shape=(3, 3))
+    given = sp.csc_array((3, 3)) if form == "csc" else sp.csr_array((3, 3))
+    given.data, given.indices = onp.array([4.0, 1.0, 1.0, 2.0, 0.0, 2.0, 5.0]), onp.array([0, 2, 1, 1, 2, 0, 2])
+    given.indptr = onp.array([0, 2, 5, 7])
+    data, indices, dense = given.data.copy(), given.indices.copy(), A.toarray() if form == "csc" else A.toarray().T
+    apply, adjoint, _ = shift_invert.factorise(given, None, 0.0)
+    onp.testing.assert_allclose(apply(onp.arange(3.0)), onp.linalg.solve(dense, onp.arange(3.0)), rtol=1e-13)
+    onp.testing.assert_allclose(adjoint(onp.arange(3.0)), onp.linalg.solve(dense.T, onp.arange(3.0)), rtol=1e-13)
+    onp.testing.assert_array_equal(given.data, data)
+    onp.testing.assert_array_equal(given.indices, indices)
