@@ -14,9 +14,10 @@ from scipy.sparse.linalg import eigsh as scipy_eigsh
 
 from .attach import as_value
 from .bindings._trace import strip
+from .messages import boxes_in_scipy, not_eigenpairs, not_positive_definite
 from .operators import LinearOperator, random_vector
 from .perturbation.problem import ValueOperator
-from .reports import EigenNoConvergence, boxes_in_scipy, not_eigenpairs, not_positive_definite
+from .reports import EigenNoConvergence
 
 __all__ = [
     "accepted_residual",

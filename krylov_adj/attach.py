@@ -15,19 +15,18 @@ from .bindings.pencil import TracedNonlinear, TracedPencil
 from .continuation import Continuation
 from .krylov.blocks import column_dots, times
 from .krylov.shift_invert import factorise
-from .operators import LinearOperator, aslinearoperator, random_vector
-from .options import Adjoint
-from .perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator
-from .reports import (
-    Report,
+from .messages import (
     dependent_vectors,
-    logger,
     not_eigenpairs,
     not_normalised,
     not_the_eigenvalue,
     operator_adjoint_wrong,
     operator_not_hermitian,
 )
+from .operators import LinearOperator, aslinearoperator, random_vector
+from .options import Adjoint
+from .perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator
+from .reports import Report, logger
 from .units import ONE, Units, times_number, units
 
 __all__ = ["attach_eigenpairs"]

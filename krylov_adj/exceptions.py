@@ -1,4 +1,4 @@
-"""The exceptions and warnings of the package; `reports.py` has their texts."""
+"""The exceptions and warnings of the package; `messages.py` has their texts."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from .attach import attach_eigenpairs, check_operators, check_options, make_inve
 from .bindings._trace import levels, strip
 from .bindings.autograd import xp
 from .bindings.left import attach_left
+from .messages import not_eigenpairs, pairs_less_traced
 from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.bordered import BorderedSystems
 from .perturbation.problem import pair_residuals, power_of_two
-from .reports import not_eigenpairs, pairs_less_traced
 from .units import times_number, units
 
 __all__ = ["condition_numbers", "left_eigenvectors"]

@@ -17,12 +17,13 @@ from .attach import as_value, attach_verified, check_adjoint, check_options
 from .bindings._trace import UNTRACED, guarded, is_box
 from .bindings.autograd import xp
 from .bindings.pencil import TracedPencil
+from .messages import boxes_in_scipy, triplets_not_resolved
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, ValueOperator, real_dtype
 from .perturbation.singular import AugmentedOperator
 from .perturbation.triplets import refined
-from .reports import Report, boxes_in_scipy, triplets_not_resolved
+from .reports import Report
 from .units import ONE, Units, units
 
 __all__ = ["svds"]

@@ -21,9 +21,9 @@ import scipy.sparse.linalg as spla
 
 from .algebra import assembled_once
 from .bindings._trace import UNTRACED, is_box, levels, strip
+from .messages import out_of_range, shift_out_of_range
 from .operators import LinearOperator, random_vector
 from .options import Adjoint
-from .reports import out_of_range, shift_out_of_range
 
 __all__ = ["ONE", "Units", "measured", "times_number", "units"]
 

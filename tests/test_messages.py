@@ -17,7 +17,7 @@ import scipy.sparse.linalg as spla
 from autograd import grad, make_jvp
 
 import krylov_adj as ka
-from krylov_adj import reports
+from krylov_adj import messages
 
 N = 20
 RNG = onp.random.default_rng(0)
@@ -407,7 +407,7 @@ TEXTS = {
     no_phase: (ValueError, r"entries \[0\] of columns \[0\] are zero and have no phase"),
 }  # fmt: skip
 
-# The functions of reports.py whose texts the cases above read, where the names differ.
+# The functions of messages.py whose texts the cases above read, where the names differ.
 READ_BY = {
     "not_positive_definite": "not_positive_definite_eigsh",
     "singular": "singular_pivot",
@@ -431,11 +431,11 @@ def test_the_text(case):
     assert pattern.search(message), message
 
 
-def test_every_text_of_reports_is_read():
+def test_every_text_of_messages_is_read():
     texts = [
         name
-        for name, function in vars(reports).items()
-        if inspect.isfunction(function) and function.__module__ == reports.__name__ and name[0] != "_"
+        for name, function in vars(messages).items()
+        if inspect.isfunction(function) and function.__module__ == messages.__name__ and name[0] != "_"
     ]
     assert len(texts) > 15
     cases = {case.__name__ for case in TEXTS}

@@ -20,6 +20,7 @@ RANKS = {
     "_version": 0,
     "exceptions": 1,
     "reports": 1,
+    "messages": 1,
     "options": 1,
     "continuation": 2,
     "krylov": 2,

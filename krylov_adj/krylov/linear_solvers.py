@@ -18,7 +18,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from scipy.linalg import get_lapack_funcs
 
-from ..reports import not_finite, singular
+from ..messages import not_finite, singular
 from .gmres import gmres
 from .minres import minres
 

@@ -22,17 +22,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ..reports import (
-    AdjointNoConvergence,
-    LinearNoConvergence,
-    Report,
+from ..messages import (
     indefinite_preconditioner,
     linear_not_converged,
-    logger,
     needs_hermitian,
     operator_adjoint_wrong,
     singular,
 )
+from ..reports import AdjointNoConvergence, LinearNoConvergence, Report, logger
 from .blocks import column_dots, column_norms
 from .linear_solvers import HERMITIAN, ITERATIVE, Apply, Breakdown, Engine, iterative_engines, lu_factors
 

@@ -35,18 +35,15 @@ import numpy as np
 import scipy.linalg as la
 
 from ..krylov.blocks import column_dots, orthonormal_basis, times
-from ..options import Adjoint
-from ..reports import (
-    AdjointNoConvergence,
-    DefectiveEigenvalueError,
-    Report,
+from ..messages import (
     cut_cluster,
     defective,
     in_words_of_eigenpairs,
-    logger,
     not_converged,
     vanishing_triplets,
 )
+from ..options import Adjoint
+from ..reports import AdjointNoConvergence, DefectiveEigenvalueError, Report, logger
 from .deflated import NOISE, DeflatedSystems
 from .neighbours import coinciding
 from .problem import Eigenproblem, Side, apart_from, power_of_two

@@ -6,10 +6,7 @@ import warnings
 
 import numpy as np
 
-from ..options import Adjoint
-from ..reports import (
-    DegeneracyWarning,
-    GaugeWarning,
+from ..messages import (
     cut_eigenvalues,
     in_words_of_eigenpairs,
     nearly_defective,
@@ -19,6 +16,8 @@ from ..reports import (
     reads_zero,
     unequal_weights,
 )
+from ..options import Adjoint
+from ..reports import DegeneracyWarning, GaugeWarning
 from .bordered import BorderedSystems, Solution
 
 Array = np.ndarray

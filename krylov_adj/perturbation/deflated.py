@@ -18,8 +18,9 @@ import scipy.linalg as la
 
 from ..krylov.augmented import Ends, spectral_ends
 from ..krylov.blocks import LATE, times
+from ..messages import preconditioner_without_adjoint
 from ..options import Adjoint
-from ..reports import Report, preconditioner_without_adjoint
+from ..reports import Report
 from .engines import engines_in_order
 from .neighbours import betrayed, coinciding
 from .problem import Eigenproblem, Side

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..continuation import Continuation
-from ..reports import not_finite
+from ..messages import not_finite
 
 Array = np.ndarray
 Side = Literal["adjoint", "tangent"]

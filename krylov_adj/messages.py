@@ -1,0 +1,310 @@
+"""The text of every message: what was seen (numbers), likely causes, what to try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .reports import Report
+
+
+def cut_cluster(report: Report, w: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (w = {w[i]:.6g}): {distance:.1e}" for i, distance in report.neighbours.items())
+    return (
+        f"The {report.stage} systems of some eigenpairs are singular to working precision, because eigenvalues lie "
+        f"next to theirs that were not computed; number and distance: {{{listed}}}. It may be that (a) k cuts a "
+        "cluster: increase k, so that the whole cluster is computed; (b) the eigenvalue is nearly defective, and "
+        "has no derivative that can be computed; (c) the parameters are at a crossing: move them."
+    )
+
+
+def not_converged(report: Report) -> str:
+    columns = report.failed
+    bad = ", ".join(f"{i}: {report.residuals[i]:.1e}" for i in columns)
+    return (
+        f"The {report.stage} systems of {columns.size} of {report.residuals.size} eigenpairs did not converge: "
+        f"relative residuals {{{bad}}} with {report.requested:.1e} requested, after {report.iterations} "
+        f"iterations of {report.method}. It may be that (a) the eigenvalue has a neighbour that was not "
+        "computed (a cluster cut at k): increase k; (b) it lies inside the spectrum: pass sigma so that an "
+        "inverse is at hand; (c) the systems are ill-conditioned: pass Adjoint(preconditioner=...), or a larger "
+        "Adjoint(maxiter=...) or Adjoint(restart=...); (d) rtol is below what the problem admits: "
+        "Adjoint(rtol=...)."
+    )
+
+
+def defective(index: int, eigenvalue: complex, condition: float) -> str:
+    return (
+        f"The eigenvalue {eigenvalue:.6g} (number {index}) is defective to working precision: its condition "
+        f"number is {condition:.1e}, its left and right eigenvectors are orthogonal, and it has no derivative. "
+        "It may be that (a) the matrix has a Jordan block here (an exceptional point): move the parameters (the mean "
+        "of the coalescing eigenvalues is smooth, but cannot be had from their vectors); (b) a computed eigenvector "
+        "is wrong: lower tol."
+    )
+
+
+def reads_phase(indices: np.ndarray, sizes: np.ndarray) -> str:
+    listed = ", ".join(f"{i}: {s:.1e}" for i, s in zip(indices, sizes, strict=True))
+    return (
+        "The loss depends on the phase of eigenvectors, which is arbitrary: |Im(xᴴg)|/‖g‖ of the vectors is "
+        f"{{{listed}}}. The gradient returned is the one in the gauge Im(xᴴN dx) = 0 and cannot be reproduced by "
+        "differences. It may be that (a) a real part, a sum or a single entry of a complex eigenvector enters "
+        "the loss: use |x|², or overlaps' moduli; (b) a phase convention is wanted: apply "
+        "krylov_adj.canonical_phase to the vectors first. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def reads_basis(pairs: list[tuple[str, str]], size: float, gap: float) -> str:
+    listed = ", ".join(f"({i}, {j})" for i, j in pairs)
+    return (
+        f"The loss depends on the basis chosen inside a degenerate eigenspace: pairs [{listed}], gap {gap:.1e}, "
+        f"antihermitian part of XᴴG {size:.1e} relative to it. The component of the derivative along the "
+        "arbitrary rotation was dropped. It may be that (a) only some members of the cluster enter the loss: "
+        "use a function of all of them, such as the projector X Xᴴ; (b) k cuts the cluster: increase k; "
+        "(c) the members enter with different weights. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def out_of_range(value: float, a: float, m: float, dtype: Any) -> str:
+    return (
+        f"An eigenvalue is {value:.1e} times 2^{np.log2(a) - np.log2(m):.0f}, outside of the range of {dtype}. It may "
+        f"be that (a) A, of the size of {a:.0e}, or M, of {m:.0e}, is in unsuitable units: rescale it, which only "
+        "multiplies w; (b) single precision is not enough."
+    )
+
+
+def shift_out_of_range(sigma: Any, size: float, eps: float) -> str:
+    return (
+        f"sigma = {sigma:.3g} is more than 1/ε = {1 / eps:.0e} times the entries of A, which are up to {size:.0e}: "
+        "rounding leaves nothing of A in A − σI. It may be that (a) sigma is in other units than A: give both in the "
+        "same; (b) A has lost its scale: look at its entries."
+    )
+
+
+def not_finite(what: str) -> str:
+    return (
+        f"{what} returned NaN or infinity. It may be that (a) the parameters left the range where the operator "
+        "is defined; (b) a division by zero or an overflow happens inside of the function."
+    )
+
+
+def not_eigenpairs(residuals: np.ndarray, rtol: float, scale: float) -> str:
+    bad = np.flatnonzero(~(residuals <= rtol))
+    listed = ", ".join(f"{i}: {residuals[i]:.1e}" for i in bad)
+    return (
+        f"The residuals ‖A x − λ M x‖ relative to {scale:.1e}·‖x‖ of the pairs {{{listed}}} exceed {rtol:.1e}: "
+        "these are not eigenpairs of the operators given. It may be that (a) they belong to other parameters; (b) the "
+        "solver stopped early: tighten it, or admit them with rtol=...; (c) A or M is not the operator that was "
+        "solved, or not Hermitian though it was said to be; (d) M is not Hermitian positive definite, which ARPACK "
+        "needs; (e) sigma lies within rounding of an eigenvalue, whose part in (A − σM)⁻¹ drowns those of the others: "
+        "move it by 1e-6 of its size."
+    )
+
+
+def not_the_eigenvalue(w: np.ndarray, distance: np.ndarray) -> str:
+    i = int(np.argmax(distance / np.maximum(np.abs(w), np.finfo(float).tiny)))
+    return (
+        f"The eigenvalue {w[i]:.6g} (number {i}) is not that of its vector, whose Rayleigh quotient is "
+        f"{distance[i]:.1e} away: these are not eigenpairs of the operators given. It may be that (a) w and X are in "
+        "different orders; (b) w belongs to other parameters; (c) w is of a shifted or scaled problem; (d) "
+        "sigma lies within rounding of an eigenvalue: move it by 1e-6 of its size."
+    )
+
+
+def not_normalised(deviation: float, name: str) -> str:
+    return (
+        f"The eigenvectors are not normalised: {name} deviates from one by {deviation:.1e}. Scale the columns, or name "
+        'the normalisation they have with normalization="2" | "M" | "A".'
+    )
+
+
+def dependent_vectors(lowest: float, highest: float) -> str:
+    return (
+        f"The eigenvectors are linearly dependent: singular values of XᴴNX from {lowest:.1e} to {highest:.1e}. It may "
+        "be that (a) the solver returned one vector twice, having found fewer than k: try another v0, or a larger ncv; "
+        "(b) vectors of different problems were put together."
+    )
+
+
+def not_positive_definite(reason: str, solver: str, sigma: Any) -> str:
+    if solver == "eigsh":
+        remedy = (
+            'with sigma, use mode="buckling" for an indefinite M and a positive semidefinite A; otherwise '
+            "solve it as a non-Hermitian problem with eigs(A, M=M, sigma=...)."
+        )
+    elif sigma is None:
+        remedy = "give sigma, with which any nonsingular pencil can be solved, or pass M⁻¹A as one operator."
+    else:
+        remedy = "check M."
+    return (
+        f"M is not Hermitian positive definite: {reason}. ARPACK would return wrong eigenvalues without a word. "
+        f"What to try: {remedy}"
+    )
+
+
+def operator_not_hermitian(name: str, error: float) -> str:
+    return (
+        f"{name} is not Hermitian: ⟨y, {name} x⟩ and ⟨{name} y, x⟩ differ by {error:.1e} of ‖{name} x‖ for unit "
+        "vectors x and y. It may be that (a) a sign, a conjugate or a boundary term is wrong: "
+        "krylov_adj.check_operator(A, hermitian=True); (b) the problem is not Hermitian: use eigs, or "
+        "hermitian=False."
+    )
+
+
+def operator_adjoint_wrong(name: str, error: float) -> str:
+    return (
+        f"The adjoint of {name} is wrong: ⟨y, {name} x⟩ and ⟨{name}ᴴ y, x⟩ differ by {error:.1e} of ‖{name} x‖ for "
+        "unit vectors x and y. It may be that (a) rmatvec is the transpose, or another map: leave it out to have "
+        "it from autograd; (b) matvec is not linear in the vector; (c) matvec uses a function whose derivative "
+        "in autograd is wrong or missing. krylov_adj.check_operator(A) shows more."
+    )
+
+
+def boxes_in_scipy() -> str:
+    return (
+        "A traced value reached an operator of SciPy's, which makes arrays of objects of it. It may be that (a) the "
+        "operator was made with scipy.sparse.linalg.LinearOperator: use krylov_adj.LinearOperator; (b) a SciPy "
+        "operator stands on the left of a sum or product with one of krylov_adj: wrap it in "
+        "krylov_adj.aslinearoperator."
+    )
+
+
+def linear_not_converged(report: Report) -> str:
+    bad = ", ".join(f"{i}: {report.residuals[i]:.1e}" for i in report.failed)
+    system = {"forward": "A x = b", "tangent": "A x = b of a derivative", "adjoint": "Aᴴ x = b of a derivative"}
+    return (
+        f"{report.method} did not solve {system[report.stage]} for {report.failed.size} of {report.residuals.size} "
+        f"right-hand sides (real and imaginary parts count each): relative residuals {{{bad}}} with "
+        f"{report.requested:.1e} requested, after {report.iterations} iterations. It may be that (a) A is singular, "
+        "to working precision at least, and b is not in its range; (b) the solver does not suit A (cg needs a "
+        "positive definite one; bicgstab can break down): try solver='gmres', or 'direct' with an explicit "
+        "matrix; (c) A is ill-conditioned: pass preconditioner=...; (d) rtol is below what rounding inside of "
+        "the operator admits: pass a larger rtol=...."
+    )
+
+
+def singular(change: float | None) -> str:
+    seen = (
+        "its LU factorisation has a zero pivot"
+        if change is None
+        else f"one step of refinement changes the solution of a system by {change:.1e} of its size"
+    )
+    return (
+        f"A is singular to working precision: {seen}. It may be that (a) a constraint or boundary condition is "
+        "missing, so that constants (rigid motions) are in the null space: fix a value, or solve with "
+        "solver='minres' for a b in the range of a Hermitian A; (b) the parameters are at a resonance or a "
+        "bifurcation point: x has no derivative here."
+    )
+
+
+def needs_hermitian(difference: float, solver: str) -> str:
+    return (
+        f"solver={solver!r} needs a Hermitian A, and ⟨v, A w⟩ − ⟨A v, w⟩ is {difference:.1e} of its terms. It may be "
+        "that (a) A is not Hermitian: use solver='gmres', or 'direct' with an explicit matrix; (b) a boundary row was "
+        "replaced without its column; (c) matvec is not linear: see krylov_adj.check_operator."
+    )
+
+
+def indefinite_preconditioner(energy: float, solver: str) -> str:
+    return (
+        f"solver={solver!r} needs a positive definite preconditioner P, and vᴴ P v is {energy:.1e} for a residual v. "
+        "It may be that (a) P approximates A, not its inverse, with the wrong sign; (b) P is an incomplete "
+        "factorisation of an indefinite A: use solver='gmres', which takes any."
+    )
+
+
+def preconditioner_without_adjoint() -> str:
+    return (
+        "The preconditioner has no adjoint, which the adjoint systems of a problem that is not Hermitian need. Try an "
+        "rmatvec for its LinearOperator; or, where it is Hermitian, a function of blocks, preconditioner=P.matmat."
+    )
+
+
+def nearly_defective(indices: np.ndarray, conditions: np.ndarray, eps: float) -> str:
+    listed = ", ".join(f"{i}: {c:.1e}" for i, c in zip(indices, conditions, strict=True))
+    return (
+        f"Eigenvalues are nearly defective; condition numbers {{{listed}}}. Rounding alone changes their derivatives "
+        f"by about κ²ε, here {float(np.max(conditions)) ** 2 * eps:.0e} of them. It may be that (a) the parameters are "
+        "near an exceptional point: move them away from it; (b) the problem is badly "
+        "scaled: balance it. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def cut_eigenvalues(distances: dict[int, float], w: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (w = {w[i]:.6g}): {distance:.1e}" for i, distance in distances.items())
+    return (
+        "The loss reads eigenvalues that coincide with ones that were not computed; number and distance: "
+        f"{{{listed}}}. There it has no gradient. A generalised gradient is returned: the one of the eigenvectors that "
+        "the solver happened to choose (an element of Clarke's). It may be that (a) k cuts a cluster: increase k, so "
+        "that the whole cluster is computed, and use a symmetric function of it; (b) levels cross here: move the "
+        "parameters. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def unequal_weights(groups: list[tuple[list[str], float | complex]]) -> str:
+    listed = "; ".join(f"[{', '.join(numbers)}] at {eigenvalue:.6g}" for numbers, eigenvalue in groups)
+    return (
+        f"The loss treats eigenvalues that coincide differently: numbers {listed}. There it has no gradient. A "
+        "generalised gradient is returned: the one of the eigenvectors that the solver happened to choose, "
+        "Σ gᵢ xᵢᴴ dA xᵢ (an element of Clarke's, for sorted eigenvalues of a Hermitian matrix). It may be that "
+        "(a) a symmetry makes them coincide: use a symmetric function of the cluster, such as its mean; (b) k cuts the "
+        "cluster: increase k; (c) the levels cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def pairs_less_traced() -> str:
+    return (
+        "A or M depend on traced values that w and X do not depend on: their derivatives would be lost. It may be that "
+        "(a) the pairs are those of other operators, or of fewer parameters: compute them from the same A and M with "
+        "krylov_adj.eigs; (b) they were stripped of a part of their traces: give plain w and X, which are attached."
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# Singular values.
+# --------------------------------------------------------------------------------------------
+
+
+def in_words_of_eigenpairs(message: str) -> str:
+    return f"In the words of eigenpairs, for svds w = σ and x = (u, v)/√2 of [[0, A], [Aᴴ, 0]]: {message}"
+
+
+def triplets_not_resolved(s: np.ndarray, residuals: np.ndarray, strayed: np.ndarray, bad: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (σ = {s[i]:.2e}): {residuals[i]:.1e}, {strayed[i]:.1e}" for i in bad)
+    return (
+        "The triplets that SciPy returned are no singular triplets of A: residuals ‖(A v − σ u, Aᴴ u − σ v)‖/√2, and "
+        f"how far Newton's method on A moved the vectors, {{{listed}}}. It may be that (a) k is larger than the "
+        "numerical rank of A, so that the vectors of σ = 0 are arbitrary: lower k; (b) σ is below √ε‖A‖, which SciPy "
+        "cannot resolve because it works with AᴴA: solve [[0, A], [Aᴴ, 0]] with eigsh and a small sigma, or attach "
+        "pairs from another solver with attach_eigenpairs; (c) k cuts a cluster: increase k; (d) the solver stopped "
+        "early: lower tol, or raise maxiter."
+    )
+
+
+def vanishing_triplets(report: Report, s: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (σ = {s[i]:.1e})" for i in report.neighbours)
+    return (
+        f"The {report.stage} systems of some singular triplets are singular to working precision: {{{listed}}} are "
+        "zero next to the largest, and singular vectors of zero that were not computed mix with theirs. It may be that "
+        "(a) A has lost rank: lower k, or read values that are not zero; (b) A is rectangular, and a loss reads "
+        "vectors of σ = 0 on its longer side, where they are any basis of a null space."
+    )
+
+
+def reads_zero(indices: np.ndarray, s: np.ndarray) -> str:
+    listed = ", ".join(f"{i}: {s[i]:.1e}" for i in indices)
+    return (
+        f"The loss reads singular values that are zero to working precision, {{{listed}}}, where σ has a kink. A "
+        "generalised gradient is returned: that of uᴴAv for the vectors that the solver happened to choose. It may be "
+        "that (a) A has lost rank: lower k; (b) a smooth function is meant: read σ². Adjoint(on_gauge='ignore') "
+        "silences this."
+    )
+
+
+def reads_null_vectors(pairs: list[tuple[int, int]], size: float) -> str:
+    return (
+        f"The loss depends on how left and right singular vectors of vanishing singular values go together: pairs "
+        f"(u, v) {pairs}, {size:.1e} of the cotangent. Where σ = 0 either can be rotated without the other, and that "
+        "part of the derivative was dropped. It may be that (a) A has lost rank: lower k; (b) a product such as uᴴWv "
+        "is read: use functions of u uᴴ and v vᴴ. Adjoint(on_gauge='ignore') silences this."
+    )
