@@ -30,6 +30,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import RLock
 
 import numpy as np
 import scipy.linalg as la
@@ -44,6 +45,7 @@ from ..messages import (
 )
 from ..options import Adjoint
 from ..reports import AdjointNoConvergence, DefectiveEigenvalueError, Report, logger
+from .conjugates import folding, without_conjugate
 from .deflated import NOISE, DeflatedSystems
 from .neighbours import coinciding
 from .problem import Eigenproblem, Side, apart_from, power_of_two
@@ -88,6 +90,10 @@ class Solution:
 class BorderedSystems:
     """The bordered systems of given eigenpairs; solves them for any right-hand sides.
 
+    What one solve has found (left eigenvectors, condition numbers, bases) serves the next ones, in whatever thread
+    they run: rows of a Jacobian come from one vjp in a pool. ``lock`` makes threads take turns; a thread may enter
+    again, from a callback.
+
     Parameters
     ----------
     problem : Eigenproblem
@@ -105,9 +111,8 @@ class BorderedSystems:
         self.problem, self.X, self.options = apart_from(problem, self.w), X, options
         self.eps = float(np.finfo(X.dtype).eps)
         self.residuals = np.zeros(w.size) if residuals is None else residuals
+        self.lock = RLock()
         self._left: Array | None = None
-        self._examining, self._asked = False, np.zeros(w.size, dtype=bool)
-        self._gauge = np.zeros(0)
         self._known = np.zeros(w.size, dtype=bool)
         self._twins: dict[int, float] | None = None
 
@@ -122,36 +127,13 @@ class BorderedSystems:
 
     @cached_property
     def folding(self) -> tuple[Array, Array] | None:
-        """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same; None for D = I.
-
-        A real pencil has R_j = conj(R_i) where pair j is the conjugate of pair i, whatever its
-        parameters, so w_iᴴ R_i + w_jᴴ R_j has the real part of (w_i + conj w_j)ᴴ R_i: one system serves
-        both. A real pair is its own conjugate, and only the real part of its cotangent counts.
-        """
-        if not self.real_pencil:
-            return None
-        k = self.w.size
-        D, E = np.eye(k), np.zeros((k, k))
-        for i in range(k):
-            if self.w[i].imag == 0 and not self.X[:, i].imag.any():
-                D[i, i] = E[i, i] = 0.5
-            for j in range(i + 1, k):
-                if self.w[i] == self.w[j].conj() and np.array_equal(self.X[:, i], self.X[:, j].conj()):
-                    D[j, j], E[j, i] = 0, 1
-        return D.astype(self.X.real.dtype), E.astype(self.X.real.dtype)
+        """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same; None for D = I."""
+        return folding(self.w, self.X) if self.real_pencil else None
 
     @cached_property
     def cut(self) -> Array:
         """Numbers of the pairs of a real pencil whose conjugates were not computed."""
-        if not self.real_pencil:
-            return np.zeros(0, dtype=int)
-        # A pair's conjugate is computed too if another eigenvalue is the mirror image of its own, to
-        # within its error and clearly closer than the pair itself, which may be nearly real.
-        distance = np.abs(self.w.conj()[:, None] - self.w[None, :])
-        np.fill_diagonal(distance, np.inf)
-        error = 100 * self.eps * np.abs(self.w) + 10 * self.residuals
-        mirrored = distance.min(axis=1) <= np.minimum(error, 0.5 * np.abs(self.w.imag))
-        return np.flatnonzero((self.w.imag != 0) & ~mirrored)
+        return without_conjugate(self.w, self.residuals, self.eps) if self.real_pencil else np.zeros(0, dtype=int)
 
     @cached_property
     def deflation(self) -> tuple[Array, Array]:
@@ -263,6 +245,10 @@ class BorderedSystems:
         ------
         AdjointNoConvergence, DefectiveEigenvalueError, ValueError
         """
+        with self.lock:
+            return self._solve(side, F, g, scale, gauge)
+
+    def _solve(self, side: Side, F: Array, g: Array, scale: Array | None, gauge: Array | None) -> Solution:
         if not (np.all(np.isfinite(F)) and np.all(np.isfinite(g))):
             raise ValueError(
                 f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
@@ -272,9 +258,8 @@ class BorderedSystems:
         if alone and not g.any():
             return Solution(np.zeros_like(F), np.zeros_like(g))
         self.check_not_defective()
-        self._gauge = np.zeros(0) if gauge is None else gauge
         if alone and side == "adjoint" and not self.problem.hermitian:
-            return Solution(self.left_vectors(g != 0) * g, np.zeros_like(g))
+            return Solution(self.left_vectors(g != 0, gauge) * g, np.zeros_like(g))
         # Exactly scaled, so that no size of the loss meets underflow in a norm.
         unit = power_of_two(F, g)
         F, g = F / unit, g / unit
@@ -282,25 +267,31 @@ class BorderedSystems:
         scale = size if scale is None else np.maximum(scale / unit, size)
         uncomputed: dict[int, float] = {}
         if side == "tangent":
-            Z, mu, dropped = self._solve_tangent(F, g, scale)
+            Z, mu, dropped = self._solve_tangent(F, g, scale, gauge)
         else:
             if alone:
                 uncomputed = self._look(g)
-            Z, mu, dropped = self._solve_adjoint(F, g, scale)
+            Z, mu, dropped = self._solve_adjoint(F, g, scale, gauge)
         return Solution(Z * unit, mu * unit, dropped, uncomputed)
 
-    def deflated(self, side: Side, rhs: Array, scale: Array) -> Array:
-        """The solution on the complement, reported, and refused where it is none."""
-        # Left eigenvectors' right-hand sides are in the range of R_i, also of a singular one.
-        consistent = np.flatnonzero(self._asked) if self._examining else None
+    def deflated(
+        self, side: Side, rhs: Array, scale: Array, gauge: Array | None = None, left: Array | None = None
+    ) -> Array:
+        """The solution on the complement, reported, and refused where it is none.
+
+        ``left`` (k,) says which columns are asked for where they are left eigenvectors': their right-hand sides are
+        in the range of R_i, also of a singular one.
+        """
+        consistent = None if left is None else np.flatnonzero(left)
         U, report = self.systems.solve(side, rhs, scale, consistent)
         conditions = np.zeros(0) if self.problem.hermitian else self.conditions
         neighbours = {i: distance * self.problem.units[1] for i, distance in report.neighbours.items()}
-        report = replace(report, conditions=conditions, gauge=self._gauge, neighbours=neighbours)
+        gauge = np.zeros(0) if gauge is None else gauge
+        report = replace(report, conditions=conditions, gauge=gauge, neighbours=neighbours)
         logger.info("%s", report)
         if self.options.callback is not None:
             self.options.callback(report)
-        if not self.problem.hermitian and self.problem.slope is None and not self._examining:
+        if not self.problem.hermitian and self.problem.slope is None and left is None:
             self._examine(self._suspects(rhs, U))
         if not report.converged:
             message = self._failure(report)
@@ -358,7 +349,7 @@ class BorderedSystems:
         if suspects.any():
             self.left_vectors(suspects)
 
-    def left_vectors(self, needed: Array) -> Array:
+    def left_vectors(self, needed: Array, gauge: Array | None = None) -> Array:
         """The left eigenvectors with (B x_i)ᴴ y_i = 1: the adjoint solutions for F = 0, g = 1.
 
         Losses of eigenvalues alone need no more. The first call solves for the columns it needs;
@@ -372,12 +363,8 @@ class BorderedSystems:
                 # Of a folded pair the second member is never asked for.
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
-            self._examining, self._asked = True, columns  # the whole y is at hand below
             T = np.eye(self.deflation[0].size, self.w.size, dtype=self.X.dtype) * columns
-            try:
-                Z = self._with_span(T, None, np.zeros(self.w.size))
-            finally:
-                self._examining = False
+            Z = self._with_span(T, None, np.zeros(self.w.size), gauge, columns)
             self._left = Z if self._left is None else self._left + Z
             self._known = self._known | columns
             whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)
@@ -386,7 +373,9 @@ class BorderedSystems:
         assert self._left is not None
         return self._left
 
-    def _solve_adjoint(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
+    def _solve_adjoint(
+        self, F: Array, g: Array, scale: Array, gauge: Array | None
+    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
         """Z, μ and dropped couplings; F is overwritten."""
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
@@ -399,9 +388,11 @@ class BorderedSystems:
                 Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
             )
         T[np.arange(k), np.arange(k)] = g
-        return self._with_span(T, F, scale), mu, dropped
+        return self._with_span(T, F, scale, gauge), mu, dropped
 
-    def _with_span(self, T: Array, F: Array | None, scale: Array) -> Array:
+    def _with_span(
+        self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: Array | None = None
+    ) -> Array:
         """Z with (B X)ᴴ Z = T and R_i z_i = f_i on the complement; F, zero if None, is overwritten."""
         if self.problem.hermitian:
             C = T / np.real(np.diagonal(self.gram))[:, None]
@@ -412,13 +403,15 @@ class BorderedSystems:
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
         F = np.negative(span, out=span) if F is None else np.subtract(F, span, out=F)
         del span  # as large as X
-        U = self.deflated("adjoint", F, scale)
+        U = self.deflated("adjoint", F, scale, gauge, left)
         return times(self.phi, C) + U
 
-    def _solve_tangent(self, F: Array, g: Array, scale: Array) -> tuple[Array, Array, tuple[Coupling, ...]]:
+    def _solve_tangent(
+        self, F: Array, g: Array, scale: Array, gauge: Array | None
+    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
-        U = self.deflated("tangent", F, scale)
+        U = self.deflated("tangent", F, scale, gauge)
         d = la.lstsq(self.BX, F - self.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
         mu = np.diagonal(d)[:k].copy()
         C, dropped = self._divide(d, wd[:, None] - w, np.outer(1 / np.linalg.norm(self.BX, axis=0), scale))

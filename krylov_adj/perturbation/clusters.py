@@ -40,9 +40,13 @@ def phase_dependence(X: Array, gX: Array) -> Array:
 
 def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Solution) -> None:
     """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide."""
+    if systems.options.on_gauge != "ignore":
+        with systems.lock:
+            _check_gauge(systems, gw, gauge, solution)
+
+
+def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Solution) -> None:
     conditions, options = systems.conditions, systems.options
-    if options.on_gauge == "ignore":
-        return
     eps, k = systems.eps, systems.w.size
     singular, unit = systems.problem.rows is not None, systems.problem.units[1]
     words = in_words_of_eigenpairs if singular else str

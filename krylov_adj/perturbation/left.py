@@ -38,8 +38,9 @@ def solve_block(systems: BorderedSystems, side: Side, F: Array, G: Array) -> tup
     """
     if not F.any() and not G.any():
         return np.zeros_like(F), np.zeros_like(G)
-    systems.check_not_defective()
-    return (_solve_adjoint if side == "adjoint" else _solve_tangent)(systems, F, G)
+    with systems.lock:
+        systems.check_not_defective()
+        return (_solve_adjoint if side == "adjoint" else _solve_tangent)(systems, F, G)
 
 
 def left_vectors(systems: BorderedSystems) -> Array:
@@ -58,7 +59,8 @@ def left_vectors(systems: BorderedSystems) -> Array:
                 if w[i] == w[j].conj() and np.array_equal(X[:, i], X[:, j].conj()):
                     partner[j] = i
     own = partner == np.arange(k)
-    Y = systems.left_vectors(own).copy()
+    with systems.lock:
+        Y = systems.left_vectors(own).copy()
     Y[:, ~own] = Y[:, partner[~own]].conj()
     return Y
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import get_ident
 from typing import Any, Literal
 
 import numpy as np
@@ -44,11 +45,12 @@ class ValueOperator:
     ):
         self.shape, self.dtype, self.name = shape, np.dtype(dtype), name
         self._apply, self._adjoint, self._matrix = apply, adjoint, matrix
-        self._applications = 0
+        self._applications: dict[int, int] = {}
 
     @property
     def applications(self) -> int:
-        return self._applications
+        """Applications by this thread: a report counts those of its own solve by a difference."""
+        return self._applications.get(get_ident(), 0)
 
     @property
     def explicit(self) -> bool:
@@ -71,7 +73,8 @@ class ValueOperator:
         return self._counted(self._adjoint, V)
 
     def _counted(self, function: Callable[[Array], Array], V: Array) -> Array:
-        self._applications += 1 if V.ndim == 1 else V.shape[1]
+        thread = get_ident()
+        self._applications[thread] = self._applications.get(thread, 0) + (1 if V.ndim == 1 else V.shape[1])
         result = function(V)
         # The sum is finite only if every entry is (or nearly so): one pass, no mask unless in doubt.
         if not np.isfinite(np.sum(result)) and not np.all(np.isfinite(result)):
