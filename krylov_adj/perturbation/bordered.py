@@ -133,7 +133,9 @@ class BorderedSystems:
     @cached_property
     def cut(self) -> Array:
         """Numbers of the pairs of a real pencil whose conjugates were not computed."""
-        return without_conjugate(self.w, self.residuals, self.eps) if self.real_pencil else np.zeros(0, dtype=int)
+        if not self.real_pencil:
+            return np.zeros(0, dtype=int)
+        return without_conjugate(self.problem, self.w, self.X, self.residuals)
 
     @cached_property
     def deflation(self) -> tuple[Array, Array]:

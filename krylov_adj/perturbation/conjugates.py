@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg as la
+
+from .problem import Eigenproblem
 
 Array = np.ndarray
+
+#: A conjugate counts as computed where γδ is below this part of the pair's error. Of one that was cut, δ is at least
+#: (error)/γ, by what is known of x; of one that was computed, γδ is of second order in the error.
+EXPLAINED = 0.01
 
 
 def folding(w: Array, X: Array) -> tuple[Array, Array]:
@@ -25,12 +32,29 @@ def folding(w: Array, X: Array) -> tuple[Array, Array]:
     return D.astype(X.real.dtype), E.astype(X.real.dtype)
 
 
-def without_conjugate(w: Array, residuals: Array, eps: float) -> Array:
-    """Numbers of the pairs whose conjugates were not computed."""
-    # A pair's conjugate is computed too if another eigenvalue is the mirror image of its own, to
-    # within its error and clearly closer than the pair itself, which may be nearly real.
-    distance = np.abs(w.conj()[:, None] - w[None, :])
-    np.fill_diagonal(distance, np.inf)
-    error = 100 * eps * np.abs(w) + 10 * residuals
-    mirrored = distance.min(axis=1) <= np.minimum(error, 0.5 * np.abs(w.imag))
-    return np.flatnonzero((w.imag != 0) & ~mirrored)
+def without_conjugate(problem: Eigenproblem, w: Array, X: Array, residuals: Array) -> Array:
+    """Numbers of the pairs whose conjugates are no part of what was computed: k has cut them.
+
+    A conjugate (conj w, conj x) is a part of it where conj x is in the span of X, and conj w one of the w. Of a complex
+    pair that is the other member, in whatever phase; of a real pair itself, though rounding may have left w an
+    imaginary part and x a phase; of a real cluster the members together. Let conj x be at a distance δ from the span,
+    and conj w at γ from the nearest of the w. Either alone can be told from zero by condition numbers only, which are
+    not known here; a pencil changed by γδ/4 has a span that is closed under conjugation (docs/derivation.md).
+
+    ``residuals`` (k,) are ‖A x − λ B x‖/‖x‖.
+    """
+    mirrored = np.zeros(w.size, dtype=bool)
+    for i in range(w.size):
+        partners = np.flatnonzero(w == w[i].conj())
+        mirrored[i] = w[i].imag == 0 or any(np.array_equal(X[:, j], X[:, i].conj()) for j in partners)
+    unsettled = np.flatnonzero(~mirrored)  # of a real solver's results, what k has cut
+    if not unsettled.size:
+        return unsettled
+    V = X[:, unsettled].conj() / np.linalg.norm(X[:, unsettled], axis=0)
+    Q = la.qr(X, mode="economic")[0]
+    V = V - Q @ (Q.conj().T @ V)
+    delta = np.linalg.norm(problem.apply_B(V), axis=0)
+    gamma = np.min(np.abs(w[unsettled].conj()[:, None] - w), axis=1)
+    norm_A, norm_B = problem.norms
+    error = residuals[unsettled] + float(np.finfo(X.dtype).eps) * (norm_A + np.abs(w[unsettled]) * norm_B)
+    return unsettled[gamma * delta > EXPLAINED * error]
