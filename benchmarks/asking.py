@@ -1,21 +1,20 @@
 """What a hard problem is, and how the package is asked for its gradient.
 
 Labels
-    right   there is a derivative that double precision determines: the closed form. Nothing to say.
-    may     likewise, and so ill-conditioned that saying so (``says``) is no fault either.
+    right   there is a derivative: the closed form. Nothing to say, but that rounding has taken it, if it has.
+    may     likewise, and so ill-conditioned that saying so (``says``) is no fault in any case.
     say     there is none, or an input is broken: an error or a warning that matches ``says``.
 
-What is left out, because no test of the pairs in hand can see it: the sign of real vectors, and
-eigenvalue-only losses of a Hermitian cluster that k cuts without a shift, where Hellmann-Feynman's formula
-without a solve returns an element of Clarke's generalised gradient.
+What is left out, because no test of the pairs in hand can see it: the sign of real vectors. (Eigenvalues
+of a Hermitian cluster that k cuts were left out once: they are drawn now, in every class and at every n.)
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import autograd.numpy as anp
 import numpy as np
-from autograd import grad, make_jvp
+from autograd import grad, make_hvp, make_jvp
 from autograd.tracer import getval, isbox
 from closed_forms import (
     AUTOGRAD,
@@ -36,11 +35,17 @@ BASIS = r"GaugeWarning: .*basis chosen inside a degenerate eigenspace"
 UNEQUAL = r"DegeneracyWarning: .*eneralised gradient"
 CUT = r"AdjointNoConvergence: .*increase k"
 NOT_CONVERGED = r"AdjointNoConvergence: .*did not converge"
+#: What may be said where a derivative exists and rounding has left too little of it.
+LOST = r"(DegeneracyWarning|GaugeWarning): "
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One hard problem: ``gradient()`` asks the package; ``dense`` is what a peer can be asked."""
+    """One hard problem: ``gradient()`` asks the package; ``dense`` is what a peer can be asked.
+
+    ``above``: k cuts a cluster above the orders up to which the dense spectrum is looked at; ``reports``
+    are those of the solves.
+    """
 
     gradient: Callable[[], Array]
     label: str = "right"
@@ -49,6 +54,8 @@ class Problem:
     says: str = ""
     dense: tuple | None = None
     note: str = ""
+    above: bool = False
+    reports: list = field(default_factory=list)
 
 
 class ForwardMissed(Exception):
@@ -93,17 +100,36 @@ def assembled(base, directions, p, form):
     return ka.LinearOperator(base.shape, matvec, dtype=base.dtype)
 
 
-def derivative(f, system, mode="reverse"):
-    """gradient(), by reverse mode or by forward mode in every direction."""
-    p = np.zeros(len(system.dA), system.A.real.dtype)
-    if mode == "reverse":
-        return lambda: grad(f)(p)
+def derivative(f, count, mode="reverse", direction=None, dtype=float):
+    """gradient(), or the Hessian times ``direction``, by any mode."""
+    p = np.zeros(count, dtype)
 
-    def forward():
-        f(p)  # whether the wanted eigenvalues are found: tangents of others may be refused
-        return np.array([make_jvp(f)(p)(e)[1] for e in np.eye(p.size, dtype=p.dtype)])
+    def jvps(g):
+        return np.array([make_jvp(g)(p)(e)[1] for e in np.eye(count, dtype=dtype)])
 
-    return forward
+    def along(p):
+        return make_jvp(f)(p)(direction)[1]
+
+    def asked():
+        if "forward" in mode:
+            f(p)  # whether the wanted eigenvalues are found: tangents of others may be refused
+        if mode == "reverse":
+            return grad(f)(p)
+        if mode == "forward":
+            return jvps(f)
+        if mode == "reverse over reverse":
+            return grad(lambda p: anp.dot(grad(f)(p), direction))(p)
+        if mode == "hvp":
+            return make_hvp(f)(p)[0](direction)
+        if mode == "forward over reverse":
+            return make_jvp(grad(f))(p)(direction)[1]
+        if mode == "reverse over forward":
+            return grad(along)(p)
+        if mode == "forward over forward":
+            return jvps(along)
+        raise ValueError(mode)
+
+    return asked
 
 
 def mode_of(index):
@@ -122,9 +148,17 @@ def ask(
     key=nothing,
     check=None,
     mode="reverse",
+    direction=None,
+    left=False,
+    reports=None,
     **arguments,
 ):
-    """gradient() by eigs or eigsh; ``check`` overrides the distance within which pairs must match."""
+    """gradient() by eigs or eigsh.
+
+    ``check`` overrides the distance within which pairs must match; ``left``: the loss reads left eigenvectors
+    too; ``reports`` is a list for the reports of all solves.
+    """
+    options = watched(options, reports)
     wanted = np.asarray(wanted)
     solver = ka.eigsh if system.hermitian else ka.eigs
     v0 = np.random.default_rng(7).uniform(0.5, 1.5, system.n).astype(system.A.dtype)
@@ -141,9 +175,38 @@ def ask(
         except ArpackError as error:  # breakdowns, of what SciPy itself does
             raise ForwardMissed from error
         order = matched(w, system.w[wanted], key, gap)
-        return weight * loss(AUTOGRAD, w[order], X[:, order])
+        w, X = w[order], X[:, order]
+        vectors = (X, ka.left_eigenvectors(A, w, X, M=M, adjoint=options)) if left else (X,)
+        return weight * loss(AUTOGRAD, w, *vectors)
 
-    return derivative(f, system, mode)
+    return derivative(f, len(system.dA), mode, direction, system.A.real.dtype)
+
+
+def watched(options, reports):
+    """The options, with a callback that keeps all reports."""
+    if reports is None:
+        return options
+    return replace(ka.Adjoint() if options is None else options, callback=reports.append)
+
+
+def ask_triplets(
+    A, dA, wanted, sigma, loss, *, k=None, form="dense", options=None, check=None, mode="reverse", direction=None,
+    reports=None, **arguments,
+):  # fmt: skip
+    """gradient() by svds of A + Σ p dA with singular values ``sigma``; the loss gets σ and x = (u, v) in columns."""
+    options = watched(options, reports)
+    wanted = np.asarray(wanted)
+    v0 = np.random.default_rng(7).uniform(0.5, 1.5, min(A.shape)).astype(A.dtype)
+    others = np.setdiff1d(np.arange(sigma.size), wanted)
+    gap = min((abs(sigma[i] - sigma[j]) for i in wanted for j in others), default=np.inf)
+
+    def f(p):
+        u, s, vh = ka.svds(assembled(A, dA, p, form), k=len(wanted) if k is None else k, v0=v0,
+                           adjoint=options, **arguments)  # fmt: skip
+        order = matched(s, sigma[wanted], nothing, gap if check is None else check)
+        return loss(AUTOGRAD, s[order], anp.concatenate([u[:, order], anp.conj(anp.transpose(vh))[:, order]]))
+
+    return derivative(f, len(dA), mode, direction)
 
 
 def attach(system, wanted, loss, *, rotation=None, form="dense", options=None, mode="reverse"):
@@ -159,7 +222,7 @@ def attach(system, wanted, loss, *, rotation=None, form="dense", options=None, m
         pairs = ka.attach_eigenpairs(A, w, X, M=M, hermitian=system.hermitian, adjoint=options)
         return loss(AUTOGRAD, *pairs)
 
-    return derivative(f, system, mode)
+    return derivative(f, len(system.dA), mode, None, system.A.real.dtype)
 
 
 def engine(rng, hermitian, *, inverse=False, explicit=True, standard=False):

@@ -27,7 +27,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class System:
-    """A pencil with known eigenpairs; ``error`` is what rounding of the data does to eigenvalues."""
+    """A pencil with known eigenpairs; ``error`` is what rounding of the data does to eigenvalues.
+
+    Vectors are normalised by M where there is one; ``unit``: to xᴴx = 1 all the same.
+    """
 
     A: Array
     V: Array
@@ -39,6 +42,7 @@ class System:
     M: Array | None = None
     dM: list = field(default_factory=list)
     beta: Array | None = None
+    unit: bool = False
 
     @property
     def n(self):
@@ -261,7 +265,8 @@ def tangents(system, wanted, dA, dM, clusters):
     alpha, beta = system.alpha, system.infinite_scale
     together = {i: set(group) for group in clusters for i in group}
     zero = np.zeros((system.n, system.n))
-    dN = zero if system.M is None else dM
+    plain = system.M is None or system.unit
+    dN = zero if plain else dM
     dw, dV = [], []
     for i in wanted:
         v = V[:, i]
@@ -273,7 +278,7 @@ def tangents(system, wanted, dA, dM, clusters):
             along = -0.5 * (V.conj().T @ (dN @ v))
             c = np.where(inside, along, c)
         else:
-            Nv = v if system.M is None else system.M @ v
+            Nv = v if plain else system.M @ v
             c[i] = -np.vdot(Nv, V @ c) - 0.5 * np.vdot(v, dN @ v).real
         dV.append(V @ c)
     return np.array(dw), np.stack(dV, axis=1)
