@@ -44,7 +44,7 @@ class Problem:
     """One hard problem: ``gradient()`` asks the package; ``dense`` is what a peer can be asked.
 
     ``above``: k cuts a cluster above the orders up to which the dense spectrum is looked at; ``reports``
-    are those of the solves.
+    are those of the solves. ``neutral`` matches what SciPy says of the call, which is neither right nor wrong.
     """
 
     gradient: Callable[[], Array]
@@ -56,6 +56,7 @@ class Problem:
     note: str = ""
     above: bool = False
     reports: list = field(default_factory=list)
+    neutral: str = ""
 
 
 class ForwardMissed(Exception):

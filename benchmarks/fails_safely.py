@@ -108,6 +108,8 @@ def judge(problem, gradient, any_words=False):
             said.append(f"{type(error).__name__}: {error}")
     raised = bool(said)
     said += [f"{entry.category.__name__}: {entry.message}" for entry in caught]
+    if problem.neutral:
+        said = [text for text in said if not re.search(problem.neutral, text)]
     tolerance = WRONG + 100 * problem.attainable
     error = np.inf
     if value is not None and problem.reference is not None and np.all(np.isfinite(value)):
@@ -130,7 +132,7 @@ def judge(problem, gradient, any_words=False):
 
 def settled(reports):
     """Whether the last of the reports that tells of a search for what was cut says that it came to an end."""
-    told = [report.search for report in reports if getattr(report, "search", "")]
+    told = [report.completeness for report in reports if getattr(report, "completeness", "")]
     return not told or told[-1] != "not settled"
 
 

@@ -137,6 +137,7 @@ def whole_cluster(rng, index, mode):
 
 def _of_triplets(rng, n, size, top, is_complex, mode, d, gap):
     """Singular triplets of an m × n matrix: the cluster at +σ of [[0, A], [Aᴴ, 0]]."""
+    n = max(n, 16)  # SciPy: k < min(m, n), for complex matrices less than that by two
     m = n // 2 + int(rng.integers(-3, 4))
     n = n - m
     rank = min(m, n)

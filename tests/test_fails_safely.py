@@ -55,7 +55,7 @@ def test_the_exit_code_is_that_of_failure(monkeypatch, capsys):
     fine = Problem(lambda: np.ones(2), "right", np.ones(2))
     wrong = Problem(lambda: np.ones(2), "right", np.array([1.0, 2.0]))
     refused = Problem(answering(None, error=ValueError("no")), "right", np.ones(2))
-    reports = [SimpleNamespace(search="not settled")]
+    reports = [SimpleNamespace(completeness="not settled")]
     cut = Problem(lambda: np.ones(2), "say", says="cut", above=True, reports=reports)
     seen = replace(cut, gradient=answering(None, error=ValueError("cut")))
     assert printed(fine, fine)[0] == 0
@@ -70,7 +70,7 @@ def test_only_what_a_report_calls_not_settled_is_not_settled():
     """Above the dense bounds and nothing said: silent where the report says proved or searched, or nothing."""
     count = {}
     for searched in ("proved", "searched", "not settled", ""):
-        reports = [SimpleNamespace(search=searched), SimpleNamespace()]
+        reports = [SimpleNamespace(completeness=searched), SimpleNamespace()]
         for above in (True, False):
             problem = Problem(answering(RIGHT), "say", says="cut", above=above, reports=reports)
             count[searched, above] = judge(problem, problem.gradient).count
@@ -127,6 +127,13 @@ def answering(value, *said, error=None):
 )
 def test_the_judge(label, says, gradient, count):
     assert judge(Problem(gradient, label, RIGHT, 0.0, says), gradient).count == count
+
+
+def test_what_scipy_says_of_the_call_is_neither_right_nor_wrong():
+    problem = Problem(answering(RIGHT, "k >= N"), "right", RIGHT, neutral="UserWarning: k >= N")
+    assert judge(problem, problem.gradient).count == "right"
+    assert judge(problem, answering(-RIGHT, "k >= N")).count == "silent"
+    assert judge(replace(problem, neutral=""), problem.gradient).count == "needless"
 
 
 def test_no_reference_means_nothing_silent_is_right():
