@@ -58,10 +58,25 @@ def reads_basis(pairs: list[tuple[str, str]], size: float, gap: float) -> str:
     listed = ", ".join(f"({i}, {j})" for i, j in pairs)
     return (
         f"The loss depends on the basis chosen inside a degenerate eigenspace: pairs [{listed}], gap {gap:.1e}, "
-        f"antihermitian part of XᴴG {size:.1e} relative to it. The component of the derivative along the "
-        "arbitrary rotation was dropped. It may be that (a) only some members of the cluster enter the loss: "
-        "use a function of all of them, such as the projector X Xᴴ; (b) k cuts the cluster: increase k; "
-        "(c) the members enter with different weights. Adjoint(on_gauge='ignore') silences this."
+        f"antihermitian part of XᴴG {size:.1e} relative to it. The component of the derivative along the arbitrary "
+        "rotation was dropped. It may be that (a) only some members of the cluster enter the loss: use a function of "
+        "all of them, such as the projector X Xᴴ; (b) k cuts the cluster: increase k; (c) the members enter with "
+        "different weights. If these are a function of w, as in Σ F(wᵢ) xᵢᴴWxᵢ, the loss has a gradient, which (w, X) "
+        "do not carry; (d) in forward mode, where the motion of every vector is asked for: use reverse mode for a loss "
+        "of the span. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def lost_couplings(pairs: list[tuple[str, str]], error: float, gap: float) -> str:
+    listed = ", ".join(f"({i}, {j})" for i, j in pairs)
+    return (
+        f"Eigenvalues lie so close together that rounding makes an error of about {error:.0e} of the derivative: pairs "
+        f"[{listed}], gap {gap:.1e}, are coupled by rounded differences over the gap. (w, X) do not carry such a loss "
+        "so near to a crossing. It may be that (a) it is a smooth function of the whole cluster, such as Σ F(wᵢ) "
+        "xᵢᴴWxᵢ, and has a gradient, but not from (w, X): read the mean of the cluster's eigenvalues and the projector "
+        "X Xᴴ, or take differences; (b) it reads members of the cluster one by one: move the parameters away from the "
+        "crossing; (c) in forward mode, where all motions of w and X are computed: use reverse mode for a loss of the "
+        "span. Adjoint(on_gauge='ignore') silences this."
     )
 
 
@@ -234,21 +249,24 @@ def cut_eigenvalues(distances: dict[int, float], w: np.ndarray) -> str:
     listed = ", ".join(f"{i} (w = {w[i]:.6g}): {distance:.1e}" for i, distance in distances.items())
     return (
         "The loss reads eigenvalues that coincide with ones that were not computed; number and distance: "
-        f"{{{listed}}}. There it has no gradient. A generalised gradient is returned: the one of the eigenvectors that "
-        "the solver happened to choose (an element of Clarke's). It may be that (a) k cuts a cluster: increase k, so "
-        "that the whole cluster is computed, and use a symmetric function of it; (b) levels cross here: move the "
-        "parameters. Adjoint(on_gauge='ignore') silences this."
+        f"{{{listed}}}. A single one has no gradient there. A generalised gradient is returned: the one of the "
+        "eigenvectors that the solver happened to choose (an element of Clarke's). It may be that (a) k cuts a "
+        "cluster: increase k, so that the whole cluster is computed, and use a symmetric function of it; (b) levels "
+        "cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
     )
 
 
 def unequal_weights(groups: list[tuple[list[str], float | complex]]) -> str:
     listed = "; ".join(f"[{', '.join(numbers)}] at {eigenvalue:.6g}" for numbers, eigenvalue in groups)
     return (
-        f"The loss treats eigenvalues that coincide differently: numbers {listed}. There it has no gradient. A "
-        "generalised gradient is returned: the one of the eigenvectors that the solver happened to choose, "
-        "Σ gᵢ xᵢᴴ dA xᵢ (an element of Clarke's, for sorted eigenvalues of a Hermitian matrix). It may be that "
-        "(a) a symmetry makes them coincide: use a symmetric function of the cluster, such as its mean; (b) k cuts the "
-        "cluster: increase k; (c) the levels cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
+        f"The loss treats eigenvalues that coincide differently: numbers {listed}. A generalised gradient is returned: "
+        "the one of the eigenvectors that the solver happened to choose, Σ gᵢ xᵢᴴ dA xᵢ (an element of Clarke's, for "
+        "sorted eigenvalues of a Hermitian matrix). It may be that (a) a symmetry makes them coincide, and single ones "
+        "are read, which have no gradient there: use a symmetric function of the cluster, such as its mean; (b) the "
+        "loss is a smooth function of the whole cluster, such as Σ F(wᵢ) xᵢᴴWxᵢ, and has one, which is not the one "
+        "returned: (w, X) do not carry what couples the vectors. Read the mean and the projector X Xᴴ, or take "
+        "differences; (c) k cuts the cluster: increase k; (d) the levels cross here: move the parameters. "
+        "Adjoint(on_gauge='ignore') silences this."
     )
 
 

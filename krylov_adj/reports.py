@@ -70,6 +70,10 @@ class Report:
         For systems that are singular: the distance to an eigenvalue that was not computed.
     reason : str
         Why this solver was taken first; empty for a forward solve.
+    error : float
+        Estimate of the relative error of what an adjoint or tangent solve returned, for the operators and cotangents
+        as they are: by the residuals of pairs and systems, how far solutions moved, gaps, and the rounding of
+        couplings (docs/derivation.md). Zero where nothing was estimated.
     failed : ndarray of int
         The systems that were not solved.
     converged : bool
@@ -99,6 +103,7 @@ class Report:
     neighbours: dict[int, float] = field(default_factory=dict)
     ncv: int = 0
     reason: str = ""
+    error: float = 0.0
 
     @property
     def failed(self) -> np.ndarray:
@@ -120,8 +125,12 @@ class Report:
         return (
             f"{self.stage} solve by {self.method}{why} {state}: {self.residuals.size} systems, largest relative "
             f"residual {worst:.1e} (requested {self.requested:.1e}), {self.iterations} iterations, "
-            f"{self.applications} applications of the operator, {self.solves} of the inverse.{self._larger_basis()}"
+            f"{self.applications} applications of the operator, {self.solves} of the inverse."
+            f"{self._estimate()}{self._larger_basis()}"
         )
+
+    def _estimate(self) -> str:
+        return f" Relative error of the derivative: about {self.error:.0e}." if self.error else ""
 
     def _larger_basis(self) -> str:
         steps = self.solves or self.applications

@@ -101,6 +101,11 @@ def reads_basis():
     derivative(ka.eigsh, DOUBLE, vectors, k=2, which="SA")
 
 
+def lost_couplings():
+    A = symmetric(onp.r_[0.5, 0.5 + 2e-12, onp.linspace(1, 3, N - 2)])
+    derivative(ka.eigsh, A, lambda w, X: np.sum(w * np.sum(X * np.dot(S, X), axis=0)), k=2, which="SA")
+
+
 def unequal_weights():
     derivative(ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], k=2, which="SA")
 
@@ -334,10 +339,15 @@ TEXTS = {
         r"basis chosen inside a degenerate eigenspace: pairs \[\(0, 1\)\], gap NUMBER.*NUMBER relative.*\(a\)"
         r".*projector.*\(b\).*increase k.*\(c\).*on_gauge='ignore'",
     ),
+    lost_couplings: (
+        ka.DegeneracyWarning,
+        r"rounding makes an error of about NUMBER of the derivative: pairs \[\(0, 1\)\], gap NUMBER.*do not carry.*"
+        r"\(a\).*mean.*projector.*differences.*\(b\).*move the parameters.*\(c\).*reverse mode.*on_gauge='ignore'",
+    ),
     unequal_weights: (
         ka.DegeneracyWarning,
         r"coincide differently: numbers \[0, 1\] at 0\.5\..*generalised gradient is returned.*\(a\).*mean.*\(b\)"
-        r".*increase k.*\(c\).*move the parameters.*on_gauge='ignore'",
+        r".*F\(wᵢ\) xᵢᴴWxᵢ.*has one.*do not carry.*\(c\).*increase k.*\(d\).*move the parameters.*on_gauge='ignore'",
     ),
     cut_eigenvalues: (
         ka.DegeneracyWarning,

@@ -72,8 +72,10 @@ def attach(
     """
     pencil = pencil.at(w, X)
     residual = pencil.residual(w, X, verify)
-    sizes = np.linalg.norm(strip(residual)[: X.shape[0]], axis=0) / np.linalg.norm(X, axis=0)
-    systems = BorderedSystems(pencil.problem, w, X, pencil.options, sizes)
+    values = strip(residual)[: X.shape[0]]
+    sizes = np.linalg.norm(values, axis=0) / np.linalg.norm(X, axis=0)
+    systems = BorderedSystems(pencil.problem, w, X, pencil.options, sizes, X.conj().T @ values)
+    del values
     below = UNTRACED
     for t in levels(residual):
         if below != UNTRACED:  # the pairs have become traced at the level below

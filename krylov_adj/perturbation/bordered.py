@@ -45,8 +45,10 @@ from ..messages import (
 )
 from ..options import Adjoint
 from ..reports import AdjointNoConvergence, DefectiveEigenvalueError, Report, logger
+from .accuracy import Accuracy
 from .conjugates import folding, without_conjugate
-from .deflated import NOISE, DeflatedSystems
+from .couplings import Coupling, Quotients, divide
+from .deflated import Complement, DeflatedSystems
 from .neighbours import coinciding
 from .problem import Eigenproblem, Side, apart_from, power_of_two
 from .singular import mirror_images
@@ -61,29 +63,18 @@ SUSPICIOUS = 0.03
 
 
 @dataclass(frozen=True)
-class Coupling:
-    """A coupling between coinciding eigenvalues that has no quotient and was dropped.
-
-    j counts the conjugates that complete the deflation too, see `BorderedSystems.name`.
-    """
-
-    j: int
-    i: int
-    size: float
-    gap: float
-
-
-@dataclass(frozen=True)
 class Solution:
     """Z (n, k) and μ (k,) of k bordered systems, and what was met on the way.
 
-    The couplings that were dropped; distances from eigenvalues that were asked for by themselves to ones
-    that were not computed.
+    The couplings that were dropped, and those that rounding has eaten; an estimate of the relative error; distances
+    from eigenvalues that were asked for by themselves to ones that were not computed.
     """
 
     Z: Array
     mu: Array
     dropped: tuple[Coupling, ...] = ()
+    eaten: tuple[Coupling, ...] = ()
+    error: float = 0.0
     uncomputed: dict[int, float] = field(default_factory=dict)
 
 
@@ -103,16 +94,28 @@ class BorderedSystems:
     options : Adjoint
     residuals : ndarray, shape (k,), optional
         ‖A x − λ B x‖ / ‖x‖ of the pairs.
+    inner : ndarray, shape (k, k), optional
+        Xᴴ (A X − B X Λ), their part in the span.
     """
 
-    def __init__(self, problem: Eigenproblem, w: Array, X: Array, options: Adjoint, residuals: Array | None = None):
+    def __init__(
+        self,
+        problem: Eigenproblem,
+        w: Array,
+        X: Array,
+        options: Adjoint,
+        residuals: Array | None = None,
+        inner: Array | None = None,
+    ):
         # T(λ) of a nonlinear problem has the eigenvalue 0, see `Eigenproblem`.
         self.w = w if problem.slope is None else np.zeros_like(w)
         self.problem, self.X, self.options = apart_from(problem, self.w), X, options
         self.eps = float(np.finfo(X.dtype).eps)
         self.residuals = np.zeros(w.size) if residuals is None else residuals
+        self.inner = np.zeros((w.size, w.size)) if inner is None else inner
         self.lock = RLock()
         self._left: Array | None = None
+        self._left_accuracy = np.zeros((2, w.size))  # of the left eigenvectors' systems: errors and growth
         self._known = np.zeros(w.size, dtype=bool)
         self._twins: dict[int, float] | None = None
 
@@ -209,6 +212,10 @@ class BorderedSystems:
         A, B = self.problem.A, self.problem.B
         return A.adjoint(self.phi), self.phi if B is None else B.adjoint(self.phi)
 
+    @property
+    def accuracy(self) -> Accuracy:
+        return Accuracy(self)  # kept, it would be a cycle
+
     @cached_property
     def conditions(self) -> Array:
         """Lower bounds on the eigenvalues' condition numbers ‖y‖‖Bx‖, (Bx)ᴴy = 1; ones if Hermitian.
@@ -261,7 +268,9 @@ class BorderedSystems:
             return Solution(np.zeros_like(F), np.zeros_like(g))
         self.check_not_defective()
         if alone and side == "adjoint" and not self.problem.hermitian:
-            return Solution(self.left_vectors(g != 0, gauge) * g, np.zeros_like(g))
+            Z = self.left_vectors(g != 0, gauge) * g
+            error, eaten = self.accuracy.left(Z, g, *self._left_accuracy)
+            return Solution(Z, np.zeros_like(g), (), eaten, error)
         # Exactly scaled, so that no size of the loss meets underflow in a norm.
         unit = power_of_two(F, g)
         F, g = F / unit, g / unit
@@ -269,38 +278,43 @@ class BorderedSystems:
         scale = size if scale is None else np.maximum(scale / unit, size)
         uncomputed: dict[int, float] = {}
         if side == "tangent":
-            Z, mu, dropped = self._solve_tangent(F, g, scale, gauge)
+            solution = self._solve_tangent(F, g, scale, gauge)
         else:
             if alone:
                 uncomputed = self._look(g)
-            Z, mu, dropped = self._solve_adjoint(F, g, scale, gauge)
-        return Solution(Z * unit, mu * unit, dropped, uncomputed)
+            solution = self._solve_adjoint(F, g, scale, gauge)
+        return replace(solution, Z=solution.Z * unit, mu=solution.mu * unit, uncomputed=uncomputed)
 
     def deflated(
         self, side: Side, rhs: Array, scale: Array, gauge: Array | None = None, left: Array | None = None
-    ) -> Array:
-        """The solution on the complement, reported, and refused where it is none.
+    ) -> Complement:
+        """The solution on the complement, refused where it is none; `tell` what it reports.
 
         ``left`` (k,) says which columns are asked for where they are left eigenvectors': their right-hand sides are
         in the range of R_i, also of a singular one.
         """
         consistent = None if left is None else np.flatnonzero(left)
-        U, report = self.systems.solve(side, rhs, scale, consistent)
+        solved = self.systems.solve(side, rhs, scale, consistent)
+        U, report = solved.U, solved.report
         conditions = np.zeros(0) if self.problem.hermitian else self.conditions
         neighbours = {i: distance * self.problem.units[1] for i, distance in report.neighbours.items()}
         gauge = np.zeros(0) if gauge is None else gauge
         report = replace(report, conditions=conditions, gauge=gauge, neighbours=neighbours)
-        logger.info("%s", report)
-        if self.options.callback is not None:
-            self.options.callback(report)
         if not self.problem.hermitian and self.problem.slope is None and left is None:
             self._examine(self._suspects(rhs, U))
         if not report.converged:
             message = self._failure(report)
             if self.options.on_failure == "raise":
+                self.tell(report)
                 raise AdjointNoConvergence(message, report)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-        return U
+        return replace(solved, report=report)
+
+    def tell(self, report: Report) -> None:
+        """Log a report, and give it to the caller's callback."""
+        logger.info("%s", report)
+        if self.options.callback is not None:
+            self.options.callback(report)
 
     def _failure(self, report: Report) -> str:
         if self.problem.rows is not None and report.neighbours and self.vanishing[list(report.neighbours)].all():
@@ -366,35 +380,41 @@ class BorderedSystems:
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
             T = np.eye(self.deflation[0].size, self.w.size, dtype=self.X.dtype) * columns
-            Z = self._with_span(T, None, np.zeros(self.w.size), gauge, columns)
+            Z, solved = self._with_span(T, None, np.zeros(self.w.size), gauge, columns)
             self._left = Z if self._left is None else self._left + Z
             self._known = self._known | columns
             whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)
             self.conditions = np.maximum(self.conditions, whole)
             self.check_not_defective()
+            self._left_accuracy = np.where(columns, [solved.errors, solved.growth], self._left_accuracy)
+            error = self.accuracy.left(Z, columns.astype(Z.dtype), solved.errors, solved.growth)[0]
+            self.tell(replace(solved.report, error=error))
         assert self._left is not None
         return self._left
 
-    def _solve_adjoint(
-        self, F: Array, g: Array, scale: Array, gauge: Array | None
-    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
-        """Z, μ and dropped couplings; F is overwritten."""
+    def _solve_adjoint(self, F: Array, g: Array, scale: Array, gauge: Array | None) -> Solution:
+        """F is overwritten."""
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
         F = F.astype(np.result_type(F, X, w), copy=False)
-        mu, T, dropped = np.zeros(k, F.dtype), np.zeros((wd.size, k), F.dtype), tuple[Coupling, ...]()
+        mu, T = np.zeros(k, F.dtype), np.zeros((wd.size, k), F.dtype)
         if F.any():
             mu = column_dots(X, F) / column_dots(X, X)
             F -= X * mu
-            T, dropped = self._divide(
-                Xd.conj().T @ F, np.conj(wd[:, None] - w), np.outer(np.linalg.norm(Xd, axis=0), scale)
-            )
+            T = Xd.conj().T @ F
+        gaps = np.conj(wd[:, None] - w)
+        accuracy = self.accuracy
+        couplings = self._divide(T, gaps, np.outer(accuracy.lengths, scale))
+        T = couplings.values.copy()
         T[np.arange(k), np.arange(k)] = g
-        return self._with_span(T, F, scale, gauge), mu, dropped
+        Z, solved = self._with_span(T, F, scale, gauge)
+        error, eaten = accuracy.adjoint(Z, g, couplings, gaps, scale, solved.errors, solved.growth)
+        self.tell(replace(solved.report, error=error))
+        return Solution(Z, mu, couplings.dropped, eaten, error)
 
     def _with_span(
         self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: Array | None = None
-    ) -> Array:
+    ) -> tuple[Array, Complement]:
         """Z with (B X)ᴴ Z = T and R_i z_i = f_i on the complement; F, zero if None, is overwritten."""
         if self.problem.hermitian:
             C = T / np.real(np.diagonal(self.gram))[:, None]
@@ -405,35 +425,24 @@ class BorderedSystems:
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
         F = np.negative(span, out=span) if F is None else np.subtract(F, span, out=F)
         del span  # as large as X
-        U = self.deflated("adjoint", F, scale, gauge, left)
-        return times(self.phi, C) + U
+        solved = self.deflated("adjoint", F, scale, gauge, left)
+        return times(self.phi, C) + solved.U, solved
 
-    def _solve_tangent(
-        self, F: Array, g: Array, scale: Array, gauge: Array | None
-    ) -> tuple[Array, Array, tuple[Coupling, ...]]:
+    def _solve_tangent(self, F: Array, g: Array, scale: Array, gauge: Array | None) -> Solution:
         X, w, k = self.X, self.w, self.w.size
         wd, Xd = self.deflation
-        U = self.deflated("tangent", F, scale, gauge)
+        solved = self.deflated("tangent", F, scale, gauge)
+        U = solved.U
         d = la.lstsq(self.BX, F - self.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
-        mu = np.diagonal(d)[:k].copy()
-        C, dropped = self._divide(d, wd[:, None] - w, np.outer(1 / np.linalg.norm(self.BX, axis=0), scale))
-        Z = Xd @ C + U
-        return Z + X * ((g - column_dots(X, Z)) / column_dots(X, X)), mu, dropped
+        mu, gaps = np.diagonal(d)[:k].copy(), wd[:, None] - w
+        couplings = self._divide(d, gaps, np.outer(1 / np.linalg.norm(self.BX, axis=0), scale))
+        Z = Xd @ couplings.values + U
+        Z += X * ((g - column_dots(X, Z)) / column_dots(X, X))
+        error, eaten = self.accuracy.tangent(Z, mu, couplings, gaps, scale, solved)
+        self.tell(replace(solved.report, error=error))
+        return Solution(Z, mu, couplings.dropped, eaten, error)
 
-    def _divide(self, numerators: Array, gaps: Array, size: Array) -> tuple[Array, tuple[Coupling, ...]]:
-        """numerators / gaps by the noise rule, zero on the diagonal.
-
-        ``size`` (d, k) is what the numerators' rounding is relative to. Eigenvalues within ``cluster_tol``
-        count as equal; a coupling between them that is not noise has no quotient and is listed.
-        """
-        k = self.w.size
-        noise = np.abs(numerators) <= NOISE * self.eps * size
-        np.fill_diagonal(noise, True)
+    def _divide(self, numerators: Array, gaps: Array, size: Array) -> Quotients:
+        """numerators / gaps; eigenvalues within ``cluster_tol`` count as equal."""
         tau = self.systems.tolerances(gaps.shape[0])
-        equal = np.abs(gaps) <= tau[:, None] + tau[:k]
-        dropped = tuple(
-            Coupling(int(j), int(i), float(abs(numerators[j, i]) / size[j, i]), float(abs(gaps[j, i])))
-            for j, i in np.argwhere(equal & ~noise)
-        )
-        zero = noise | equal
-        return np.where(zero, 0, numerators / np.where(zero, 1, gaps)), dropped
+        return divide(numerators, gaps, size, np.abs(gaps) <= tau[:, None] + tau[: self.w.size], self.eps)

@@ -9,6 +9,7 @@ import numpy as np
 from ..messages import (
     cut_eigenvalues,
     in_words_of_eigenpairs,
+    lost_couplings,
     nearly_defective,
     reads_basis,
     reads_null_vectors,
@@ -65,6 +66,13 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: So
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
         named = [(systems.name(i), systems.name(j)) for i, j in pairs]
         _say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap * unit)), options)
+    accuracy = systems.accuracy
+    lost = [coupling for coupling in solution.eaten if not accuracy.coalescing(coupling)]
+    if lost:
+        pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in lost})
+        named = [(systems.name(i), systems.name(j)) for i, j in pairs]
+        total = float(np.linalg.norm([coupling.size for coupling in lost]))
+        _say(DegeneracyWarning, words(lost_couplings(named, total, min(c.gap for c in lost) * unit)), options)
     weights = np.r_[gw, np.zeros(systems.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
@@ -81,8 +89,8 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: So
         zero = np.flatnonzero(systems.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
         if zero.size:
             _say(DegeneracyWarning, reads_zero(zero, systems.given_w[zero]), options)
-    # Rounding's share of the derivative: 10⁻⁶, in single precision what is lost of its digits.
-    ill = np.flatnonzero(conditions**2 * eps > max(1e-6, 1e3 * eps))
+    meeting = {i for coupling in solution.eaten if coupling not in lost for i in (coupling.i, coupling.j) if i < k}
+    ill = np.array(sorted(meeting | set(np.flatnonzero(conditions**2 * eps > accuracy.said).tolist())), int)
     if ill.size:
         _say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
 

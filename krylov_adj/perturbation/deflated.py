@@ -9,7 +9,7 @@ the operator: what a solver says of itself is not used.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..krylov.blocks import LATE, times
 from ..messages import preconditioner_without_adjoint
 from ..options import Adjoint
 from ..reports import Report
+from .couplings import NOISE
 from .engines import engines_in_order
 from .neighbours import betrayed, coinciding
 from .problem import Eigenproblem, Side
@@ -31,8 +32,19 @@ Array = np.ndarray
 #: was not computed at a distance of δ, a residual of rtol is an error of rtol/δ.
 AMPLIFIED = 30.0
 
-#: A numerator or right-hand side below this many machine epsilons of its scale is noise.
-NOISE = 30.0
+
+@dataclass(frozen=True)
+class Complement:
+    """Solutions U (n, k) on the complement, their report, and what is known of their accuracy.
+
+    ``errors`` (k,) are those that solving left, estimated; ``growth`` (k,) that of ‖R⁻¹‖ for a vector in no
+    particular direction, from below.
+    """
+
+    U: Array
+    report: Report
+    errors: Array
+    growth: Array
 
 
 class DeflatedSystems:
@@ -129,7 +141,7 @@ class DeflatedSystems:
 
     # ---- solving -----------------------------------------------------------------------------
 
-    def solve(self, side: Side, rhs: Array, scale: Array, consistent: Array | None = None) -> tuple[Array, Report]:
+    def solve(self, side: Side, rhs: Array, scale: Array, consistent: Array | None = None) -> Complement:
         """u_i with R_i u_i = P_out rhs_i, for every column i.
 
         ``scale`` (k,) is the size of the data that rhs was computed from: columns that are noise
@@ -143,7 +155,7 @@ class DeflatedSystems:
         norms = np.linalg.norm(R, axis=0)
         reference = np.maximum(norms, np.linalg.norm(rhs, axis=0))
         columns = np.flatnonzero(norms > NOISE * self.eps * np.max(scale))
-        U = np.zeros(rhs.shape, R.dtype, order="F")
+        U, errors = np.zeros(rhs.shape, R.dtype, order="F"), np.zeros(norms.shape)
         suspects: dict[int, Array] = {}  # updates that were taken back
         residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
         rtol = options.tolerance(R.dtype)
@@ -185,6 +197,7 @@ class DeflatedSystems:
             floors[columns] = self.rounding(U[:, columns], columns) / reference[columns] + 10 * self.eps
             # What the residual's last digits moved the solution by, times what is left of the residual.
             error, allowed = moved / LATE, AMPLIFIED * rtol * np.linalg.norm(U[:, columns], axis=0)
+            errors[columns] = error
             inaccurate = (error > allowed) & (residuals[columns] > floors[columns])
             less = np.minimum(allowed / np.where(inaccurate, error, 1), 1 / LATE)
             less = np.maximum(now * less, 0.1 * floors[columns] * reference[columns])
@@ -218,7 +231,10 @@ class DeflatedSystems:
             found = betrayed(self, side, self.project_out(side, rhs), U, suspects, report.failed) | found
         if found:
             report = replace(report, neighbours=found)
-        return U, report
+        growth = np.linalg.norm(U, axis=0) / np.where(norms > 0, norms, 1)
+        growth = np.maximum(growth, self.growth)
+        errors = np.maximum(errors, growth * residuals * reference) + self.eps * growth * scale
+        return Complement(U, report, errors, growth)
 
     def guess(self, side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
         """What is known of u_i beforehand, and what it leaves of b_i.

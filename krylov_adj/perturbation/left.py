@@ -76,7 +76,9 @@ def _solve_adjoint(systems: BorderedSystems, F: Array, G: Array) -> tuple[Array,
     AP, BP = systems.images
     span = AP @ C - (BP @ C) * np.conj(w)  # R_i Φ c_i
     scale = np.linalg.norm(F, axis=0) + np.linalg.norm(span, axis=0)
-    U = systems.deflated("adjoint", f - span, scale)
+    solved = systems.deflated("adjoint", f - span, scale)
+    systems.tell(solved.report)
+    U = solved.U
     return systems.phi @ C + U, mu
 
 
@@ -84,7 +86,11 @@ def _solve_tangent(systems: BorderedSystems, F: Array, G: Array) -> tuple[Array,
     X, w, k = systems.X, systems.w, systems.w.size
     wd, Xd = systems.deflation
     gaps = wd[:, None] - w
-    U = systems.deflated("tangent", F, np.linalg.norm(F, axis=0)) if F.any() else np.zeros_like(F)
+    U = np.zeros_like(F)
+    if F.any():
+        solved = systems.deflated("tangent", F, np.linalg.norm(F, axis=0))
+        systems.tell(solved.report)
+        U = solved.U
     overlap = X.conj().T @ Xd
     completed = np.zeros((wd.size - k, k), U.dtype)
     if completed.size:

@@ -81,7 +81,8 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
         rhs = np.where(open_, -R / np.sqrt(2), 0)
         # The error is squared anyhow: digits past those are not needed.
         systems = DeflatedSystems(problem, s, X, Q, Q, replace(options, rtol=max(1e-6, 10 * eps)), np.zeros(s.size))
-        Z, report = systems.solve("tangent", rhs, np.linalg.norm(rhs, axis=0))
+        solved = systems.solve("tangent", rhs, np.linalg.norm(rhs, axis=0))
+        Z, report = solved.U, solved.report
         if report.converged:
             U, V = (_nearest_isometry(W) for W in (U + np.sqrt(2) * Z[: H.rows], V + np.sqrt(2) * Z[H.rows :]))
             U, s, V, R = _rayleigh_ritz(H, U, V)

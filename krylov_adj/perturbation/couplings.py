@@ -1,0 +1,96 @@
+"""Couplings between computed eigenpairs: numerators over gaps, and how many digits rounding leaves of them.
+
+A coupling t = q/δ has a numerator q that is a difference of terms of some size s, rounded to εs, so that t is
+known to εs/δ. A numerator of at most `NOISE` εs may be rounding alone: then t is zero (the noise rule). It is
+truly zero for a loss of the span of a cluster (a projector), at every gap, and rounding makes no error. Of another
+function of a cluster, such as Σ F(wᵢ) xᵢᴴWxᵢ with numerators of the order of the gap, the noise rule has
+dropped what it should not have. The cotangents γᵢ of the eigenvalues tell the two apart. A smooth function of the
+compressed matrix H = XᴴAX has a cotangent Γ with the γᵢ on its diagonal and the couplings off it. Where the γᵢ of a
+cluster are equal, Γ is a multiple of the identity in every basis but for chance, and has no couplings; where they are
+not, the couplings are as large as their differences. So what was dropped is at most NOISE εs/δ, and about |γᵢ − γⱼ|.
+
+The vectors themselves are known up to a rotation by θ = e/δ, e the backward error of the pairs in their span
+(rounding, and the residuals' part in it), at most a large one. It turns Γ into Γ + [Γ, θ], an error of
+(|tⱼᵢ| + |γᵢ − γⱼ|) θ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+#: A numerator or right-hand side below this many machine epsilons of its scale is noise.
+NOISE = 30.0
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """A coupling between two eigenpairs, and what is wrong with it.
+
+    Of coinciding eigenvalues, which has no quotient and was dropped: ``size`` is its numerator's, relative to what it
+    was computed from. Of others: ``size`` is the error that rounding makes of it, relative to the whole derivative. j
+    counts the conjugates that complete the deflation too, see `BorderedSystems.name`.
+    """
+
+    j: int
+    i: int
+    size: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class Quotients:
+    """Couplings (d, k); zeros where numerators are ``noise``, and where eigenvalues are ``equal``.
+
+    ``rounding`` is the error that the numerators' rounding makes of those that are not zero; ``dropped`` are those of
+    equal eigenvalues that are not noise.
+    """
+
+    values: Array
+    rounding: Array
+    noise: Array
+    equal: Array
+    dropped: tuple[Coupling, ...]
+
+
+def divide(numerators: Array, gaps: Array, size: Array, equal: Array, eps: float) -> Quotients:
+    """numerators / gaps (d, k) by the noise rule, zero on the diagonal and where eigenvalues count as ``equal``.
+
+    ``size`` (d, k) is what the numerators' rounding is relative to.
+    """
+    noise = np.abs(numerators) <= NOISE * eps * size
+    np.fill_diagonal(noise, True)
+    zero = noise | equal
+    safe = np.where(zero, 1, gaps)
+    dropped = tuple(
+        Coupling(int(j), int(i), float(abs(numerators[j, i]) / size[j, i]), float(abs(gaps[j, i])))
+        for j, i in np.argwhere(equal & ~noise)
+    )
+    rounding = np.where(zero, 0, eps * size / np.abs(safe))
+    return Quotients(np.where(zero, 0, numerators / safe), rounding, noise, equal, dropped)
+
+
+def rotations(gaps: Array, level: Array) -> Array:
+    """θ (d, k): the angles up to which the vectors of two eigenpairs are known, at most one; zero on the diagonal.
+
+    ``level`` (d, k) is the pairs' backward error in their span.
+    """
+    theta = level / np.maximum(np.maximum(np.abs(gaps), level), np.finfo(level.dtype).tiny)
+    np.fill_diagonal(theta, 0)
+    return theta
+
+
+def coupling_errors(couplings: Quotients, gaps: Array, size: Array, level: Array, weights: Array, eps: float) -> Array:
+    """Errors (d, k) of an adjoint's couplings, of those that were dropped as noise too.
+
+    ``weights`` (d,) are the cotangents of the eigenvalues; the other arguments are those of `divide` and `rotations`.
+    """
+    k = gaps.shape[1]
+    unequal = np.abs(weights[:, None] - weights[:k])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        largest = NOISE * eps * size / np.abs(gaps)
+    lost = np.where(couplings.noise, np.fmin(largest, unequal), 0)
+    return couplings.rounding + lost + (np.abs(couplings.values) + unequal) * rotations(gaps, level)
