@@ -13,6 +13,7 @@ from .bindings._trace import UNTRACED, guarded, strip
 from .bindings.autograd import attach, deepest_level
 from .bindings.pencil import TracedNonlinear, TracedPencil
 from .continuation import Continuation
+from .hermitian import hermitian_part
 from .krylov.blocks import column_dots, times
 from .krylov.shift_invert import factorise
 from .messages import (
@@ -103,6 +104,12 @@ def attach_eigenpairs(
     Of w and X, in the gauge Im xᴴN dx = 0 (N the normalising matrix), with respect to everything
     that A and M depend on; to any order; forward and reverse. Only the given pairs are needed:
     all other eigenvectors enter through the solution of one linear system for each pair.
+
+    A matrix that is Hermitian, A and M with ``hermitian=True`` and M with ``normalization="M"``, enters by its
+    Hermitian part ½(A + Aᴴ): a change of entries acts by its Hermitian part, and gradients in the entries are
+    Hermitian, to the bit. That holds for arrays, `csr_array` (with `coo_array`, `diags_array`, `assemble`), and
+    operators made of matrices. An operator in which functions take part is taken at its word: it has to be
+    Hermitian for all parameters.
 
     References
     ----------
@@ -263,6 +270,10 @@ def make_pencil(
     for value in values:
         if value is not None and traced:
             check_adjoint(value, hermitian)
+    if hermitian and traced:
+        A = hermitian_part(A)
+    if M is not None and traced and (hermitian or normalization == "M"):
+        M = hermitian_part(M)
     problem = Eigenproblem(
         values[0], values[1], hermitian, normalization, inverse, None, continuation, None, beyond, scale.pair
     )

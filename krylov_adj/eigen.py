@@ -28,6 +28,7 @@ from .arpack import (
 from .attach import as_value, attach_verified, check_operators, check_options, make_inverse, make_pencil
 from .bindings._trace import UNTRACED, is_box
 from .continuation import Continuation
+from .hermitian import hermitian_part
 from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.problem import Inverse, ValueOperator
@@ -101,7 +102,8 @@ def eigs(
 
     Derivative
     ----------
-    As for `attach_eigenpairs`. With ``sigma`` and explicit matrices the forward factorisation is
+    As for `attach_eigenpairs`; with respect to the entries of an M that normalises the vectors it is that of a
+    function of its Hermitian part. With ``sigma`` and explicit matrices the forward factorisation is
     used again, transposed. It is made in another order than SciPy's where the sparse A − σM has a
     symmetric pattern (half the fill); pass ``OPinv`` for one of your own. Not differentiable: v0,
     Minv, OPinv, sigma.
@@ -200,9 +202,9 @@ def eigsh(
 
     Derivative
     ----------
-    As for `attach_eigenpairs`. The derivative with respect to the entries of a dense A is the one
-    for Hermitian changes of A. A loss of the eigenvalues alone needs no linear solve. The sign of a
-    real eigenvector is arbitrary and cannot be detected: use `canonical_phase` where it matters.
+    As for `attach_eigenpairs`: with respect to the entries of a dense or sparse A or M it is that of a function of
+    their Hermitian parts, so a gradient step leaves them Hermitian. A loss of the eigenvalues alone needs no linear
+    solve. The sign of a real eigenvector is arbitrary and cannot be detected: use `canonical_phase` where it matters.
 
     Notes
     -----
@@ -331,8 +333,9 @@ def _attached(
         continuation.keep_vectors(X)
     if not vectors:
         w, X = in_order_of_values(solver, value_A, k, value_M, plain, w, X)
-    if normalization == "2" and op_M is not None:
-        hermitian = False  # XᴴX is then no multiple of the identity: treat the pairs one by one
+    if hermitian and normalization == "2" and op_M is not None:
+        # XᴴX is then no multiple of the identity: treat the pairs one by one
+        op_A, op_M, hermitian = hermitian_part(op_A), hermitian_part(op_M), False
     pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, beyond, scale)
     report = Report(
         "forward",

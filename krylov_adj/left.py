@@ -77,9 +77,10 @@ def left_eigenvectors(
 
     Derivative
     ----------
-    With respect to everything that A, M, w and X depend on; any order; forward and reverse. The phases of Y
-    follow those of X. Functions of a whole cluster, such as the spectral projector X YᴴM, are right at
-    any gap, zero included; the basis of a degenerate eigenspace must not be read.
+    With respect to everything that A, M, w and X depend on; any order; forward and reverse; with
+    ``hermitian=True`` of the Hermitian parts of A and M, otherwise of any A and M. The phases of Y follow those
+    of X. Functions of a whole cluster, such as the spectral projector X YᴴM, are right at any gap, zero included;
+    the basis of a degenerate eigenspace must not be read.
 
     References
     ----------

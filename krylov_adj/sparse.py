@@ -6,7 +6,6 @@ order by a constant linear map of the entries, which is differentiable as such.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,13 @@ import scipy.sparse.linalg as spla
 
 from .bindings._trace import is_box, strip
 from .bindings.autograd import apply_constant, xp
-from .bindings.trilinear import COEFFICIENTS, INPUT, OUTPUT, contract
-from .krylov.blocks import times
+from .bindings.trilinear import INPUT, OUTPUT, contract
 from .operators import LinearOperator
+from .patterns import Pattern, counting_sort, index_dtype
 
 __all__ = ["assemble", "coo_array", "csr_array", "diags_array"]
 
 Array = np.ndarray
-
-#: Numbers that the derivatives of a part of the entries are computed from at a time.
-CHUNK = 1 << 16
 
 
 class csr_array(LinearOperator):
@@ -100,7 +96,7 @@ class csr_array(LinearOperator):
             raise ValueError(f"csr_array: indptr decreases from {indptr[row]} to {indptr[row + 1]} at row {row}")
         _check_range(indices, columns, "csr_array: column indices")
         kind = np.int32 if max(nnz, rows, columns) <= np.iinfo(np.int32).max else np.int64
-        self._data, self._pattern = data, _Pattern(indices.astype(kind), indptr.astype(kind), (rows, columns))
+        self._data, self._pattern = data, Pattern(indices.astype(kind), indptr.astype(kind), (rows, columns))
         spla.LinearOperator.__init__(self, data.dtype, (rows, columns))
 
     def _apply(self, X: Any) -> Any:
@@ -170,7 +166,7 @@ def coo_array(arg: tuple[Any, tuple[Any, Any]], shape: tuple[int, int]) -> csr_a
         raise ValueError(f"coo_array: {data.shape[0]} data, {row.size} row and {col.size} column indices")
     _check_range(row, rows, "coo_array: row indices")
     _check_range(col, columns, "coo_array: column indices")
-    dtype = _index_dtype(row.size, rows, columns)
+    dtype = index_dtype(row.size, rows, columns)
     return _summed(data, np.arange(row.size, dtype=dtype), row.astype(dtype), col.astype(dtype), (rows, columns))
 
 
@@ -306,7 +302,7 @@ def assemble(element_matrices: Any, dofs: Any, shape: tuple[int, int]) -> csr_ar
         )
     if dofs.size and dofs.max() >= n:
         raise ValueError(f"assemble: dofs go up to {dofs.max()} in a matrix of shape {(n, n)}")
-    dofs = dofs.astype(_index_dtype(matrices.size, n))
+    dofs = dofs.astype(index_dtype(matrices.size, n))
     rows = np.broadcast_to(dofs[:, :, None], matrices.shape).ravel()
     cols = np.broadcast_to(dofs[:, None, :], matrices.shape).ravel()
     positions = np.arange(matrices.size, dtype=dofs.dtype)
@@ -316,48 +312,13 @@ def assemble(element_matrices: Any, dofs: Any, shape: tuple[int, int]) -> csr_ar
     return _summed(xp.reshape(matrices, (-1,)), positions, rows, cols, (n, n))
 
 
-# --------------------------------------------------------------------------------------------
-# On plain arrays.
-# --------------------------------------------------------------------------------------------
-
-
-class _Pattern:
-    """The places of the entries: the trilinear form yᵀ A x of (data, x, y)."""
-
-    def __init__(self, indices: Array, indptr: Array, shape: tuple[int, int]):
-        self.indices, self.indptr, self.shape = indices, indptr, shape
-
-    @cached_property
-    def rows(self) -> Array:
-        return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))  # (nnz,)
-
-    def matrix(self, data: Array) -> Any:
-        return sp.csr_array((data, self.indices, self.indptr), shape=self.shape)
-
-    def contract(self, free: int, u: Array, v: Array) -> Array:
-        if free == COEFFICIENTS:
-            return self._sampled(u, v)
-        matrix = self.matrix(u)
-        return times(matrix if free == OUTPUT else matrix.T, v)  # SciPy's transpose is a view
-
-    def _sampled(self, x: Array, y: Array) -> Array:
-        """Σⱼ y[row, j] x[col, j] at the places of the entries, a few of them at a time."""
-        x, y = (np.ascontiguousarray(v.reshape(v.shape[0], -1)) for v in (x, y))
-        total = np.empty(self.indices.size, np.result_type(x, y))
-        step = max(CHUNK // max(x.shape[1], 1), 1)
-        for start in range(0, total.size, step):
-            part = slice(start, start + step)
-            np.einsum("ij,ij->i", y.take(self.rows[part], 0), x.take(self.indices[part], 0), out=total[part])
-        return total  # (nnz,)
-
-
 def _summed(data: Any, positions: Array, rows: Array, cols: Array, shape: tuple[int, int]) -> csr_array:
     """The csr_array of the entries data[positions] at (rows, cols), those in one place summed.
 
     Every position once. The three are int32 where that is enough: sorts and gathers take half of the time.
     """
-    order = _counting_sort(cols, shape[1])
-    order = order.take(_counting_sort(rows.take(order), shape[0]))
+    order = counting_sort(cols, shape[1])
+    order = order.take(counting_sort(rows.take(order), shape[0]))
     positions, rows, cols = (index.take(order) for index in (positions, rows, cols))
     first = np.ones(rows.size, bool)  # of the entries in one place
     first[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
@@ -369,21 +330,6 @@ def _summed(data: Any, positions: Array, rows: Array, cols: Array, shape: tuple[
     sums = sp.csr_array((ones, positions, ends), shape=(starts.size, data.shape[0]))
     entries = apply_constant(data, sums.__matmul__, sums.T.__matmul__)
     return csr_array((entries, cols.take(starts), indptr.astype(positions.dtype)), shape)
-
-
-def _counting_sort(keys: Array, bound: int) -> Array:
-    """The stable order of integer keys below ``bound``, in O(number of keys + bound).
-
-    SciPy's conversion of one compressed row to columns is this sort.
-    """
-    ends = np.array([0, keys.size], keys.dtype)
-    row = sp.csr_array((np.arange(keys.size, dtype=keys.dtype), keys, ends), shape=(1, bound))
-    return row.tocsc().data
-
-
-def _index_dtype(*bounds: int) -> type:
-    """Of indices and positions below the bounds."""
-    return np.int32 if max(bounds, default=0) <= np.iinfo(np.int32).max else np.int64
 
 
 # --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from autograd import grad, make_jvp
 
 import krylov_adj as ka
-from krylov_adj.sparse import _Pattern
+from krylov_adj.patterns import Pattern
 
 # A pattern with everything that is legal: columns out of order, a place that is stored twice, an
 # empty row, an explicit zero.
@@ -330,13 +330,13 @@ def test_cotangent_of_the_entries_with_many_columns_needs_no_memory_for_each():
 def test_number_of_passes_over_the_entries(monkeypatch):
     """Time by counting: a pass is O(nnz k) work, and there are few, whatever the size."""
     passes = []
-    contract = _Pattern.contract
+    contract = Pattern.contract
 
     def counted(self, free, u, v):
         passes.append(free)
         return contract(self, free, u, v)
 
-    monkeypatch.setattr(_Pattern, "contract", counted)
+    monkeypatch.setattr(Pattern, "contract", counted)
     counts = {}
     for n in (100, 400):
         data, x, make = banded(n)

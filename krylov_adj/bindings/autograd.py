@@ -39,7 +39,7 @@ from ..perturbation.problem import Side, power_of_two
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
 from .pencil import TracedNonlinear, TracedPencil
 
-__all__ = ["apply_constant", "attach", "gradient", "deepest_level", "xp"]
+__all__ = ["apply_constant", "attach", "gradient", "deepest_level", "hermitian_entries", "xp"]
 
 #: The array namespace whose functions take arrays and Boxes alike.
 xp = anp
@@ -298,3 +298,31 @@ defjvp(apply_constant, lambda g, ans, X, apply, adjoint: apply_constant(g, apply
 
 def _like(X: Any, g: Any) -> Any:
     return g if np.iscomplexobj(strip(X)) else anp.real(g)
+
+
+# --------------------------------------------------------------------------------------------
+# Entries of Hermitian matrices.
+# --------------------------------------------------------------------------------------------
+
+
+@primitive
+def hermitian_entries(entries: Any, mirror: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """The entries of a Hermitian matrix A as those of H = ½(A + Aᴴ), which they are.
+
+    ``mirror`` puts every entry in the place of its mirror image at the diagonal, and is its own inverse.
+    """
+    return entries
+
+
+@primitive
+def symmetrised(entries: Any, mirror: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """½(1 + conj ∘ mirror), of which the tangent and, for df = Re Σ g dz, the cotangent map is the same map."""
+    mean = np.conj(mirror(entries), order="C")
+    mean += entries
+    mean *= 0.5
+    return mean
+
+
+for function in (hermitian_entries, symmetrised):
+    defvjp(function, lambda ans, entries, mirror: lambda g: symmetrised(g, mirror), argnums=[0])
+    defjvp(function, lambda g, ans, entries, mirror: symmetrised(g, mirror), argnums=[0])
