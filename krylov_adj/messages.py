@@ -326,3 +326,21 @@ def reads_null_vectors(pairs: list[tuple[int, int]], size: float) -> str:
         "part of the derivative was dropped. It may be that (a) A has lost rank: lower k; (b) a product such as uᴴWv "
         "is read: use functions of u uᴴ and v vᴴ. Adjoint(on_gauge='ignore') silences this."
     )
+
+
+def differences_uncertain(check: str, first: float, last: float) -> str:
+    return (
+        f"The differences are too uncertain to tell anything: {check}, the best known of steps from {first:.1e} to "
+        f"{last:.1e}. It may be that (a) the function is not smooth, or random (fix v0); (b) it is not accurate enough "
+        "for short steps: lower tol; (c) even the first step is too short for it: give a longer one, step=..."
+    )
+
+
+def gradient_disagrees(check: str, first: float, last: float) -> str:
+    return (
+        f"The gradient disagrees with differences: {check}, the best known of steps from {first:.1e} to {last:.1e}. It "
+        "may be that (a) the function is not smooth here (eigenvalues cross, k cuts a cluster, an order changes); "
+        "(b) it depends on a random start vector or an eigenvector's sign: fix v0, use canonical_phase; (c) the "
+        "forward solve is not accurate enough for differences: lower tol, or give a longer step; (d) a part of f is "
+        "not traced by autograd."
+    )

@@ -1,11 +1,14 @@
 """`canonical_phase`, `check_operator`, `check_gradient`."""
 
+import re
+
 import autograd.numpy as np
 import numpy as onp
 import pytest
 import scipy.sparse as sp
 from autograd import grad, hessian, make_jvp
 from autograd.extend import defvjp, primitive
+from autograd.tracer import getval, isbox
 
 import krylov_adj as ka
 
@@ -253,6 +256,96 @@ def test_check_gradient_is_not_satisfied_by_useless_differences():
     for rng in range(5):
         with pytest.raises((AssertionError, ValueError)):
             ka.check_gradient(function, POINT, rng=rng)
+
+
+# ---- steps that are too long ----------------------------------------------------------------
+
+
+def crossing(gap):
+    """The weight of one level in the lower state of two that avoid each other: ½(1 − t/r), r² = t² + gap²/4."""
+    Q = onp.linalg.qr(onp.random.default_rng(3).normal(size=(6, 6)))[0]
+    D, coupling = onp.zeros((2, 6, 6))
+    D[0, 0], D[1, 1], coupling[0, 1], coupling[1, 0] = 1, -1, gap / 2, gap / 2
+    base = Q @ (onp.diag([0.0, 0, 1, 2, 3, 4]) + coupling) @ Q.T
+    base, D = 0.5 * (base + base.T), Q @ D @ Q.T
+
+    def weight(t):
+        return np.dot(Q[:, 0], ka.eigsh(base + t * D, k=2, which="SA", v0=onp.ones(6))[1][:, 0]) ** 2
+
+    return weight
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8])
+@pytest.mark.parametrize("order", [1, 2])
+def test_check_gradient_takes_steps_short_enough_for_a_gap(gap, order):
+    f, t = crossing(gap), 0.3 * gap
+    r2 = t**2 + gap**2 / 4
+    exact = -0.125 * gap**2 / r2**1.5 * (1 if order == 1 else -3 * t / r2)
+    check = ka.check_gradient(lambda x: f(x - 1.0), 1.0 + t, order, rtol=1e-5)
+    # Of 1 + t and of A rounding leaves ε/gap.
+    onp.testing.assert_allclose(abs(check.derivative), abs(exact), rtol=max(1e-9, 100 * onp.finfo(float).eps / gap))
+    assert check.error < 1e-5 + check.uncertainty / abs(exact)
+    assert check.step < gap
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-6])
+@pytest.mark.parametrize("wrong", [1e-4, 1e-2, -0.5, -2.0])
+def test_check_gradient_finds_what_is_wrong_beside_a_gap(gap, wrong):
+    right = crossing(gap)
+    function = primitive(lambda x: right(x - 1.0))
+    defvjp(function, lambda ans, x: lambda g: g * (1 + wrong) * grad(right)(x - 1.0))
+    with pytest.raises(AssertionError, match="disagrees") as caught:
+        ka.check_gradient(function, 1.0 + 0.3 * gap)
+    # The numbers are those of the steps that are short enough.
+    numbers = re.search(r"derivative (\S+), differences (\S+) ±.* \(step (\S+)\)", str(caught.value))
+    derivative, difference, step = map(float, numbers.groups())
+    onp.testing.assert_allclose(derivative, (1 + wrong) * difference, rtol=1e-5)
+    assert step < gap
+
+
+def test_check_gradient_begins_with_the_step_given_and_says_what_it_took():
+    steps = []
+
+    def f(x):
+        steps.append(abs(getval(x) - 0.5))
+        return np.sin(x) if isbox(x) else np.sin(x) + noise * (x > 0.5)
+
+    noise = 0.0
+    check = ka.check_gradient(f, 0.5, step=0.1)
+    assert sorted(set(onp.round(steps, 12)), reverse=True) == [0.1, 0.025, 0.00625, 0.0]
+    assert check.step == 0.1 / 16
+    noise, steps = 1e-3, []  # a jump: no difference is right
+    with pytest.raises(AssertionError) as caught:
+        ka.check_gradient(f, 0.5, step=0.1)
+    shortest = min(step for step in steps if step)
+    assert f"of steps from 1.0e-01 to {shortest:.1e}" in str(caught.value)
+    assert 1e3 * onp.finfo(float).eps * 0.5 <= shortest < 4e3 * onp.finfo(float).eps * 0.5
+    assert len(steps) == 1 + 2 * len({round(onp.log2(step)) for step in steps if step})
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(onp.float64, 30), (onp.float32, 6)])
+def test_check_gradient_takes_four_calls_and_no_more_than_it_says(dtype, most):
+    calls = []
+
+    def counted(change):
+        function = primitive(lambda x: calls.append(1) or np.sum(x**2))
+        defvjp(function, lambda ans, x: lambda g: g * change * 2 * x)
+        return function
+
+    ka.check_gradient(counted(1), POINT.astype(dtype), rtol=1e-3)
+    assert len(calls) == 1 + 4
+    with pytest.raises(AssertionError, match="disagrees"):
+        ka.check_gradient(counted(1.01), POINT.astype(dtype), rtol=1e-3)
+    assert 4 < len(calls) - 6 <= most
+
+
+def test_check_gradient_at_the_edge_of_a_domain():
+    """The first steps leave it; shorter ones do not."""
+    with onp.errstate(invalid="ignore"):
+        check = ka.check_gradient(lambda x: np.sqrt(x - 1.0), 1.0 + 1e-6)
+        assert check.error < 1e-6
+        with pytest.raises(ValueError, match=r"values of the function are not finite at the steps 1.0e-01"):
+            ka.check_gradient(lambda x: x * (onp.nan if abs(getval(x) - 1.0) > 1e-14 else 1.0), 1.0, step=0.1)
 
 
 def test_check_gradient_refuses():

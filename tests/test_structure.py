@@ -22,6 +22,7 @@ RANKS = {
     "reports": 1,
     "messages": 1,
     "options": 1,
+    "differences": 1,
     "continuation": 2,
     "krylov": 2,
     "perturbation": 3,
