@@ -35,6 +35,7 @@ BASIS = r"GaugeWarning: .*basis chosen inside a degenerate eigenspace"
 UNEQUAL = r"DegeneracyWarning: .*eneralised gradient"
 CUT = r"AdjointNoConvergence: .*increase k"
 NOT_CONVERGED = r"AdjointNoConvergence: .*did not converge"
+ROUNDING = r"DegeneracyWarning: .*rounding makes an error of about"
 #: What may be said where a derivative exists and rounding has left too little of it.
 LOST = r"(DegeneracyWarning|GaugeWarning): "
 

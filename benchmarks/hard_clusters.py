@@ -8,6 +8,7 @@ from asking import (
     CUT,
     DEFECTIVE,
     LOST,
+    ROUNDING,
     UNEQUAL,
     Problem,
     ask,
@@ -199,7 +200,7 @@ def clustered_reading_members(rng, index):
     what = ("vectors", "values", "function", "raise", "general values")[index // 3 % 5]
     if what == "general values":
         system = general_system(rng, n, np.full(size, 2.5), is_real=bool(rng.integers(2)), condition=5.0)
-        loss, says = Values(np.arange(1.0, size + 1), np.zeros(size)), UNEQUAL
+        loss, says = Values(np.arange(1.0, size + 1), np.zeros(size)), UNEQUAL + "|" + ROUNDING
         options = engine(rng, False, standard=True)
         gradient = ask(system, members, loss, which="LR", options=options, ncv=n - 2)
         return Problem(gradient, "say", says=says, dense=(system, members, loss), note=f"{what}, {options.method}")
@@ -221,6 +222,7 @@ def clustered_reading_members(rng, index):
         loss, says = Density(hermitian_weights(rng, n, is_complex), (1.0, -0.4, 0.3)), UNEQUAL + "|" + BASIS
     else:
         loss, says = different(rng, n, size, is_complex, a=0.0), BASIS
+    says = says + "|" + ROUNDING
     if what == "raise":
         says, options = "ValueError: .*basis chosen", replace(options, on_gauge="raise")
     if rng.random() < 0.3:
