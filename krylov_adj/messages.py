@@ -80,6 +80,27 @@ def lost_couplings(pairs: list[tuple[str, str]], error: float, gap: float) -> st
     )
 
 
+def moves_within_cluster(lost: float) -> str:
+    return (
+        "A second derivative in forward mode passes through eigenvectors of close eigenvalues, which move within "
+        f"their span as 1/gap. Of a function of the whole cluster rounding leaves an error of about {lost:.0e} of its "
+        "second derivative. It may be that (a) the loss is such a function, a projector, the mean: take the second "
+        "derivative by reverse over reverse mode (autograd.hessian, or grad of grad), in which these terms do not "
+        "occur; (b) single vectors of the cluster are meant, whose derivatives are as large as that: then it is right "
+        "to the rounding of the gap. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def lost_second_derivative(error: float) -> str:
+    return (
+        "A second derivative passes through eigenvectors of close eigenvalues. Terms with the reciprocal of their gap "
+        f"cancel in it, and rounding leaves an error of about {error:.0e} of this derivative. It may be that (a) the "
+        "loss is a function of the whole cluster: at eigenvalues that coincide, or a hundred times further apart, its "
+        "second derivative is accurate; of eigenvalues alone use the mean; (b) single members of the cluster are "
+        "meant: move the parameters away from the crossing. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
 def out_of_range(value: float, a: float, m: float, dtype: Any) -> str:
     return (
         f"An eigenvalue is {value:.1e} times 2^{np.log2(a) - np.log2(m):.0f}, outside of the range of {dtype}. It may "

@@ -11,6 +11,7 @@ from krylov_adj.krylov.minres import minres
 from krylov_adj.krylov.nearest import nearest
 from krylov_adj.krylov.shared import shared_krylov
 from krylov_adj.options import Adjoint
+from krylov_adj.perturbation.block import solve_block
 from krylov_adj.perturbation.bordered import BorderedSystems
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
 
@@ -37,7 +38,7 @@ def pencil(kind, rng):
 @pytest.mark.parametrize("mass", [False, True])
 @pytest.mark.parametrize("kind", ["symmetric", "hermitian", "general"])
 def test_any_right_hand_side(kind, mass, side, method):
-    """z and μ, the part of z along x too, which eigenpairs' own derivatives project out again."""
+    """Z and M, the parts along X too, which eigenpairs' own derivatives project out again."""
     rng = np.random.default_rng(1)
     A, B = pencil(kind, rng)
     B = B if mass else np.eye(N, dtype=A.dtype)
@@ -49,17 +50,16 @@ def test_any_right_hand_side(kind, mass, side, method):
     w, X = w[:K], X[:, :K]
     problem = Eigenproblem(operator(A), operator(B) if mass else None, kind != "general", "M" if mass else "2")
     systems = BorderedSystems(problem, w, X, Adjoint(method=method, rtol=1e-12))
-    F, g = rng.normal(size=(N, K)).astype(A.dtype), rng.normal(size=K).astype(A.dtype)
+    F, G = rng.normal(size=(N, K)).astype(A.dtype), rng.normal(size=(K, K)).astype(A.dtype)
     if A.dtype.kind == "c":
-        F, g = F + 1j * rng.normal(size=(N, K)), g + 1j * rng.normal(size=K)
-    solution = systems.solve(side, F, g)
-    for i in range(K):
-        x, Bx = X[:, [i]], B @ X[:, [i]]
-        bordered = np.block([[(A - w[i] * B).conj().T, x], [Bx.conj().T, np.zeros((1, 1))]])
+        F, G = F + 1j * rng.normal(size=(N, K)), G + 1j * rng.normal(size=(K, K))
+    solution = solve_block(systems, side, F, G)
+    for i in range(K):  # column i knows of the others through the border only
+        bordered = np.block([[(A - w[i] * B).conj().T, X], [(B @ X).conj().T, np.zeros((K, K))]])
         bordered = bordered if side == "adjoint" else bordered.conj().T
-        expected = np.linalg.solve(bordered, np.r_[F[:, i], g[i]])
+        expected = np.linalg.solve(bordered, np.r_[F[:, i], G[:, i]])
         np.testing.assert_allclose(solution.Z[:, i], expected[:N], rtol=1e-8, atol=1e-9)
-        np.testing.assert_allclose(solution.mu[i], expected[N], rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(solution.M[:, i], expected[N:], rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -171,7 +171,7 @@ def test_accurate_next_to_an_eigenvalue_that_was_not_computed(method, gap):
     reports = []
     options = Adjoint(method=method, callback=reports.append)
     F = V @ amounts[:, None]
-    Z = BorderedSystems(problem, w[:1], V[:, :1], options).solve("adjoint", F, np.zeros(1, complex)).Z
+    Z = solve_block(BorderedSystems(problem, w[:1], V[:, :1], options), "adjoint", F, np.zeros((1, 1), complex)).Z
     expected = V[:, 1:] @ (amounts[1:] / (w[1:] - w[0]))
     # The data themselves are known to ε/gap only.
     assert np.linalg.norm(Z[:, 0] - expected) < (3e-8 + 100 * 2.2e-16 / gap) * np.linalg.norm(expected)
@@ -190,4 +190,4 @@ def test_a_defect_that_the_right_hand_side_hardly_feels(method):
     problem = Eigenproblem(operator(A), None, False, "2")
     systems = BorderedSystems(problem, np.array([3.0 + root]), x / np.linalg.norm(x), Adjoint(method=method))
     with pytest.raises(DefectiveEigenvalueError, match="condition number"):
-        systems.solve("adjoint", F, np.zeros(1))
+        solve_block(systems, "adjoint", F, np.zeros((1, 1)))

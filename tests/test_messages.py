@@ -106,6 +106,26 @@ def lost_couplings():
     derivative(ka.eigsh, A, lambda w, X: np.sum(w * np.sum(X * np.dot(S, X), axis=0)), k=2, which="SA")
 
 
+def of_projector(gap):
+    """A function of one number that reads a cluster's projector."""
+    A = symmetric(onp.r_[0.5, 0.5 + gap, onp.linspace(1, 3, N - 2)])
+
+    def f(t):
+        X = ka.eigsh(A + t * S / N, k=2, which="SA", v0=V0)[1]
+        return np.sum(X * np.dot(U.real, X))
+
+    return f
+
+
+def lost_second_derivative():
+    grad(grad(of_projector(1e-12)))(0.0)
+
+
+def moves_within_cluster():
+    f = of_projector(1e-8)
+    make_jvp(lambda t: make_jvp(f)(t)(1.0)[1])(0.0)(1.0)
+
+
 def unequal_weights():
     derivative(ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], k=2, which="SA")
 
@@ -357,6 +377,16 @@ TEXTS = {
         ka.DegeneracyWarning,
         r"rounding makes an error of about NUMBER of the derivative: pairs \[\(0, 1\)\], gap NUMBER.*do not carry.*"
         r"\(a\).*mean.*projector.*differences.*\(b\).*move the parameters.*\(c\).*reverse mode.*on_gauge='ignore'",
+    ),
+    lost_second_derivative: (
+        ka.DegeneracyWarning,
+        r"cancel in it.*an error of about NUMBER of this derivative.*\(a\).*whole cluster.*mean.*\(b\).*move the "
+        r"parameters.*on_gauge='ignore'",
+    ),
+    moves_within_cluster: (
+        ka.DegeneracyWarning,
+        r"forward mode.*an error of about NUMBER of its second derivative.*\(a\).*reverse over reverse.*\(b\).*single "
+        r"vectors.*on_gauge='ignore'",
     ),
     unequal_weights: (
         ka.DegeneracyWarning,

@@ -11,14 +11,15 @@ the operators as seen from t and the pairs of the level below, and
     (w, X) ← eigenpair_primitive(R_t, w, X),
 
 which returns w and X as they are and has the adjoint (tangent) map as its derivative in R_t, the
-identity in w and X. That map solves bordered systems, by `bordered_solve`, whose result is anchored
-in the same way to the residual F − K z of its own equation; hence derivatives of any order.
+identity in w and X. That map is a block-bordered system, whose couplings of eigenpairs are quotients by the gaps
+of their eigenvalues, traced; its solution is anchored in the same way to the residual of its own
+equation (`block.py`); hence derivatives of any order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import autograd.numpy as anp
@@ -27,17 +28,16 @@ from autograd import grad as gradient
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..perturbation.adjoint import (
-    adjoint_right_hand_side,
-    column_dots,
-    tangent_from_bordered,
-    without_normal_part,
-)
+from ..perturbation.adjoint import adjoint_right_hand_side, tangent_from_bordered, without_normal_part
+from ..perturbation.block import adjoint_of_pairs, tangent_of_pairs
 from ..perturbation.bordered import BorderedSystems
-from ..perturbation.clusters import check_gauge, phase_dependence
-from ..perturbation.problem import Side, power_of_two
+from ..perturbation.clusters import check_gauge, check_second_derivative, phase_dependence
+from ..perturbation.couplings import NOISE, Quotients
+from ..perturbation.problem import power_of_two
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
+from .block import Block, anchor
 from .pencil import TracedNonlinear, TracedPencil
+from .rounding import carry_rounding, watch_motion
 
 __all__ = ["apply_constant", "attach", "gradient", "deepest_level", "hermitian_entries", "xp"]
 
@@ -76,40 +76,45 @@ def attach(
     sizes = np.linalg.norm(values, axis=0) / np.linalg.norm(X, axis=0)
     systems = BorderedSystems(pencil.problem, w, X, pencil.options, sizes, X.conj().T @ values)
     del values
+    E = np.zeros((2, w.size), sizes.dtype)
     below = UNTRACED
     for t in levels(residual):
         if below != UNTRACED:  # the pairs have become traced at the level below
             pencil = pencil.at(w, X)
-            residual = pencil.residual(w, X)
+            residual = pencil.traced_residual(w, X, systems.compressor, below)
         at_t = seen_from(residual, t)
         if level(at_t) == t:
-            w, X = eigenpair_primitive(hide(at_t), w, X, _Pairs(pencil, systems))
+            w, X, E = eigenpair_primitive(hide(at_t), w, X, E, _Pairs(pencil, systems))
             below = t
     return w, X
 
 
 @primitive
-def eigenpair_primitive(residual: Any, w: Any, X: Any, pairs: _Pairs) -> tuple[Any, Any]:
-    """The pairs, as they are; their dependence on the parameters is that on the residual."""
-    return w, X
+def eigenpair_primitive(residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> tuple[Any, Any, Any]:
+    """The pairs, as they are; their dependence on the parameters is that on the residual.
+
+    So is that of E (2, k), zeros, which the loss does not see: rounding's channel between the derivatives of
+    different levels (`rounding.py`).
+    """
+    return w, X, E
 
 
-def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Callable[[Any], Any]:
-    t = max(level(residual), level(w), level(X))
-    pencil = pairs.pencil
+def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> Callable[[Any], Any]:
+    t = max(level(residual), level(w), level(X), level(E))
+    pencil, systems = pairs.pencil, pairs.systems
     problem = pencil.problem
     dtype = strip(residual).dtype
 
     def vjp(g: Any) -> Any:
         # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
         unit = power_of_two(strip(g[0]), strip(g[1]))
-        gw, gX = anp.conj(g[0]) / unit, g[1]
-        weights, folding = strip(gw), pairs.systems.folding
+        gw, gX, carried = anp.conj(g[0]) / unit, g[1], np.abs(strip(g[2])) / unit
+        weights, folding, k = strip(gw), systems.folding, strip(w).size
         if folding is not None:
             gw = gw @ folding[0] + anp.conj(gw) @ folding[1]
         if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
-            F, sigma = gX, np.zeros((weights.size, weights.size), dtype)
-            gauge, scale = phase_dependence(strip(X), gX), np.zeros(weights.size)
+            F, sigma, N = gX, np.zeros((k, k), dtype), np.zeros((k, k), dtype)
+            scale, gauge = np.zeros(k), phase_dependence(strip(X), gX, np.zeros(k))
         else:
             gX = anp.conj(gX) / unit
             if folding is not None:
@@ -118,16 +123,28 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
             values = strip(gX)
             if problem.rows is not None:
                 gX = without_normal_part(anp, X, gX, problem.rows)
-            gauge = phase_dependence(strip(X), values)  # after folding: the phases of a pair turn together
+            # After folding: the phases of a pair turn together.
+            noise = NOISE * (systems.eps * carried[0] + carried[1])
+            gauge = phase_dependence(strip(X), values, noise)
             F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
+            N = anp.dot(anp.conj(X).T, F)
             # F is a difference: its rounding is that of its terms.
             norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
-            scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0)
+            scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
             del values
-        rhs = _stacked(F, gw)
-        del gX, F  # each as large as X, and the solver has arrays of its own
-        Z = bordered_solve(pairs, "adjoint", w, X, rhs, t, scale, gauge, weights)
-        cotangent = anp.conj(Z[:-1])
+        solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge)
+        told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
+        check_gauge(systems, weights, gauge, replace(solution, dropped=told))
+        if carried[0].any():
+            check_second_derivative(systems, solution.error)
+        Z, left = np.concatenate([solution.Z, solution.M]), solution.left
+        if t != UNTRACED or max(level(F), level(gw)) != UNTRACED:
+            size = np.outer(np.linalg.norm(strip(X), axis=0), scale)
+            T = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
+            rhs = _stacked(F, T + anp.diag(gw))
+            del gX, F, solution
+            Z = anchor(Block(pencil, systems, "adjoint", X, E), Z, left, rhs, t)
+        cotangent = anp.conj(Z[: problem.n])
         if problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
         return unit * (cotangent if dtype.kind == "c" else anp.real(cotangent))
@@ -135,26 +152,57 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Ca
     return vjp
 
 
-def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, pairs: _Pairs) -> Any:
-    t = max(level(residual), level(w), level(X))
-    problem = pairs.pencil.problem
+def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> Any:
+    t = max(level(residual), level(w), level(X), level(E))
+    pencil, systems = pairs.pencil, pairs.systems
+    problem, k = pencil.problem, strip(w).size
     n = problem.n
-    NX = seen_from(pairs.pencil.normaliser(seen_from(X, t)), t)
-    rhs = _stacked(-g[:n], np.zeros(strip(w).shape, strip(X).dtype))
-    Z = bordered_solve(pairs, "tangent", w, X, rhs, t)
+    NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+    rhs = _stacked(-g[:n], np.zeros((k, k), strip(X).dtype))
+    F = strip(rhs)[:n]
+    solution = tangent_of_pairs(systems, F)
+    check_gauge(systems, np.zeros(k), np.zeros(0), solution)
+    values = np.concatenate([solution.Z, solution.M])
+    Z = anchor(Block(pencil, systems, "tangent", X, E), values, solution.left, rhs, t)
+    M = Z[n:]
+    size = np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
+    C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)
+    motion = np.stack([np.linalg.norm(part, axis=0) for part in (strip(C), solution.Z)])
+    C = watch_motion(C, E, motion, systems)
     dS = None if problem.normalization == "2" else g[n:]
-    dX = tangent_from_bordered(anp, X, NX, Z[:-1], dS, problem.hermitian)
+    dX = tangent_from_bordered(anp, X, NX, Z[:n] + anp.dot(X, C), dS, problem.hermitian)
     if problem.rows is not None:
         dX = without_normal_part(anp, X, dX, problem.rows)
-    dw = -Z[-1]
+    dw = -anp.diag(M)
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)
-    return box_tuple((dw, dX))
+    return box_tuple((dw, dX, motion))
 
 
-def _stacked(F: Any, g: Any) -> Any:
-    """[f; g] of every bordered system, (n + 1, k)."""
-    return anp.concatenate([F, anp.reshape(_cast(g, F), (1, -1))])
+def _gaps(w: Any) -> Any:
+    """λ_j − λ_i, (k, k)."""
+    return anp.reshape(w, (-1, 1)) - anp.reshape(w, (1, -1))
+
+
+def _quotients(
+    systems: BorderedSystems, numerators: Any, gaps: Any, couplings: Quotients, size: np.ndarray, E: Any
+) -> Any:
+    """The couplings numerators / gaps (k, k), traced, with the values that were found.
+
+    A numerator that is noise is zero, its derivative need not be. ``size`` is what the numerators' rounding is
+    relative to.
+    """
+    values, apart = strip(numerators), strip(gaps)
+    noise = np.where(couplings.noise, values, 0)
+    kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
+    T = (numerators - noise) * kept / (gaps * kept + (1 - kept))
+    weight = size * kept / np.where(kept > 0, np.abs(apart), 1)
+    return carry_rounding(T, E, weight, systems.eps)
+
+
+def _stacked(F: Any, G: Any) -> Any:
+    """[F; G], (n + k, k)."""
+    return anp.concatenate([_cast(F, G), _cast(G, F)])
 
 
 def _cast(x: Any, like: Any) -> Any:
@@ -171,111 +219,17 @@ def _zeros_like(x: Any) -> np.ndarray:
 defvjp(
     eigenpair_primitive,
     _eigenpair_vjp,
-    lambda ans, residual, w, X, pairs: lambda g: g[0],
-    lambda ans, residual, w, X, pairs: lambda g: g[1],
+    lambda ans, residual, w, X, E, pairs: lambda g: g[0],
+    lambda ans, residual, w, X, E, pairs: lambda g: g[1],
+    lambda ans, residual, w, X, E, pairs: lambda g: g[2],
 )
 defjvp(
     eigenpair_primitive,
     _eigenpair_jvp,
-    lambda g, ans, residual, w, X, pairs: box_tuple((g, _zeros_like(X))),
-    lambda g, ans, residual, w, X, pairs: box_tuple((_zeros_like(w), g)),
+    lambda g, ans, residual, w, X, E, pairs: box_tuple((g, _zeros_like(X), _zeros_like(E))),
+    lambda g, ans, residual, w, X, E, pairs: box_tuple((_zeros_like(w), g, _zeros_like(E))),
+    lambda g, ans, residual, w, X, E, pairs: box_tuple((_zeros_like(w), _zeros_like(X), g)),
 )
-
-
-# --------------------------------------------------------------------------------------------
-# The bordered systems: K_i [z; μ] = [f; g], perturbation/bordered.py.
-# --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Context:
-    """The systems a bordered solution belongs to, for the primitive to solve again."""
-
-    pairs: _Pairs
-    side: Side
-    w: Any
-    X: Any
-
-
-def bordered_solve(
-    pairs: _Pairs,
-    side: Side,
-    w: Any,
-    X: Any,
-    rhs: Any,
-    t: int,
-    scale: np.ndarray | None = None,
-    gauge: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> Any:
-    """[z; μ] (n + 1, k), differentiable in the pencil as seen from level t, in w, X and rhs = [f; g].
-
-    w and X have no level above t. rhs may have: through it, and never through an
-    application of an operator (whose closure may hold Boxes of an ended trace with the same
-    number), enters what is traced above t. ``gauge`` and ``weights`` are what the loss reads of phases
-    and of eigenvalues, where it is its cotangents that enter here.
-    """
-    values = strip(rhs)
-    systems = pairs.systems
-    solution = systems.solve(side, values[:-1], values[-1], scale, gauge)
-    weights = np.zeros_like(values[-1]) if weights is None else weights
-    gauge = np.zeros(0) if gauge is None else gauge
-    check_gauge(systems, weights, gauge, solution)
-    Z = np.concatenate([solution.Z, solution.mu.reshape(1, -1)])
-    if t == UNTRACED and level(rhs) == UNTRACED:
-        return Z
-    context = _Context(pairs, side, w, X)
-    if t == UNTRACED:
-        live = levels(rhs)
-    else:
-        image = _apply_bordered(context, Z, t)
-        live = levels(rhs, image)
-    for s in live:
-        residual = seen_from(rhs, s)
-        if s <= t:
-            residual = residual - _apply_bordered(context, Z, s)
-        if level(residual) == s:
-            Z = bordered_primitive(hide(residual), Z, context)
-    return Z
-
-
-def _apply_bordered(context: _Context, Z: Any, t: int) -> Any:
-    """K_i [z; μ] as seen from level t."""
-    pencil, side = context.pairs.pencil, context.side
-    w, X = seen_from(context.w, t), seen_from(context.X, t)
-    z, mu = Z[:-1], Z[-1]
-    BX = seen_from(pencil.slope(X), t)
-    right, below = (X, BX) if side == "adjoint" else (BX, X)
-    top = seen_from(pencil.shifted(side, w, z), t) + right * mu
-    return anp.concatenate([top, anp.reshape(column_dots(anp, below, z), (1, -1))])
-
-
-@primitive
-def bordered_primitive(residual: Any, Z: Any, context: _Context) -> Any:
-    """The solution, as it is; its dependence on the data is that on the residual."""
-    return Z
-
-
-def _bordered_vjp(ans: Any, residual: Any, Z: Any, context: _Context) -> Callable[[Any], Any]:
-    t = max(level(residual), level(Z))
-    other: Side = "tangent" if context.side == "adjoint" else "adjoint"
-
-    def vjp(g: Any) -> Any:
-        g = anp.conj(g)
-        w, X = seen_from(context.w, t), seen_from(context.X, t)
-        return anp.conj(bordered_solve(context.pairs, other, w, X, g, t))
-
-    return vjp
-
-
-def _bordered_jvp(g: Any, ans: Any, residual: Any, Z: Any, context: _Context) -> Any:
-    t = max(level(residual), level(Z))
-    w, X = seen_from(context.w, t), seen_from(context.X, t)
-    return bordered_solve(context.pairs, context.side, w, X, g, t)
-
-
-defvjp(bordered_primitive, _bordered_vjp, lambda ans, residual, Z, context: lambda g: g)
-defjvp(bordered_primitive, _bordered_jvp, lambda g, ans, residual, Z, context: g)
 
 
 # --------------------------------------------------------------------------------------------

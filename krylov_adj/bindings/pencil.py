@@ -8,12 +8,28 @@ from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
+from autograd.extend import defjvp, defvjp, primitive
 
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, Side
-from ._trace import derivative, strip
+from ._trace import derivative, seen_from, strip
 
 Verify = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+
+@primitive
+def inverse(E: Any) -> Any:
+    """E⁻¹ of a small matrix; autograd's own has no forward mode."""
+    return np.linalg.inv(E)
+
+
+defvjp(inverse, lambda ans, E: lambda g: -anp.dot(anp.dot(ans.T, g), ans.T))
+defjvp(inverse, lambda g, ans, E: -anp.dot(anp.dot(ans, g), ans))
+
+
+def compression(P: np.ndarray, AX: Any, BX: Any) -> Any:
+    """H (k, k) with A X = B X H: (P B X)⁻¹ P A X, for any P (k, n)."""
+    return anp.dot(inverse(anp.dot(P, BX)), anp.dot(P, AX))
 
 
 @dataclass(frozen=True)
@@ -35,14 +51,25 @@ class TracedPencil:
         """The pencil for pairs of a given level."""
         return self
 
-    def residual(self, w: Any, X: Any, verify: Verify | None = None) -> Any:
+    def residual(self, w: Any, X: Any, verify: Verify) -> Any:
         """R = A X − B X Λ, stacked on S = Xᴴ N X − I where N is an operator: (n, k) or (n + k, k)."""
-        AX = self.A(X)
-        BX = self.slope(X)
+        AX, BX = self.A(X), self.slope(X)
         NX = {"2": X, "M": BX, "A": AX}[self.problem.normalization]
-        if verify is not None:
-            verify(strip(AX), strip(BX), strip(NX))
-        R = AX - BX * w
+        verify(strip(AX), strip(BX), strip(NX))
+        return self._stacked(AX - BX * w, X, NX)
+
+    def traced_residual(self, w: Any, X: Any, P: np.ndarray, below: int) -> Any:
+        """The same for pairs that are traced up to the level ``below``, with H in place of Λ.
+
+        Λ is H in value. In derivatives of lower levels it would be read one by one; H is a function of the basis.
+        """
+        AX, BX = self.A(X), self.slope(X)
+        NX = {"2": X, "M": BX, "A": AX}[self.problem.normalization]
+        H = compression(P, seen_from(AX, below), seen_from(BX, below))
+        H = H + (np.diag(strip(w)) - strip(H))
+        return self._stacked(AX - anp.dot(BX, H), X, NX)
+
+    def _stacked(self, R: Any, X: Any, NX: Any) -> Any:
         if self.problem.normalization == "2":
             return R
         return anp.concatenate([R, anp.conj(X).T @ NX - np.eye(X.shape[1], dtype=R.dtype)])
@@ -55,12 +82,14 @@ class TracedPencil:
         """N X."""
         return {"2": lambda X: X, "M": self.slope, "A": self.A}[self.problem.normalization](X)
 
-    def shifted(self, side: Side, w: Any, V: Any) -> Any:
-        """(A − wᵢB) vᵢ, or its adjoint, for every column."""
+    def image(self, side: Side, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
+        """A Z − B Z H, or Aᴴ Z − Bᴴ Z Hᴴ, with H = (P B X)⁻¹ P A X, as seen from level t."""
+        H = compression(P, seen_from(self.A(X), t), seen_from(self.slope(X), t))
+        H = H if side == "tangent" else anp.conj(H).T
         if side == "tangent" or self.problem.hermitian:
-            return self.A(V) - self.slope(V) * w
-        BV = V if self.B_adjoint is None else self.B_adjoint(V)
-        return self.A_adjoint(V) - BV * anp.conj(w)
+            return seen_from(self.A(Z), t) - anp.dot(seen_from(self.slope(Z), t), H)
+        BZ = Z if self.B_adjoint is None else seen_from(self.B_adjoint(Z), t)
+        return seen_from(self.A_adjoint(Z), t) - anp.dot(BZ, H)
 
 
 @dataclass(frozen=True)
@@ -84,12 +113,15 @@ class TracedNonlinear:
         minus_derivative = -derivative(lambda lam: self.T(lam)[0](X), w[0])
         return replace(self, A=A, A_adjoint=A_adjoint, minus_derivative=minus_derivative)
 
-    def residual(self, w: Any, X: Any, verify: Verify | None = None) -> Any:
+    def residual(self, w: Any, X: Any, verify: Verify) -> Any:
         assert self.A is not None
         R = self.A(X)
-        if verify is not None:
-            verify(strip(R), strip(self.minus_derivative), strip(X))
+        verify(strip(R), strip(self.minus_derivative), strip(X))
         return R
+
+    def traced_residual(self, w: Any, X: Any, P: np.ndarray, below: int) -> Any:
+        assert self.A is not None
+        return self.A(X)
 
     def slope(self, X: Any) -> Any:
         return self.minus_derivative
@@ -97,7 +129,8 @@ class TracedNonlinear:
     def normaliser(self, X: Any) -> Any:
         return X
 
-    def shifted(self, side: Side, w: Any, V: Any) -> Any:
+    def image(self, side: Side, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
+        """T(λ) Z, or T(λ)ᴴ Z, as seen from level t: the eigenvalue of A is 0, wherever λ is."""
         assert self.A is not None
         assert self.A_adjoint is not None
-        return self.A(V) if side == "tangent" else self.A_adjoint(V)
+        return seen_from(self.A(Z) if side == "tangent" else self.A_adjoint(Z), t)

@@ -138,6 +138,13 @@ class Accuracy:
         couplings = divide(zero, gaps, zero, zero > 0, self.systems.eps)
         return self.adjoint(Z, g, couplings, gaps, np.zeros(k), np.abs(g) * errors, growth)
 
+    def block(self, Z: Array, solved: Complement) -> float:
+        """The error of a solution Z without couplings of eigenpairs."""
+        size = float(np.linalg.norm(Z))
+        scale = np.zeros(self.systems.w.size)
+        others = np.stack([solved.errors, self._by_pairs(Z, scale, solved.growth)])
+        return float(np.linalg.norm(others)) / size if size > 0 else 0.0
+
     def tangent(
         self, Z: Array, mu: Array, couplings: Quotients, gaps: Array, scale: Array, solved: Complement
     ) -> tuple[float, tuple[Coupling, ...]]:

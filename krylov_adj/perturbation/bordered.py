@@ -1,41 +1,22 @@
-"""The bordered systems behind every derivative of an eigenpair.
+"""The deflation that given eigenpairs allow, and what is known of their left eigenvectors.
 
-For an eigenpair A x_i = λ_i B x_i and R_i = (A − λ_i B)ᴴ the two families are
-
-    adjoint:  [ R_i        x_i ] [ z ]   [ f ]        tangent:  [ R_iᴴ   B x_i ] [ z ]   [ f ]
-              [ (B x_i)ᴴ    0  ] [ μ ] = [ g ],                 [ x_iᴴ    0    ] [ μ ] = [ g ],
-
-each the conjugate transpose of the other, both nonsingular at a simple eigenvalue. The right
-eigenvectors X = (x_1 … x_k) deflate both, without any left eigenvector:
-
-* (B X)^⊥ is mapped by R_i into X^⊥, and X^⊥ by R_iᴴ into (B X)^⊥ up to the span of B X; there
-  only eigenvalues that were *not* computed are seen, and `DeflatedSystems` solves for u.
-* In the span the solution is explicit. Adjoint: xᵢᴴ from the left gives μ = xᵢᴴf / xᵢᴴxᵢ; with
-  f′ = f − x_i μ, from x_jᴴR_i = conj(λ_j − λ_i)(B x_j)ᴴ,
-
-      t_j := (B x_j)ᴴ z = x_jᴴ f′ / conj(λ_j − λ_i)  (j ≠ i),   t_i = g,
-      z = Φ c + u,  (B X)ᴴ Φ c = t,   R_i u = f′ − R_i Φ c,
-
-  with Φ = X for a Hermitian pencil, where R_i X = B X (Λ − λ_i) needs no application, and Φ an
-  orthonormal basis of B X otherwise. Tangent: z = X c + u with P_out R_iᴴ u = P_out f; then
-  d = (B X)⁺ (f − R_iᴴ u) = (Λ − λ_i) c + e_i μ gives μ = d_i, c_j = d_j / (λ_j − λ_i), and
-  c_i follows from x_iᴴ z = g.
-
-A coefficient whose numerator is rounding noise is zero (the noise rule): its quotient by a small
-gap would be garbage, and no threshold on the gap itself is right for every loss.
+The right eigenvectors X = (x_1 … x_k) of A x = λ B x deflate the systems of every derivative, without any left
+eigenvector. With R_i = (A − λ_i B)ᴴ, (B X)^⊥ is mapped by R_i into X^⊥, and X^⊥ by R_iᴴ into (B X)^⊥ up to the
+span of B X; there only eigenvalues that were *not* computed are seen, and `DeflatedSystems` solves for u. The
+parts of a solution in the span are explicit: see `block.py`, which puts both together.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from threading import RLock
 
 import numpy as np
 import scipy.linalg as la
 
-from ..krylov.blocks import column_dots, orthonormal_basis, times
+from ..krylov.blocks import orthonormal_basis, times
 from ..messages import (
     cut_cluster,
     defective,
@@ -47,10 +28,10 @@ from ..options import Adjoint
 from ..reports import AdjointNoConvergence, DefectiveEigenvalueError, Report, logger
 from .accuracy import Accuracy
 from .conjugates import folding, without_conjugate
-from .couplings import Coupling, Quotients, divide
+from .couplings import Quotients, divide
 from .deflated import Complement, DeflatedSystems
 from .neighbours import coinciding
-from .problem import Eigenproblem, Side, apart_from, power_of_two
+from .problem import Eigenproblem, Side, apart_from
 from .singular import mirror_images
 
 Array = np.ndarray
@@ -62,24 +43,8 @@ DEFECTIVE = 0.02
 SUSPICIOUS = 0.03
 
 
-@dataclass(frozen=True)
-class Solution:
-    """Z (n, k) and μ (k,) of k bordered systems, and what was met on the way.
-
-    The couplings that were dropped, and those that rounding has eaten; an estimate of the relative error; distances
-    from eigenvalues that were asked for by themselves to ones that were not computed.
-    """
-
-    Z: Array
-    mu: Array
-    dropped: tuple[Coupling, ...] = ()
-    eaten: tuple[Coupling, ...] = ()
-    error: float = 0.0
-    uncomputed: dict[int, float] = field(default_factory=dict)
-
-
 class BorderedSystems:
-    """The bordered systems of given eigenpairs; solves them for any right-hand sides.
+    """What given eigenpairs allow to deflate, and the systems on the complement.
 
     What one solve has found (left eigenvectors, condition numbers, bases) serves the next ones, in whatever thread
     they run: rows of a Jacobian come from one vjp in a pool. ``lock`` makes threads take turns; a thread may enter
@@ -155,7 +120,11 @@ class BorderedSystems:
     def name(self, j: int) -> str:
         """What messages call the member j of the deflation."""
         k = self.w.size
-        return str(j) if j < k else f"the conjugate of {self.cut[j - k]}"
+        if j < k:
+            return str(j)
+        return (
+            f"the mirror image of {j - k}" if self.problem.rows is not None else f"the conjugate of {self.cut[j - k]}"
+        )
 
     @property
     def given_w(self) -> Array:
@@ -166,6 +135,12 @@ class BorderedSystems:
     def BX(self) -> Array:
         slope = self.problem.slope
         return self.problem.apply_B(self.deflation[1]) if slope is None else slope
+
+    @cached_property
+    def compressor(self) -> Array:
+        """(B X)⁺, (k, n), of the computed vectors: P with P B X = I."""
+        Q, R = la.qr(self.BX[:, : self.w.size], mode="economic")
+        return la.solve_triangular(R, Q.conj().T)
 
     @cached_property
     def vanishing(self) -> Array:
@@ -243,47 +218,6 @@ class BorderedSystems:
             raise DefectiveEigenvalueError(defective(worst, complex(self.given_w[worst]), self.conditions[worst]))
 
     # ---- solving -----------------------------------------------------------------------------
-
-    def solve(self, side: Side, F: Array, g: Array, scale: Array | None = None, gauge: Array | None = None) -> Solution:
-        """Z, μ of the k systems with right-hand sides F (n, k) and g (k,).
-
-        ``scale`` (k,) is the size of the data that F was computed from, relative to which F has
-        rounding noise; the norms of F's columns where not given. ``gauge`` goes into the report.
-
-        Raises
-        ------
-        AdjointNoConvergence, DefectiveEigenvalueError, ValueError
-        """
-        with self.lock:
-            return self._solve(side, F, g, scale, gauge)
-
-    def _solve(self, side: Side, F: Array, g: Array, scale: Array | None, gauge: Array | None) -> Solution:
-        if not (np.all(np.isfinite(F)) and np.all(np.isfinite(g))):
-            raise ValueError(
-                f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
-                "derivative with respect to the eigenpairs, is not finite here."
-            )
-        alone = not F.any()
-        if alone and not g.any():
-            return Solution(np.zeros_like(F), np.zeros_like(g))
-        self.check_not_defective()
-        if alone and side == "adjoint" and not self.problem.hermitian:
-            Z = self.left_vectors(g != 0, gauge) * g
-            error, eaten = self.accuracy.left(Z, g, *self._left_accuracy)
-            return Solution(Z, np.zeros_like(g), (), eaten, error)
-        # Exactly scaled, so that no size of the loss meets underflow in a norm.
-        unit = power_of_two(F, g)
-        F, g = F / unit, g / unit
-        size = np.linalg.norm(F, axis=0)
-        scale = size if scale is None else np.maximum(scale / unit, size)
-        uncomputed: dict[int, float] = {}
-        if side == "tangent":
-            solution = self._solve_tangent(F, g, scale, gauge)
-        else:
-            if alone:
-                uncomputed = self._look(g)
-            solution = self._solve_adjoint(F, g, scale, gauge)
-        return replace(solution, Z=solution.Z * unit, mu=solution.mu * unit, uncomputed=uncomputed)
 
     def deflated(
         self, side: Side, rhs: Array, scale: Array, gauge: Array | None = None, left: Array | None = None
@@ -380,7 +314,7 @@ class BorderedSystems:
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
             T = np.eye(self.deflation[0].size, self.w.size, dtype=self.X.dtype) * columns
-            Z, solved = self._with_span(T, None, np.zeros(self.w.size), gauge, columns)
+            Z, solved = self.solve_in_span(T, None, np.zeros(self.w.size), gauge, columns)
             self._left = Z if self._left is None else self._left + Z
             self._known = self._known | columns
             whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)
@@ -392,27 +326,7 @@ class BorderedSystems:
         assert self._left is not None
         return self._left
 
-    def _solve_adjoint(self, F: Array, g: Array, scale: Array, gauge: Array | None) -> Solution:
-        """F is overwritten."""
-        X, w, k = self.X, self.w, self.w.size
-        wd, Xd = self.deflation
-        F = F.astype(np.result_type(F, X, w), copy=False)
-        mu, T = np.zeros(k, F.dtype), np.zeros((wd.size, k), F.dtype)
-        if F.any():
-            mu = column_dots(X, F) / column_dots(X, X)
-            F -= X * mu
-            T = Xd.conj().T @ F
-        gaps = np.conj(wd[:, None] - w)
-        accuracy = self.accuracy
-        couplings = self._divide(T, gaps, np.outer(accuracy.lengths, scale))
-        T = couplings.values.copy()
-        T[np.arange(k), np.arange(k)] = g
-        Z, solved = self._with_span(T, F, scale, gauge)
-        error, eaten = accuracy.adjoint(Z, g, couplings, gaps, scale, solved.errors, solved.growth)
-        self.tell(replace(solved.report, error=error))
-        return Solution(Z, mu, couplings.dropped, eaten, error)
-
-    def _with_span(
+    def solve_in_span(
         self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: Array | None = None
     ) -> tuple[Array, Complement]:
         """Z with (B X)ᴴ Z = T and R_i z_i = f_i on the complement; F, zero if None, is overwritten."""
@@ -428,21 +342,11 @@ class BorderedSystems:
         solved = self.deflated("adjoint", F, scale, gauge, left)
         return times(self.phi, C) + solved.U, solved
 
-    def _solve_tangent(self, F: Array, g: Array, scale: Array, gauge: Array | None) -> Solution:
-        X, w, k = self.X, self.w, self.w.size
-        wd, Xd = self.deflation
-        solved = self.deflated("tangent", F, scale, gauge)
-        U = solved.U
-        d = la.lstsq(self.BX, F - self.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
-        mu, gaps = np.diagonal(d)[:k].copy(), wd[:, None] - w
-        couplings = self._divide(d, gaps, np.outer(1 / np.linalg.norm(self.BX, axis=0), scale))
-        Z = Xd @ couplings.values + U
-        Z += X * ((g - column_dots(X, Z)) / column_dots(X, X))
-        error, eaten = self.accuracy.tangent(Z, mu, couplings, gaps, scale, solved)
-        self.tell(replace(solved.report, error=error))
-        return Solution(Z, mu, couplings.dropped, eaten, error)
+    def divide(self, numerators: Array, gaps: Array, size: Array, first: int = 0) -> Quotients:
+        """numerators / gaps of the members of the deflation from number ``first`` on.
 
-    def _divide(self, numerators: Array, gaps: Array, size: Array) -> Quotients:
-        """numerators / gaps; eigenvalues within ``cluster_tol`` count as equal."""
-        tau = self.systems.tolerances(gaps.shape[0])
-        return divide(numerators, gaps, size, np.abs(gaps) <= tau[:, None] + tau[: self.w.size], self.eps)
+        Eigenvalues within ``cluster_tol`` count as equal.
+        """
+        tau = self.systems.tolerances(self.deflation[0].size)
+        equal = np.abs(gaps) <= tau[first : first + len(gaps), None] + tau[: self.w.size]
+        return divide(numerators, gaps, size, equal, self.eps, first)

@@ -10,6 +10,8 @@ from ..messages import (
     cut_eigenvalues,
     in_words_of_eigenpairs,
     lost_couplings,
+    lost_second_derivative,
+    moves_within_cluster,
     nearly_defective,
     reads_basis,
     reads_null_vectors,
@@ -19,13 +21,14 @@ from ..messages import (
 )
 from ..options import Adjoint
 from ..reports import DegeneracyWarning, GaugeWarning
-from .bordered import BorderedSystems, Solution
+from .block import PairSolution
+from .bordered import BorderedSystems
 
 Array = np.ndarray
 
 
-def phase_dependence(X: Array, gX: Array) -> Array:
-    """|Im xᴴg| / ‖x‖‖g‖ of every vector, (k,); empty for real ones.
+def phase_dependence(X: Array, gX: Array, noise: Array) -> Array:
+    """|Im xᴴg| / ‖x‖‖g‖ of every vector, (k,); empty for real ones. Zero where it is no more than ``noise`` (k,).
 
     dx = i x dφ changes f by Re(gxᴴ i x) dφ = Im(xᴴg) dφ, so it is zero for a loss that is a function of the
     eigenvector as such. A real vector's sign is as arbitrary and leaves no trace in g.
@@ -36,17 +39,17 @@ def phase_dependence(X: Array, gX: Array) -> Array:
         return np.zeros(X.shape[1])
     c = np.einsum("ij,ij->j", X.conj(), gX)
     scale = np.linalg.norm(X, axis=0) * np.linalg.norm(gX, axis=0)
-    return np.abs(c.imag) / np.where(scale > 0, scale, 1)
+    return np.where(np.abs(c.imag) > noise, np.abs(c.imag) / np.where(scale > 0, scale, 1), 0)
 
 
-def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Solution) -> None:
+def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution) -> None:
     """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide."""
     if systems.options.on_gauge != "ignore":
         with systems.lock:
             _check_gauge(systems, gw, gauge, solution)
 
 
-def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Solution) -> None:
+def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution) -> None:
     conditions, options = systems.conditions, systems.options
     eps, k = systems.eps, systems.w.size
     singular, unit = systems.problem.rows is not None, systems.problem.units[1]
@@ -93,6 +96,25 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: So
     ill = np.array(sorted(meeting | set(np.flatnonzero(conditions**2 * eps > accuracy.said).tolist())), int)
     if ill.size:
         _say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
+
+
+def check_motion(systems: BorderedSystems, first: Array, second: Array) -> None:
+    """Say what a second derivative in forward mode loses of functions of a cluster.
+
+    ``first`` and ``second`` (2, k) are how far the vectors move within the span and out of it, in both directions.
+    Within the span they move as 1/gap. A function of the span does not feel that: terms of the size of the motions'
+    product cancel in its second derivative, down to rounding.
+    """
+    inside, outside = (float(np.max(a) * np.max(b)) for a, b in zip(first, second, strict=True))
+    lost = systems.eps * inside / outside if outside > 0 else 0.0
+    if lost > systems.accuracy.said and systems.options.on_gauge != "ignore":
+        _say(DegeneracyWarning, moves_within_cluster(lost), systems.options)
+
+
+def check_second_derivative(systems: BorderedSystems, error: float) -> None:
+    """Say what is lost where terms with the reciprocal of a gap have cancelled; ``error`` is relative."""
+    if error > systems.accuracy.said and systems.options.on_gauge != "ignore":
+        _say(DegeneracyWarning, lost_second_derivative(error), systems.options)
 
 
 def _say(category: type[Warning], message: str, options: Adjoint) -> None:

@@ -55,18 +55,26 @@ class Quotients:
     equal: Array
     dropped: tuple[Coupling, ...]
 
+    def above(self, others: Quotients) -> Quotients:
+        """These couplings, and those of other pairs in the rows below."""
+        values, rounding, noise, equal = (
+            np.concatenate([getattr(self, part), getattr(others, part)])
+            for part in ("values", "rounding", "noise", "equal")
+        )
+        return Quotients(values, rounding, noise, equal, self.dropped + others.dropped)
 
-def divide(numerators: Array, gaps: Array, size: Array, equal: Array, eps: float) -> Quotients:
+
+def divide(numerators: Array, gaps: Array, size: Array, equal: Array, eps: float, first: int = 0) -> Quotients:
     """numerators / gaps (d, k) by the noise rule, zero on the diagonal and where eigenvalues count as ``equal``.
 
-    ``size`` (d, k) is what the numerators' rounding is relative to.
+    ``size`` (d, k) is what the numerators' rounding is relative to; ``first`` is the number of the first row's pair.
     """
-    noise = np.abs(numerators) <= NOISE * eps * size
-    np.fill_diagonal(noise, True)
+    rows, columns = np.arange(first, first + gaps.shape[0]), np.arange(gaps.shape[1])
+    noise = (np.abs(numerators) <= NOISE * eps * size) | (rows[:, None] == columns)
     zero = noise | equal
     safe = np.where(zero, 1, gaps)
     dropped = tuple(
-        Coupling(int(j), int(i), float(abs(numerators[j, i]) / size[j, i]), float(abs(gaps[j, i])))
+        Coupling(int(rows[j]), int(i), float(abs(numerators[j, i]) / size[j, i]), float(abs(gaps[j, i])))
         for j, i in np.argwhere(equal & ~noise)
     )
     rounding = np.where(zero, 0, eps * size / np.abs(safe))

@@ -38,13 +38,14 @@ class Complement:
     """Solutions U (n, k) on the complement, their report, and what is known of their accuracy.
 
     ``errors`` (k,) are those that solving left, estimated; ``growth`` (k,) that of ‖R⁻¹‖ for a vector in no
-    particular direction, from below.
+    particular direction, from below; ``residuals`` (k,) the norms of their residuals.
     """
 
     U: Array
     report: Report
     errors: Array
     growth: Array
+    residuals: Array
 
 
 class DeflatedSystems:
@@ -234,7 +235,7 @@ class DeflatedSystems:
         growth = np.linalg.norm(U, axis=0) / np.where(norms > 0, norms, 1)
         growth = np.maximum(growth, self.growth)
         errors = np.maximum(errors, growth * residuals * reference) + self.eps * growth * scale
-        return Complement(U, report, errors, growth)
+        return Complement(U, report, errors, growth, residuals * reference)
 
     def guess(self, side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
         """What is known of u_i beforehand, and what it leaves of b_i.

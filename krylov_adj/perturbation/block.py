@@ -1,0 +1,224 @@
+"""The block-bordered systems behind every derivative of eigenpairs.
+
+For eigenpairs A X = B X Λ and R_i = (A − λ_i B)ᴴ the two families are
+
+    adjoint:  Aᴴ Z − Bᴴ Z Λᴴ + X M = F,  (B X)ᴴ Z = G,
+    tangent:  A Z − B Z Λ + B X M = F,   Xᴴ Z = G,
+
+with F (n, k) and G, M (k, k), each the conjugate transpose of the other. The border is the whole of X: no gap
+between computed eigenvalues is divided by. Couplings of eigenpairs, which do have a gap in them, are quotients
+that enter through G, or are made of M.
+
+* Adjoint. From the left with x_j, gaps δ_ji = conj(λ_j − λ_i): δ_ji g_ji + x_jᴴ X m_i = x_jᴴ f_i gives M;
+  z_i = Φ c_i + u_i with (B X)ᴴ Φ c_i = g_i and R_i u_i = f_i − X m_i − R_i Φ c_i on the complement. Φ = X for a
+  Hermitian pencil, where R_i X = B X (Λ − λ_i) needs no application, else an orthonormal basis of B X.
+* Tangent. z_i = X c_i + u_i with Xᴴ X c_i = g_i and P R_iᴴ u_i = P f_i; (B X)⁺ from the left gives
+  m_i = (B X)⁺ (f_i − R_iᴴ u_i) − (Λ − λ_i) c_i.
+
+Members that complete the deflation (conjugates of cut pairs, mirror images of triplets) are in no border. Their
+couplings have a gap, which is that of eigenvalues apart from each other by nature, 2 |Im λ| or σ_i + σ_j.
+
+With the pencil, a basis X T of the same space and T⁻¹ Λ T for Λ, the solution is Z T⁻ᴴ (adjoint) and Z T (tangent): a
+function of the span alone has derivatives that know nothing of single eigenvalues, however close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import scipy.linalg as la
+
+from .bordered import BorderedSystems
+from .couplings import Coupling, Quotients
+from .deflated import Complement
+from .left import left_vectors
+from .problem import Side, power_of_two
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Z (n, k) and M (k, k) of block-bordered systems, and what was met on the way.
+
+    ``left`` (k,) are the norms of the residuals on the complement, ``error`` is an estimate of the relative error.
+    """
+
+    Z: Array
+    M: Array
+    left: Array
+    error: float = 0.0
+
+
+@dataclass(frozen=True)
+class PairSolution(Solution):
+    """The same of eigenpairs, with their couplings (k, k).
+
+    ``dropped`` are the couplings that have no quotient, ``eaten`` those that rounding has eaten; ``uncomputed`` are
+    distances from eigenvalues that were asked for by themselves to ones that were not computed.
+    """
+
+    couplings: Quotients = field(kw_only=True)
+    dropped: tuple[Coupling, ...] = ()
+    eaten: tuple[Coupling, ...] = ()
+    uncomputed: dict[int, float] = field(default_factory=dict)
+
+
+def solve_block(systems: BorderedSystems, side: Side, F: Array, G: Array) -> Solution:
+    """Solve for right-hand sides F (n, k) and G (k, k).
+
+    Raises
+    ------
+    AdjointNoConvergence, DefectiveEigenvalueError, ValueError
+    """
+    _check_finite(side, F, G)
+    if not F.any() and not G.any():
+        return Solution(np.zeros_like(F), np.zeros_like(G), np.zeros(len(G)))
+    with systems.lock:
+        systems.check_not_defective()
+        unit = power_of_two(F, G)
+        F, G = F / unit, G / unit
+        solve = _solve_adjoint if side == "adjoint" else _solve_tangent
+        Z, M, solved, _ = solve(systems, F, G, np.linalg.norm(F, axis=0), None)
+        error = systems.accuracy.block(Z, solved)
+        systems.tell(replace(solved.report, error=error))
+        return Solution(Z * unit, M * unit, solved.residuals * unit, error)
+
+
+def adjoint_of_pairs(
+    systems: BorderedSystems, F: Array, N: Array, g: Array, scale: Array, gauge: Array
+) -> PairSolution:
+    """Solve the adjoint systems of eigenpairs: G has g (k,) on its diagonal, and the couplings N/δ off it.
+
+    F (n, k) and N = XᴴF (k, k) come from data of size ``scale`` (k,), relative to which they have rounding noise.
+    ``gauge`` goes into the report.
+
+    Raises
+    ------
+    AdjointNoConvergence, DefectiveEigenvalueError, ValueError
+    """
+    _check_finite("adjoint", F, g)
+    with systems.lock:
+        accuracy, k = systems.accuracy, g.size
+        # Exactly scaled, so that no size of the loss meets underflow in a norm.
+        unit = power_of_two(F, g)
+        F, N, g = F / unit, N / unit, g / unit
+        scale = np.maximum(scale / unit, np.linalg.norm(F, axis=0))
+        gaps = np.conj(systems.deflation[0][:, None] - systems.w)
+        couplings = systems.divide(N, gaps[:k], np.outer(accuracy.lengths[:k], scale))
+        alone, zero = not F.any(), np.zeros((k, k), np.result_type(F, g))
+        if alone and not g.any():
+            return PairSolution(np.zeros_like(F), zero, np.zeros(k), couplings=couplings)
+        systems.check_not_defective()
+        if alone and not systems.problem.hermitian:
+            Z = systems.left_vectors(g != 0, gauge) * g
+            error, eaten = accuracy.left(Z, g, *systems._left_accuracy)
+            return PairSolution(Z * unit, zero, np.zeros(k), error, couplings=couplings, eaten=eaten)
+        uncomputed = systems._look(g) if alone else {}
+        Z, M, solved, others = _solve_adjoint(systems, F, couplings.values + np.diag(g), scale, gauge)
+        every = couplings if others is None else couplings.above(others)
+        error, eaten = accuracy.adjoint(Z, g, every, gaps, scale, solved.errors, solved.growth)
+        systems.tell(replace(solved.report, error=error))
+        return PairSolution(
+            Z * unit,
+            M * unit,
+            solved.residuals * unit,
+            error,
+            couplings=replace(couplings, values=couplings.values * unit),
+            dropped=every.dropped,
+            eaten=eaten,
+            uncomputed=uncomputed,
+        )
+
+
+def tangent_of_pairs(systems: BorderedSystems, F: Array) -> PairSolution:
+    """Solve the tangent systems of eigenpairs, F = −dR (n, k) and G = 0, with the couplings M/δ.
+
+    Raises
+    ------
+    AdjointNoConvergence, DefectiveEigenvalueError, ValueError
+    """
+    _check_finite("tangent", F)
+    with systems.lock:
+        k, unit = systems.w.size, power_of_two(F)
+        F = F / unit
+        scale, zero = np.linalg.norm(F, axis=0), np.zeros((k, k), F.dtype)
+        gaps, size = (
+            systems.deflation[0][:, None] - systems.w,
+            np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), scale),
+        )
+        if not F.any():
+            return PairSolution(F, zero, scale, couplings=systems.divide(zero, gaps[:k], size))
+        systems.check_not_defective()
+        Z, M, solved, others = _solve_tangent(systems, F, zero, scale, None)
+        couplings = systems.divide(M, gaps[:k], size)
+        every = couplings if others is None else couplings.above(others)
+        moved = Z + systems.X @ couplings.values
+        error, eaten = systems.accuracy.tangent(moved, np.diagonal(M), every, gaps, scale, solved)
+        systems.tell(replace(solved.report, error=error))
+        return PairSolution(
+            Z * unit,
+            M * unit,
+            solved.residuals * unit,
+            error,
+            couplings=replace(couplings, values=couplings.values * unit),
+            dropped=every.dropped,
+            eaten=eaten,
+        )
+
+
+def _check_finite(side: Side, *right: Array) -> None:
+    if not all(np.all(np.isfinite(part)) for part in right):
+        raise ValueError(
+            f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
+            "derivative with respect to the eigenpairs, is not finite here."
+        )
+
+
+def _solve_adjoint(
+    systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None
+) -> tuple[Array, Array, Complement, Quotients | None]:
+    """Z, M, the solution on the complement, and couplings to what completes the deflation; F is overwritten.
+
+    ``scale`` (k,) is the size of the data that F was computed from.
+    """
+    X, w, k = systems.X, systems.w, systems.w.size
+    wd, Xd = systems.deflation
+    F = F.astype(np.result_type(F, G, X, w), copy=False)
+    gaps = np.conj(wd[:, None] - w)  # (d, k)
+    T, others = np.zeros((wd.size, k), F.dtype), None
+    T[:k] = G
+    M = la.solve(X.conj().T @ X, X.conj().T @ F - gaps[:k] * G, assume_a="pos")
+    if M.any():
+        F -= X @ M
+    if wd.size > k:
+        size = np.outer(systems.accuracy.lengths[k:], scale)
+        others = systems.divide(Xd[:, k:].conj().T @ F, gaps[k:], size, k)
+        T[k:] = others.values
+    Z, solved = systems.solve_in_span(T, F, scale, gauge)
+    return Z, M, solved, others
+
+
+def _solve_tangent(
+    systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None
+) -> tuple[Array, Array, Complement, Quotients | None]:
+    """As `_solve_adjoint`."""
+    X, w, k = systems.X, systems.w, systems.w.size
+    wd, Xd = systems.deflation
+    gaps = wd[:, None] - w  # (d, k)
+    solved = systems.deflated("tangent", F, scale, gauge)
+    U = solved.U
+    d = la.lstsq(systems.BX, F - systems.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
+    C, others = np.zeros((wd.size, k), np.result_type(d, G)), None
+    if wd.size > k:
+        others = systems.divide(d[k:], gaps[k:], np.outer(1 / np.linalg.norm(systems.BX[:, k:], axis=0), scale), k)
+        C[k:] = others.values
+    overlap = X.conj().T @ Xd
+    C[:k] = la.solve(overlap[:, :k], G - overlap[:, k:] @ C[k:], assume_a="pos")
+    Z = Xd @ C + U
+    if not systems.problem.hermitian and systems._known.all():
+        # From the left with Y, whose errors are those that Y has passed on to others: so they cancel.
+        YH = left_vectors(systems).conj().T
+        return Z, YH @ F - gaps[:k] * (YH @ systems.problem.apply_B(Z)), solved, others
+    return Z, d[:k] - gaps[:k] * C[:k], solved, others
