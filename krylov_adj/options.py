@@ -16,8 +16,13 @@ METHODS = ("auto", "shared", "augmented", "minres", "gmres", "gcrot", "direct", 
 ON_GAUGE = ("warn", "raise", "ignore")
 ON_FAILURE = ("raise", "warn")
 
-#: Below this order the systems are solved by dense factorisation when ``method="auto"``.
+#: Up to this order the systems are solved by dense factorisation when ``method="auto"``.
 DENSE_ORDER = 200
+
+
+def most_iterations(n: int) -> int:
+    """How many iterations a linear system of order n may take, unless told."""
+    return max(10 * n, 1000)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Adjoint:
         10 n, at least 1000.
     restart : int, optional
         Krylov dimension between restarts. Default 60 for GMRES, 100 for the shared space, 40 for the
-        augmented form, 20 where it uses a polynomial filter.
+        augmented form, 16 where it uses a polynomial filter.
     preconditioner : LinearOperator or callable, optional
         Approximates the inverse of A − λM (of its adjoint for the adjoint systems of a problem that
         is not Hermitian; the adjoint of a LinearOperator is taken through its ``rmatvec``). A

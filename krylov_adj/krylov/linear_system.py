@@ -29,6 +29,7 @@ from ..messages import (
     operator_adjoint_wrong,
     singular,
 )
+from ..options import most_iterations
 from ..reports import AdjointNoConvergence, LinearNoConvergence, Report, logger
 from .blocks import column_dots, column_norms
 from .linear_solvers import HERMITIAN, ITERATIVE, Apply, Breakdown, Engine, iterative_engines, lu_factors
@@ -114,7 +115,7 @@ class LinearSystem:
     def _iterated(self, stage: Stage, B: Array, X0: Array | None) -> Array:
         """The solution, accepted by the residuals that are recomputed here."""
         before = self.operator.applications
-        goal, budget = max(self.rtol, 10 * self._eps), max(10 * self.n, 1000)
+        goal, budget = max(self.rtol, 10 * self._eps), most_iterations(self.n)
         X, R, iterations = self._reduced(stage, B, X0, goal, budget, True)
         residuals, floors = column_norms(R) / column_norms(B), self._floors(X, B, R)
         limited = np.flatnonzero((residuals > goal) & (residuals <= floors) & (floors > SAFE_FLOOR * self._eps))

@@ -11,7 +11,7 @@ componentwise backward error of a solve (Oettli & Prager, Numer. Math. 6, 1964),
     ω = maxᵢ |b − K x|ᵢ / (|K||x| + |b|)ᵢ
 
 sees a bad pivot wherever it is: no large entry of x elsewhere hides it. Partial pivoting leaves 2 to
-100 ε. Where ω is larger one step of refinement is made part of every solve (Skeel, Math. Comp. 35,
+100 ε. Where ω is past 40 ε one step of refinement is made part of every solve (Skeel, Math. Comp. 35,
 1980: it restores ε unless K is too ill-conditioned for the factors); where that does not do, the
 default factorisation takes over. Growth of the elements need not be looked at: ω is what it harms.
 """

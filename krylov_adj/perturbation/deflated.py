@@ -19,7 +19,7 @@ import scipy.linalg as la
 from ..krylov.augmented import Ends, spectral_ends
 from ..krylov.blocks import LATE, times
 from ..messages import preconditioner_without_adjoint
-from ..options import Adjoint
+from ..options import Adjoint, most_iterations
 from ..reports import Report
 from .couplings import NOISE
 from .engines import engines_in_order
@@ -160,7 +160,7 @@ class DeflatedSystems:
         suspects: dict[int, Array] = {}  # updates that were taken back
         residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
         rtol = options.tolerance(R.dtype)
-        budget = options.maxiter or max(10 * problem.n, 1000)
+        budget = options.maxiter or most_iterations(problem.n)
         engines, reason = engines_in_order(self, columns.size)
         count = len(engines)
         found: dict[int, float] = {}
