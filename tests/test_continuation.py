@@ -406,17 +406,19 @@ def test_another_thread_may_replace_what_is_being_read():
 
         @property
         def _vectors(self):
-            self.turn = not getattr(self, "turn", False)
+            self.turn = not self.turn
             return [onp.eye(4 if self.turn else 5)[:, :2]] * 2
 
         @_vectors.setter
         def _vectors(self, value):
             pass
 
-    for warm in (Restless(), Restless()):
-        assert {len(X) for X in warm.recent(4, onp.dtype(float))} <= {4}
-        v = warm.start_vector(4, float, 0, None)
-        assert v is None or v.shape == (4,)
+    for first in (True, False):  # whose turn it is when vectors are read for the first time
+        warm = Restless()
+        warm.turn = not first
+        recent, v = warm.recent(4, onp.dtype(float)), warm.start_vector(4, float, 0, None)
+        assert [len(X) for X in recent] == ([4, 4] if first else [])
+        assert v is None if first else v.shape == (4,)
 
 
 @pytest.mark.parametrize("is_complex", [False, True])

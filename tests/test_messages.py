@@ -627,14 +627,20 @@ def test_reports_hold_condition_numbers_and_gauge():
     assert received[-1].gauge[1] == 0
 
 
-def test_silence():
+def test_silence(capsys, caplog):
     """on_gauge="ignore" is silent, and nothing is printed or logged above INFO."""
     options = ka.Adjoint(on_gauge="ignore")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), caplog.at_level(logging.DEBUG, logger="krylov_adj"):
         warnings.simplefilter("error")
-        derivative(ka.eigsh, DOUBLE, vectors, k=2, which="SA", adjoint=options)
-        derivative(ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], k=2, which="SA", adjoint=options)
-        derivative(ka.eigsh, H, lambda w, X: np.sum(PROFILE[:, None] * np.real(X)), k=2, adjoint=options)
+        for solver, A, loss, arguments in (
+            (ka.eigsh, DOUBLE, vectors, {"which": "SA"}),
+            (ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], {"which": "SA"}),
+            (ka.eigsh, H, lambda w, X: np.sum(PROFILE[:, None] * np.real(X)), {}),
+        ):
+            assert onp.isfinite(derivative(solver, A, loss, k=2, adjoint=options, **arguments))
+    assert {record.levelno for record in caplog.records} == {logging.INFO}
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
 
 
 @pytest.mark.parametrize(
