@@ -131,6 +131,8 @@ def general_system(rng, n, top, *, is_real=False, condition=10.0, mass=None):
     Real ones take complex values in the upper half plane only and add the conjugates.
     """
     top = np.asarray(top, complex)
+    if is_real and np.any(top.imag < 0):
+        raise ValueError(f"of a pair the member in the upper half plane, not {top}")
     if is_real:
         top = np.concatenate([[v] if v.imag == 0 else [v, v.conj()] for v in top])
         alpha = np.r_[top, bulk(rng, n - len(top))]

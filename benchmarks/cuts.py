@@ -184,7 +184,7 @@ def _general(rng, n, top, is_complex, kind, form):
     condition = 10.0 ** rng.uniform(0, 1.5)
     which = str(rng.choice(["LM", "LR", "SR", "sigma"]))
     which = "LR" if which == "sigma" and form == "closure" else which
-    top = -top if which == "SR" else top
+    top = -np.conj(top) if which == "SR" else top  # of a pair the member with Im > 0
     call = {"sigma": 4.4, "which": "LM"} if which == "sigma" else {"which": which}
     mass = None
     if "pencil" in kind:
