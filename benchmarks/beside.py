@@ -19,7 +19,7 @@ from cuts import dilation, scaled
 import krylov_adj as ka
 
 #: Tangents are those of all pairs, whatever the loss: there what has none may be said, or refused.
-ANY = "|".join([BASIS, CUT, DEFECTIVE, LOST])
+ANY = "|".join([BASIS, CUT, DEFECTIVE, LOST, r"AdjointNoConvergence: .*singular to working precision"])
 
 
 def beside(rng, index):
