@@ -37,7 +37,7 @@ from ..perturbation.problem import power_of_two
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
 from .block import Block, anchor
 from .pencil import TracedNonlinear, TracedPencil
-from .rounding import carry_rounding, watch_motion
+from .rounding import carry_motion, carry_rounding
 
 __all__ = ["apply_constant", "attach", "gradient", "deepest_level", "hermitian_entries", "xp"]
 
@@ -168,11 +168,11 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     size = np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
     C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)
     motion = np.stack([np.linalg.norm(part, axis=0) for part in (strip(C), solution.Z)])
-    C = watch_motion(C, E, motion, systems)
     dS = None if problem.normalization == "2" else g[n:]
     dX = tangent_from_bordered(anp, X, NX, Z[:n] + anp.dot(X, C), dS, problem.hermitian)
     if problem.rows is not None:
         dX = without_normal_part(anp, X, dX, problem.rows)
+    dX = carry_motion(dX, E, motion, systems)
     dw = -anp.diag(M)
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)
@@ -196,8 +196,9 @@ def _quotients(
     noise = np.where(couplings.noise, values, 0)
     kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
     T = (numerators - noise) * kept / (gaps * kept + (1 - kept))
-    weight = size * kept / np.where(kept > 0, np.abs(apart), 1)
-    return carry_rounding(T, E, weight, systems.eps)
+    # The gap is known to rounding of the eigenvalues only.
+    weight = (size + np.abs(strip(T)) * systems.accuracy.spread) * kept / np.where(kept > 0, np.abs(apart), 1)
+    return carry_rounding(T, E, weight, systems)
 
 
 def _stacked(F: Any, G: Any) -> Any:

@@ -17,13 +17,14 @@ import autograd.numpy as anp
 import numpy as np
 from autograd.extend import defjvp_argnums, defvjp_argnums, primitive
 
-from ..perturbation.block import solve_block
+from ..perturbation.block import Solution, solve_block
 from ..perturbation.bordered import BorderedSystems
+from ..perturbation.clusters import check_motion
 from ..perturbation.problem import Side
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
 from .pencil import TracedNonlinear, TracedPencil
 
-__all__ = ["Block", "anchor", "solve"]
+__all__ = ["Block", "anchor"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +52,19 @@ class Block:
         return anp.concatenate([image + anp.dot(right, M), anp.dot(anp.conj(below).T, Z)])
 
 
-def solve(block: Block, rhs: Any, t: int) -> Any:
+def _plain_solution(block: Block, rhs: Any) -> Solution:
+    values = strip(rhs)
+    n = strip(block.X).shape[0]
+    return solve_block(block.systems, block.side, values[:n], values[n:])
+
+
+def _anchored(block: Block, solution: Solution, rhs: Any, t: int) -> Any:
     """[Z; M] (n + k, k), differentiable in the pencil and X as seen from level t, and in rhs = [F; G].
 
     X has no level above t. rhs may have: through it, and never through an application of an operator (whose closure
     may hold Boxes of an ended trace with the same number), enters what is traced above t.
     """
-    return anchor(block, *_plain_solution(block, rhs), rhs, t)
-
-
-def _plain_solution(block: Block, rhs: Any) -> tuple[np.ndarray, np.ndarray]:
-    values = strip(rhs)
-    n = strip(block.X).shape[0]
-    solution = solve_block(block.systems, block.side, values[:n], values[n:])
-    return np.concatenate([solution.Z, solution.M]), solution.left
+    return anchor(block, np.concatenate([solution.Z, solution.M]), solution.left, rhs, t)
 
 
 def anchor(block: Block, Z: Any, left: np.ndarray, rhs: Any, t: int) -> Any:
@@ -100,10 +100,10 @@ def _vjps(argnums: Any, ans: Any, args: Any, kwargs: Any) -> Callable[[Any], tup
         found: dict[int, Any] = {1: g}
         if 0 in argnums:
             transposed, rhs = block.at(other, t), anp.conj(g)
-            V, remains = _plain_solution(transposed, rhs)
+            solution = _plain_solution(transposed, rhs)
             # What the two residuals leave of terms that would cancel in the cotangents of X.
-            error = np.max(left) * np.linalg.norm(V) + np.max(remains) * np.linalg.norm(strip(Z))
-            found[0] = anp.conj(anchor(transposed, V, remains, rhs, t))
+            error = np.max(left) * np.linalg.norm(solution.Z) + np.max(solution.left) * np.linalg.norm(strip(Z))
+            found[0] = anp.conj(_anchored(transposed, solution, rhs, t))
             found[2] = np.stack([np.zeros_like(left), np.full_like(left, error)])
         return tuple(found.get(argnum, np.zeros((2, left.size))) for argnum in argnums)
 
@@ -114,10 +114,13 @@ def _jvps(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
     residual, Z, E, block, _ = args
     t = max(level(residual), level(Z), level(E))
     tangents = dict(zip(argnums, gs, strict=True))
-    total = tangents.get(1, 0)
-    return (
-        total + solve(block.at(block.side, t), tangents[0], t) if 0 in tangents else total + np.zeros_like(strip(ans))
-    )
+    total = tangents.get(1, np.zeros_like(strip(ans)))
+    if 0 not in tangents:
+        return total
+    solution = _plain_solution(block, tangents[0])
+    if 2 in tangents:
+        check_motion(block.systems, strip(tangents[2]), solution.error)
+    return total + _anchored(block.at(block.side, t), solution, tangents[0], t)
 
 
 defvjp_argnums(block_primitive, _vjps)

@@ -16,6 +16,7 @@ from ..perturbation.bordered import BorderedSystems
 from ..perturbation.left import left_vectors
 from .block import Block, anchor
 from .pencil import TracedPencil
+from .rounding import channel_of
 
 __all__ = ["attach_left"]
 
@@ -25,7 +26,7 @@ def attach_left(pencil: TracedPencil, systems: BorderedSystems, X: Any) -> Any:
     Y = left_vectors(systems)
     n, k = Y.shape
     rhs = np.concatenate([np.zeros_like(Y), np.eye(k, dtype=Y.dtype)])
-    block = Block(pencil, systems, "adjoint", X, np.zeros((2, k), Y.real.dtype))
+    block = Block(pencil, systems, "adjoint", X, channel_of(X))
     # In the forward pass all Boxes are alive.
     return anchor(block, np.concatenate([Y, np.zeros((k, k), Y.dtype)]), np.zeros(k, Y.real.dtype), rhs, sys.maxsize)[
         :n

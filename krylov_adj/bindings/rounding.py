@@ -18,19 +18,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from autograd.extend import defjvp_argnums, defvjp, primitive
+import scipy.linalg as la
+from autograd.extend import defjvp, defjvp_argnums, defvjp, primitive
 
 from ..perturbation.bordered import BorderedSystems
-from ..perturbation.clusters import check_motion
+from ..perturbation.clusters import check_motion, check_second_derivative
 from ..perturbation.couplings import NOISE
 from ._trace import strip
 
-__all__ = ["carry_rounding", "watch_motion"]
+__all__ = ["carry_motion", "carry_rounding", "channel_of"]
 
 
 @primitive
-def carry_rounding(T: Any, E: Any, weight: np.ndarray, eps: float) -> Any:
-    """T (k, k), couplings whose rounding is eps·weight, numerators' sizes over gaps."""
+def carry_rounding(T: Any, E: Any, weight: np.ndarray, systems: BorderedSystems) -> Any:
+    """T (k, k), couplings whose rounding is ε·weight, numerators' sizes over gaps."""
     return T
 
 
@@ -47,37 +48,74 @@ def _sizes(weight: np.ndarray) -> Callable[[Any], np.ndarray]:
 
 def _without_noise(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
     """The tangent of T without what rounding makes of motions within the span."""
-    tangents, (_, _, weight, eps) = dict(zip(argnums, gs, strict=True)), args
+    tangents, (_, _, weight, systems) = dict(zip(argnums, gs, strict=True)), args
     if 0 not in tangents:
         return np.zeros_like(strip(ans))
     dT = tangents[0]
     if 1 in tangents:
-        inside = strip(tangents[1])[0]
-        kept = np.abs(strip(dT)) > NOISE * eps * weight * (inside[:, None] + inside)
+        motion, values = strip(tangents[1]), np.abs(strip(dT))
+        rounding = systems.eps * weight * (motion[0][:, None] + motion[0])
+        kept = values > NOISE * rounding
         dT = dT * kept
+        lost, size = np.linalg.norm(rounding * kept), np.linalg.norm(values * kept)
+        if lost > 0:
+            check_second_derivative(systems, float(lost / size))
     return dT
 
 
-defvjp(carry_rounding, lambda ans, T, E, weight, eps: lambda g: g, lambda ans, T, E, weight, eps: _sizes(weight))
+defvjp(
+    carry_rounding,
+    lambda ans, T, E, weight, systems: lambda g: g,
+    lambda ans, T, E, weight, systems: _sizes(weight),
+)
 defjvp_argnums(carry_rounding, _without_noise)
 
 
 @primitive
-def watch_motion(C: Any, E: Any, motion: np.ndarray, systems: BorderedSystems) -> Any:
-    """C (k, k), the couplings of a tangent with the given motion (2, k), watched when it is differentiated."""
-    return C
+def carry_motion(dX: Any, E: Any, motion: np.ndarray, systems: BorderedSystems) -> Any:
+    """dX (n, k), a tangent of eigenvectors with the given motion (2, k) within the span and out of it."""
+    return dX
+
+
+def _sizes_of_motion(motion: np.ndarray) -> Callable[[Any], np.ndarray]:
+    """Cotangents of E for those of dX: the terms that what is read of X makes along its motion within the span."""
+
+    def vjp(g: Any) -> np.ndarray:
+        sizes = np.linalg.norm(strip(g), axis=0) * motion[0]
+        return np.stack([sizes, np.zeros_like(sizes)])
+
+    return vjp
 
 
 def _watched(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
     tangents, (_, _, motion, systems) = dict(zip(argnums, gs, strict=True)), args
     if 1 in tangents:
-        check_motion(systems, motion, strip(tangents[1]))
+        inside, outside = np.max(motion, axis=1)
+        check_motion(systems, strip(tangents[1]), systems.eps * inside / outside if outside > 0 else 0.0)
     return tangents.get(0, np.zeros_like(strip(ans)))
 
 
 defvjp(
-    watch_motion,
-    lambda ans, C, E, motion, systems: lambda g: g,
-    lambda ans, C, E, motion, systems: lambda g: np.zeros_like(motion),
+    carry_motion,
+    lambda ans, dX, E, motion, systems: lambda g: g,
+    lambda ans, dX, E, motion, systems: _sizes_of_motion(motion),
 )
-defjvp_argnums(watch_motion, _watched)
+defjvp_argnums(carry_motion, _watched)
+
+
+@primitive
+def channel_of(X: Any) -> np.ndarray:
+    """E (2, k) for vectors X that came without it: its tangents are the motions of X, cotangents it takes none."""
+    return np.zeros((2, X.shape[1]), X.real.dtype)
+
+
+def _motion(g: Any, ans: Any, X: Any) -> np.ndarray:
+    X, dX = strip(X), strip(g)
+    within = la.lstsq(X, dX)[0]  # (k, k)
+    outside = np.linalg.norm(dX - X @ within, axis=0)
+    np.fill_diagonal(within, 0)
+    return np.stack([np.linalg.norm(X @ within, axis=0), outside])
+
+
+defvjp(channel_of, lambda ans, X: lambda g: np.zeros_like(strip(X)))
+defjvp(channel_of, _motion)

@@ -98,15 +98,14 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pa
         _say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
 
 
-def check_motion(systems: BorderedSystems, first: Array, second: Array) -> None:
+def check_motion(systems: BorderedSystems, motion: Array, error: float) -> None:
     """Say what a second derivative in forward mode loses of functions of a cluster.
 
-    ``first`` and ``second`` (2, k) are how far the vectors move within the span and out of it, in both directions.
-    Within the span they move as 1/gap. A function of the span does not feel that: terms of the size of the motions'
-    product cancel in its second derivative, down to rounding.
+    ``motion`` (2, k) is how far the vectors move within the span, as 1/gap, and out of it. A function of the span does
+    not feel the first, but terms with it cancel down to their ``error``, which is relative to them.
     """
-    inside, outside = (float(np.max(a) * np.max(b)) for a, b in zip(first, second, strict=True))
-    lost = systems.eps * inside / outside if outside > 0 else 0.0
+    inside, outside = np.max(motion, axis=1)
+    lost = error * float(inside / outside) if outside > 0 else 0.0
     if lost > systems.accuracy.said and systems.options.on_gauge != "ignore":
         _say(DegeneracyWarning, moves_within_cluster(lost), systems.options)
 
