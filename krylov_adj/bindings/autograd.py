@@ -102,54 +102,70 @@ def eigenpair_primitive(residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) ->
 def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> Callable[[Any], Any]:
     t = max(level(residual), level(w), level(X), level(E))
     pencil, systems = pairs.pencil, pairs.systems
-    problem = pencil.problem
     dtype = strip(residual).dtype
 
     def vjp(g: Any) -> Any:
         # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
         unit = power_of_two(strip(g[0]), strip(g[1]))
-        gw, gX, carried = anp.conj(g[0]) / unit, g[1], np.abs(strip(g[2])) / unit
-        weights, folding, k = strip(gw), systems.folding, strip(w).size
-        if folding is not None:
-            gw = gw @ folding[0] + anp.conj(gw) @ folding[1]
-        if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
-            F, sigma, N = gX, np.zeros((k, k), dtype), np.zeros((k, k), dtype)
-            scale, gauge = np.zeros(k), phase_dependence(strip(X), gX, np.zeros(k))
-        else:
-            gX = anp.conj(gX) / unit
-            if folding is not None:
-                gX = gX @ folding[0] + anp.conj(gX) @ folding[1]
-            NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
-            values = strip(gX)
-            if problem.rows is not None:
-                gX = without_normal_part(anp, X, gX, problem.rows)
-            # After folding: the phases of a pair turn together.
-            noise = NOISE * (systems.eps * carried[0] + carried[1])
-            gauge = phase_dependence(strip(X), values, noise)
-            F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
-            N = anp.dot(anp.conj(X).T, F)
-            # F is a difference: its rounding is that of its terms.
-            norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
-            scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
-            del values
-        solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge)
-        told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
-        check_gauge(systems, weights, gauge, replace(solution, dropped=told))
-        if carried[0].any():
-            check_second_derivative(systems, solution.error)
-        Z, left = np.concatenate([solution.Z, solution.M]), solution.left
-        if t != UNTRACED or max(level(F), level(gw)) != UNTRACED:
-            size = np.outer(np.linalg.norm(strip(X), axis=0), scale)
-            T = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
-            rhs = _stacked(F, T + anp.diag(gw))
-            del gX, F, solution
-            Z = anchor(Block(pencil, systems, "adjoint", X, E), Z, left, rhs, t)
-        cotangent = anp.conj(Z[: problem.n])
-        if problem.normalization != "2":
+        gw, gX, carried = anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])) / unit
+        chosen = systems.differentiable((strip(gw) != 0) | strip(gX).any(axis=0))
+        if chosen is None:
+            W, sigma = _adjoint(pencil, systems, (w, X, E), (gw, gX, carried), t)
+        else:  # of the others, which are not read, every cotangent is zero
+            some = (w[chosen], X[:, chosen], E[:, chosen])
+            cotangents = (gw[chosen], gX[:, chosen], carried[:, chosen])
+            W, sigma = _adjoint(pencil, systems.restricted(chosen), some, cotangents, t)
+            place = np.eye(strip(w).size, dtype=dtype)[chosen]  # (c, k)
+            W, sigma = anp.dot(W, place), anp.dot(place.T, anp.dot(sigma, place))
+        cotangent = anp.conj(W)
+        if pencil.problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
         return unit * (cotangent if dtype.kind == "c" else anp.real(cotangent))
 
     return vjp
+
+
+def _adjoint(
+    pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems, pairs: Any, cotangents: Any, t: int
+) -> tuple[Any, Any]:
+    """W (n, k) and σ (k, k) for the pairs (w, X, E), traced up to level t, and their cotangents."""
+    (w, X, E), (gw, gX, carried) = pairs, cotangents
+    problem, k = pencil.problem, strip(w).size
+    weights, folding = strip(gw), systems.folding
+    if folding is not None:
+        gw = gw @ folding[0] + anp.conj(gw) @ folding[1]
+    if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
+        F, sigma, N = gX, np.zeros((k, k), strip(X).dtype), np.zeros((k, k), strip(X).dtype)
+        scale, gauge = np.zeros(k), phase_dependence(strip(X), gX, np.zeros(k))
+    else:
+        if folding is not None:
+            gX = gX @ folding[0] + anp.conj(gX) @ folding[1]
+        NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+        values = strip(gX)
+        if problem.rows is not None:
+            gX = without_normal_part(anp, X, gX, problem.rows)
+        # After folding: the phases of a pair turn together.
+        noise = NOISE * (systems.eps * carried[0] + carried[1])
+        gauge = phase_dependence(strip(X), values, noise)
+        F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
+        N = anp.dot(anp.conj(X).T, F)
+        # F is a difference: its rounding is that of its terms.
+        norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
+        scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
+        del values
+    solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge)
+    told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
+    check_gauge(systems, weights, gauge, replace(solution, dropped=told))
+    if carried[0].any():
+        check_second_derivative(systems, solution.error)
+    Z, left = np.concatenate([solution.Z, solution.M]), solution.left
+    if t != UNTRACED or max(level(F), level(gw)) != UNTRACED:
+        size = np.outer(np.linalg.norm(strip(X), axis=0), scale)
+        T = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
+        rhs = _stacked(F, T + anp.diag(gw))
+        del gX, F, solution  # each as large as X
+        Z = anchor(Block(pencil, systems, "adjoint", X, E), Z, left, rhs, t)
+    return Z[: problem.n], sigma
 
 
 def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> Any:

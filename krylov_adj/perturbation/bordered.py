@@ -83,6 +83,7 @@ class BorderedSystems:
         self._left_accuracy = np.zeros((2, w.size))  # of the left eigenvectors' systems: errors and growth
         self._known = np.zeros(w.size, dtype=bool)
         self._twins: dict[int, float] | None = None
+        self._parts: dict[tuple[int, ...], BorderedSystems] = {}
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
 
@@ -206,6 +207,26 @@ class BorderedSystems:
             return np.linalg.norm(np.linalg.inv(unit)[:, :k], axis=0)
         except np.linalg.LinAlgError:
             return np.full(k, np.inf)
+
+    def differentiable(self, read: Array) -> Array | None:
+        """Numbers of the pairs to differentiate where a loss reads those of ``read`` (k,); None for all.
+
+        An eigenvalue that is defective and not read need not have a derivative. What is next to it in the span is no
+        basis of an invariant subspace to working precision: it is not deflated.
+        """
+        with self.lock:
+            spoiled = self.conditions > DEFECTIVE / np.sqrt(self.eps)
+        return np.flatnonzero(~spoiled) if spoiled.any() and not (spoiled & read).any() else None
+
+    def restricted(self, chosen: Array) -> BorderedSystems:
+        """The systems of some of the pairs; they too keep what a solve has found."""
+        with self.lock:
+            key = tuple(chosen.tolist())
+            if key not in self._parts:
+                inner = self.inner[np.ix_(chosen, chosen)]
+                pairs = self.w[chosen], np.asfortranarray(self.X[:, chosen])
+                self._parts[key] = BorderedSystems(self.problem, *pairs, self.options, self.residuals[chosen], inner)
+            return self._parts[key]
 
     def check_not_defective(self) -> None:
         """Raise where an eigenvalue has no derivative, or none of which rounding leaves a digit.
