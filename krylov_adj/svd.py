@@ -15,14 +15,14 @@ from scipy.sparse.linalg import svds as scipy_svds
 from .arpack import accepted_residual, as_scipy, plain_operand
 from .attach import as_value, attach_verified, check_adjoint, check_options
 from .bindings._trace import UNTRACED, guarded, is_box
-from .bindings.autograd import xp
+from .bindings.autograd import beside, xp
 from .bindings.pencil import TracedPencil
 from .messages import boxes_in_scipy, triplets_not_resolved
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, ValueOperator, real_dtype
 from .perturbation.singular import AugmentedOperator
-from .perturbation.triplets import refined
+from .perturbation.triplets import refined, vanishing
 from .reports import Report
 from .units import ONE, Units, units
 
@@ -193,9 +193,16 @@ def _attach(
     u, s, vh = triplets
     dtype = np.result_type(value.dtype, np.float32)
     u, s, v = u.astype(dtype), s.astype(real_dtype(dtype)), vh.conj().T.astype(dtype)
-    found = refined(H, u, s, v, max(tol, options.tolerance(dtype)), options)
+    rtol, kept = max(tol, options.tolerance(dtype)), np.arange(s.size)
+    found = refined(H, u, s, v, rtol, options)
+    reason = triplets_not_resolved(found.s * scale.a, found.residuals * scale.a, found.strayed, found.bad)
+    # From AᴴA SciPy has one vector of σ = 0, and the other from a division by zero: an error where that is read.
+    resolved = np.flatnonzero(s > vanishing(H, s))
+    if found.bad.size and resolved.size and not np.intersect1d(found.bad, resolved).size:
+        kept = resolved
+        found = refined(H, u[:, kept], s[kept], v[:, kept], rtol, options)
     if found.bad.size:
-        raise ValueError(triplets_not_resolved(found.s * scale.a, found.residuals * scale.a, found.strayed, found.bad))
+        raise ValueError(reason)
     apply, apply_adjoint = guarded(operator._apply, deepest), guarded(operator._apply_adjoint, deepest)
 
     def augmented(X: Any) -> Any:
@@ -203,9 +210,13 @@ def _attach(
 
     problem = Eigenproblem(H, None, True, "2", rows=m, units=scale.pair)
     pencil = TracedPencil(problem, options, augmented, augmented, None, None)
-    name = str(solver).upper() if found.s is s else f"{str(solver).upper()}+Newton"
-    report = Report("forward", name, 0.0, np.zeros(s.size), applications=value.applications)
+    name = str(solver).upper() if np.array_equal(found.s, s[kept]) else f"{str(solver).upper()}+Newton"
+    report = Report("forward", name, 0.0, np.zeros(kept.size), applications=value.applications)
     X = np.concatenate([found.U, found.V]) / dtype.type(np.sqrt(2))
     w, X = attach_verified(pencil, found.s, X, accepted_residual(dtype, tol), report)
     root = dtype.type(np.sqrt(2))
-    return root * X[:m], scale.values(w), root * X[m:]
+    U, w, V = root * X[:m], scale.values(w), root * X[m:]
+    if kept.size < s.size:
+        U, V = (beside(part, given, kept, reason) for part, given in ((U, u), (V, v)))
+        w = beside(w, scale.values(s), kept, reason)
+    return U, w, V

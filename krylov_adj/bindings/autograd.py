@@ -39,7 +39,7 @@ from .block import Block, anchor
 from .pencil import TracedNonlinear, TracedPencil
 from .rounding import carry_motion, carry_rounding
 
-__all__ = ["apply_constant", "attach", "gradient", "deepest_level", "hermitian_entries", "xp"]
+__all__ = ["apply_constant", "attach", "beside", "gradient", "deepest_level", "hermitian_entries", "xp"]
 
 #: The array namespace whose functions take arrays and Boxes alike.
 xp = anp
@@ -269,6 +269,39 @@ defjvp(apply_constant, lambda g, ans, X, apply, adjoint: apply_constant(g, apply
 
 def _like(X: Any, g: Any) -> Any:
     return g if np.iscomplexobj(strip(X)) else anp.real(g)
+
+
+# --------------------------------------------------------------------------------------------
+# What has no derivative, beside what has one.
+# --------------------------------------------------------------------------------------------
+
+
+@primitive
+def beside(part: Any, given: np.ndarray, kept: np.ndarray, reason: str) -> Any:
+    """``given`` with ``part`` in place of the columns ``kept``; to read the others' derivative is an error.
+
+    ``reason`` is its text.
+    """
+    whole = given.astype(np.result_type(given, part))
+    whole[..., kept] = part
+    return whole
+
+
+def _beside_vjp(ans: Any, part: Any, given: np.ndarray, kept: np.ndarray, reason: str) -> Callable[[Any], Any]:
+    def vjp(g: Any) -> Any:
+        if np.delete(strip(g), kept, axis=-1).any():
+            raise ValueError(reason)
+        return g[..., kept]
+
+    return vjp
+
+
+def _beside_jvp(g: Any, ans: Any, part: Any, given: np.ndarray, kept: np.ndarray, reason: str) -> Any:
+    raise ValueError(reason)  # whatever is read: tangents are those of all
+
+
+defvjp(beside, _beside_vjp, argnums=[0])
+defjvp(beside, _beside_jvp, argnums=[0])
 
 
 # --------------------------------------------------------------------------------------------

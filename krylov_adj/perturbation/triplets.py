@@ -95,6 +95,11 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
     return Triplets(*_in_phase(given, U, s, V), residuals, needed(s), strayed)
 
 
+def vanishing(H: AugmentedOperator, s: Array) -> float:
+    """The largest σ that rounding does not tell from zero."""
+    return 50 * float(np.finfo(s.dtype).eps) * max(float(np.max(s)), Eigenproblem(H, None, True, "2").norms[0])
+
+
 def _in_phase(given: tuple[Array, Array], U: Array, s: Array, V: Array) -> tuple[Array, Array, Array]:
     """The triplets with the phases (signs) of the given ones."""
     if U is given[0] and V is given[1]:
