@@ -14,9 +14,16 @@ from scipy.sparse.linalg import eigsh as scipy_eigsh
 
 from .attach import as_value
 from .bindings._trace import strip
-from .messages import boxes_in_scipy, not_eigenpairs, not_positive_definite
+from .messages import (
+    boxes_in_scipy,
+    infinite_eigenvalue,
+    not_eigenpairs,
+    not_positive_definite,
+    not_the_eigenvalue,
+)
 from .operators import LinearOperator, random_vector
 from .perturbation.problem import ValueOperator
+from .ranking import Ranking, is_buckling, ranking
 from .reports import EigenNoConvergence
 
 __all__ = [
@@ -24,7 +31,6 @@ __all__ = [
     "admits",
     "as_scipy",
     "call_scipy",
-    "falls_back_to_dense",
     "in_order_of_values",
     "next_to_one",
     "plain_operand",
@@ -71,38 +77,48 @@ def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
     return strip(x)
 
 
-def falls_back_to_dense(solver: Any, A: Any, k: int) -> bool:
-    """Whether SciPy turns to LAPACK, which returns all n pairs at its own normalisation."""
-    limit = A.shape[0] if solver is scipy_eigsh and A.dtype.kind != "c" else A.shape[0] - 1
-    return bool(k >= limit)
+def call_scipy(
+    solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]
+) -> tuple[Array, Array | None, str]:
+    """SciPy's w, X (None for real `eigsh` without vectors) and normalisation, where they are right, in our order.
 
-
-def call_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> tuple[Any, Any, str]:
-    """SciPy's w, X (None without vectors) and normalisation, where they are right.
-
-    SciPy takes M on trust, and some results of `eigs` too.
+    SciPy takes M on trust, and some results of `eigs` too. Real `eigsh` keeps SciPy's order, which without vectors is
+    another one. Elsewhere vectors are always asked for: without them SciPy's values of a real matrix are others where
+    k cuts a pair of conjugates, and zero where sigma is complex.
     """
-    # With a complex sigma SciPy gets the eigenvalues of a real A from its vectors: without them it
-    # returns zeros.
-    dense = falls_back_to_dense(solver, A, k)
-    ask = vectors or (_from_vectors(solver, A, arguments) and not dense)
-    result, standard = _checked_scipy(solver, A, k, M, ask, _seeded(solver, A, arguments), dense)
+    hermitian, real = solver is scipy_eigsh, A.dtype.kind != "c"
+    keeps_order = hermitian and real
+    ask = vectors or not keeps_order
+    result, standard = _checked_scipy(solver, A, k, M, ask, _seeded(solver, A, arguments))
     w, X = result if ask else (result, None)
-    return w, X, _normalization(solver, A, M, arguments, dense, standard)
+    if X is not None and not keeps_order:
+        w, X = _arranged(ranking(hermitian, real, M is None or M.dtype.kind != "c", arguments, standard), w, X)
+    return w, X, "A" if hermitian and is_buckling(arguments) else "2" if M is None or standard else "M"
+
+
+def _arranged(rank: Ranking, w: Array, X: Array) -> tuple[Array, Array]:
+    """Pairs in our order; where k cuts a pair of conjugates, by the member with Im w > 0."""
+    if np.isrealobj(w):  # of complex `eigsh`
+        order = np.argsort(w, kind="stable")
+    else:
+        # Of a real matrix ARPACK has found both, and SciPy has dropped either.
+        k = w.size
+        w, X = rank.with_conjugates(w, X)
+        order = rank.most_wanted_first(w)[:k]
+    return w[order], X[:, order]
 
 
 def _from_vectors(solver: Any, A: Any, arguments: dict[str, Any]) -> bool:
+    """Whether SciPy computes eigenvalues from vectors, which may be mixtures."""
     sigma = arguments["sigma"]
     return solver is scipy_eigs and sigma is not None and bool(np.imag(sigma) != 0) and A.dtype.kind != "c"
 
 
-def _checked_scipy(
-    solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any], dense: bool
-) -> tuple[Any, bool]:
+def _checked_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> tuple[Any, bool]:
     """SciPy's result, and whether it is that of (A − σM)⁻¹M as a standard problem, at unit 2-norm."""
-    any_pencil = solver is scipy_eigs and arguments["sigma"] is not None and not dense
-    reason = None if M is None or dense else _defect_of_M(solver, M, arguments)
-    if reason is None and M is not None and not dense and not vectors and sp.issparse(M):
+    any_pencil = solver is scipy_eigs and arguments["sigma"] is not None
+    reason = None if M is None else _defect_of_M(solver, M, arguments)
+    if reason is None and M is not None and not vectors and sp.issparse(M):
         reason = _defect_by_factors(solver, M, arguments)  # without vectors there is no residual to show it
     if reason is None:
         try:
@@ -111,15 +127,23 @@ def _checked_scipy(
             if isinstance(error.__cause__, TypeError) and "ArrayBox" in str(error.__cause__):
                 raise TypeError(boxes_in_scipy()) from error
             raise
-        if solver is scipy_eigs and not dense and next_to_one(result[0] if vectors else result, A, arguments):
-            found = result if vectors else solver(A, k, M, return_eigenvectors=True, **arguments)
-            failure = _check_pairs(A, M, *found, tol=float(arguments["tol"]))
+        except RuntimeError as error:
+            # SciPy factorises M, which SuperLU says is singular.
+            if isinstance(error, spla.ArpackError) or not sp.issparse(M) or arguments["sigma"] is not None:
+                raise
+            raise ValueError(not_positive_definite("it is singular", solver.__name__, None)) from error
+        if solver is scipy_eigs and next_to_one(result[0], A, arguments):
+            failure = _check_pairs(A, M, *result, tol=float(arguments["tol"]))
             if failure is not None:
                 raise ValueError(failure)
             return result, False
         # What `_defect_of_M` misses, the pairs' residuals show; and those of a real A with a complex
         # sigma are mixtures where two eigenvalues share a value of Re or Im (A − σM)⁻¹.
-        if not vectors or dense or (M is None and not _from_vectors(solver, A, arguments)):
+        if not vectors and M is not None and is_buckling(arguments):
+            infinite = int(np.sum(_too_large(A, M, result)))  # their θ is 1, which may be selected
+            if infinite:
+                raise ValueError(infinite_eigenvalue(result, infinite))
+        if not vectors or (M is None and not _from_vectors(solver, A, arguments)):
             return result, False
         failure = _check_pairs(A, M, *result, tol=float(arguments["tol"]))
         if failure is None:
@@ -128,8 +152,7 @@ def _checked_scipy(
             raise ValueError(failure)
     elif not any_pencil:
         raise ValueError(not_positive_definite(reason, solver.__name__, arguments["sigma"]))
-    w, X = _eigs_of_any_pencil(A, k, M, arguments)
-    return ((w, X) if vectors else w), True
+    return _eigs_of_any_pencil(A, k, M, arguments), True
 
 
 def next_to_one(w: Array, A: Any, arguments: dict[str, Any]) -> bool:
@@ -143,6 +166,13 @@ def next_to_one(w: Array, A: Any, arguments: dict[str, Any]) -> bool:
         return False
     distance = np.abs(w - sigma)
     return bool(np.min(distance) < np.sqrt(np.finfo(distance.dtype).eps) * np.max(distance))
+
+
+def _too_large(A: Any, M: Any, w: Array) -> Array:
+    """Which w are so large, of rounding's 1/ε times ‖A‖/‖M‖, that they cannot be told from infinite ones."""
+    v = random_vector(A.shape[0], A.dtype)
+    norm_A, norm_M = (float(np.linalg.norm(spla.aslinearoperator(operand).matvec(v))) for operand in (A, M))
+    return ~(np.abs(w) * norm_M * 1e3 * np.finfo(w.dtype).eps < norm_A)
 
 
 def accepted_residual(dtype: Any, tol: float) -> float:
@@ -165,6 +195,8 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | Non
     """
     if not w.size:
         return None
+    if not np.all(np.isfinite(w)):
+        return infinite_eigenvalue(w, int(np.sum(~np.isfinite(w))))
     apply_A = spla.aslinearoperator(A).matvec
     apply_M = (lambda v: v) if M is None else spla.aslinearoperator(M).matvec
     c = random_vector(w.size, X.dtype) * w.size**0.5
@@ -172,20 +204,21 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | Non
     norms = np.linalg.norm(X, axis=0)
     Y = X / np.where(norms > 0, norms, 1)  # of what is no eigenvector, M-normalised ones may be tiny
     AY, MZ = apply_A(Y @ c), apply_M(Y @ (w * c))
-    scale = float(np.linalg.norm(apply_A(v)) + np.max(np.abs(w)) * np.linalg.norm(apply_M(v)))
+    norm_A, norm_M = float(np.linalg.norm(apply_A(v))), float(np.linalg.norm(apply_M(v)))
+    largest = float(np.max(np.abs(w)))
+    scale = norm_A + largest * norm_M
     scale = max(scale, float(np.linalg.norm(AY) + np.linalg.norm(MZ)) / w.size**0.5)
     residual = float(np.linalg.norm(AY - MZ)) / (scale if scale > 0 else 1.0)
     rtol = accepted_residual(X.dtype, tol)
-    return None if residual <= rtol else not_eigenpairs(np.full(w.size, residual), rtol, scale)
-
-
-def _normalization(solver: Any, A: Any, M: Any, arguments: dict[str, Any], dense: bool, standard: bool) -> str:
-    """That of SciPy's vectors: "2", "M" or "A"."""
-    if solver is scipy_eigsh and arguments["mode"] == "buckling" and not dense:
-        return "A"
-    if M is None or standard or (dense and (solver is scipy_eigs or A.dtype.kind == "c")):
-        return "2"
-    return "M"
+    if not residual <= rtol:
+        return not_eigenpairs(np.full(w.size, residual), rtol, scale)
+    if norm_A >= rtol * largest * norm_M:
+        return None
+    # Next to an eigenvalue so large, ‖A‖ counts for nothing: an infinite one has any quotient.
+    i = int(np.argmax(np.abs(w)))
+    quotient = np.vdot(Y[:, i], apply_A(Y[:, i])) / np.vdot(Y[:, i], apply_M(Y[:, i]))
+    distance = np.abs(w - np.where(np.arange(w.size) == i, quotient, w))
+    return None if distance[i] <= np.sqrt(rtol) * largest else not_the_eigenvalue(w, distance)
 
 
 def _seeded(solver: Any, A: Any, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -211,7 +244,7 @@ def admits(M: Any, arguments: dict[str, Any]) -> bool:
 
 def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
     """Why M is no inner product, or None. Semidefinite M are admitted with sigma."""
-    indefinite_allowed = solver is scipy_eigsh and arguments.get("mode") == "buckling"
+    indefinite_allowed = solver is scipy_eigsh and is_buckling(arguments)
     if isinstance(M, spla.LinearOperator):
         return _defect_on_probes(M, indefinite_allowed)
     M = M.tocsr() if sp.issparse(M) else np.asarray(M)  # DIA has no max()
@@ -237,7 +270,7 @@ def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
 
 def _defect_by_factors(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
     """A Hermitian matrix is positive definite if and only if all pivots of M = LDLᴴ are positive."""
-    if solver is scipy_eigsh and arguments.get("mode") == "buckling":
+    if solver is scipy_eigsh and is_buckling(arguments):
         return None
     try:
         options = {"SymmetricMode": True}
@@ -293,57 +326,22 @@ def _eigs_of_any_pencil(A: Any, k: int, M: Any, arguments: dict[str, Any]) -> tu
         raise
     v = random_vector(shape[0], dtype)
     size = max(float(np.abs(theta).max()), float(np.linalg.norm(operator.matvec(v))))
-    if np.any(np.abs(theta) <= 100 * np.finfo(dtype).eps * size):
-        raise ValueError("an eigenvalue is infinite: M is singular and which selects (A − σM)⁻¹M x = 0")
+    infinite = int(np.sum(np.abs(theta) <= 100 * np.finfo(dtype).eps * size))
+    if infinite:
+        raise ValueError(infinite_eigenvalue(theta, infinite))
     return sigma + 1 / theta, X
 
 
 # --------------------------------------------------------------------------------------------
-# Order and orthogonality of what SciPy returns.
+# SciPy's order of values alone.
 # --------------------------------------------------------------------------------------------
 
 
-def in_order_of_values(
-    solver: Any, A: Any, k: int, M: Any, arguments: dict[str, Any], w: Array, X: Array
-) -> tuple[Array, Array]:
-    """The pairs as SciPy selects and orders them when it is asked for eigenvalues only.
+def in_order_of_values(arguments: dict[str, Any], w: Array, X: Array) -> tuple[Array, Array]:
+    """The pairs of real `eigsh` as SciPy orders them when it is asked for eigenvalues only.
 
-    ARPACK then returns its Ritz values by increasing wantedness. `eigs` of a real matrix also
-    selects differently where k cuts a complex pair, so there SciPy is asked.
+    ARPACK then returns its Ritz values by increasing wantedness, and with sigma the eigenvalues by increasing size.
     """
-    if falls_back_to_dense(solver, A, k):
-        return w, X
-    sigma, which = arguments["sigma"], arguments["which"]
-    if solver is scipy_eigs and A.dtype.kind != "c":
-        values = call_scipy(solver, A, k, M, False, arguments)[0]
-        # Of a pair that k cuts, either member may be returned, not always the same.
-        w, X = np.concatenate([w, w.conj()]), np.concatenate([X, X.conj()], axis=1)
-        order = np.array([np.argmin(np.abs(w - value)) for value in values])
-        tol = max(float(np.sqrt(np.finfo(w.dtype).eps)), 10 * float(arguments["tol"]))
-        if len(set(order.tolist())) < len(order) or np.any(np.abs(w[order] - values) > tol * np.max(np.abs(w))):
-            raise ValueError(
-                "SciPy selects other eigenvalues when asked for the values only (k cuts a complex pair): they cannot "
-                "be matched with vectors. Use return_eigenvectors=True, or a k that does not cut a pair."
-            )
-        return w[order], X[:, order]
-    if solver is scipy_eigsh and A.dtype.kind != "c" and sigma is not None:
-        order = np.argsort(w)
-    else:
-        distance = w if sigma is None else w - sigma
-        theta = w if sigma is None else 1 / np.where(distance == 0, np.finfo(w.dtype).tiny, distance)
-        order = np.argsort(_wantedness(theta, which), kind="stable")
+    key = w if arguments["sigma"] is not None else ranking(True, True, True, arguments).wantedness(w)
+    order = np.argsort(key, kind="stable")
     return w[order], X[:, order]
-
-
-def _wantedness(theta: Array, which: str) -> Array:
-    return {
-        "LM": np.abs(theta),
-        "SM": -np.abs(theta),
-        "LA": theta.real,
-        "SA": -theta.real,
-        "BE": theta.real,
-        "LR": theta.real,
-        "SR": -theta.real,
-        "LI": theta.imag,
-        "SI": -theta.imag,
-    }[which]

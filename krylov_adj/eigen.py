@@ -1,43 +1,28 @@
 """`eigs` and `eigsh`: SciPy's functions, differentiable.
 
-Without traced operators the call goes to SciPy as it came. With them ARPACK runs on their plain
-values, and what it returns is attached (`attach.py`).
+A call on plain arrays, or on SciPy's matrices and operators, goes to SciPy as it came. With operators that are traced,
+or ours, a solver runs on their plain values, and what it returns is attached (`forward.py`, `attach.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-import numpy as np
-
-from .arpack import (
-    accepted_residual,
-    admits,
-    as_scipy,
-    call_scipy,
-    falls_back_to_dense,
-    in_order_of_values,
-    next_to_one,
-    plain_operand,
-    scipy_eigs,
-    scipy_eigsh,
-    spoiled_residual,
-)
-from .attach import as_value, attach_verified, check_operators, check_options, make_inverse, make_pencil
+from .arpack import plain_operand, scipy_eigs, scipy_eigsh
+from .attach import check_operators, check_options
 from .bindings._trace import UNTRACED, is_box
 from .continuation import Continuation
-from .hermitian import hermitian_part
+from .forward import attached_pairs, plain_pairs
 from .operators import LinearOperator
 from .options import Adjoint
-from .perturbation.problem import Inverse, ValueOperator
-from .reports import EigenNoConvergence, Report
-from .symmetric import SymmetricPairs, covered, symmetric_pairs
-from .units import Units, units
-from .warm_start import warm_arnoldi, warm_start
+from .ranking import is_buckling
+from .reports import EigenNoConvergence
+from .units import units
 
 __all__ = ["eigs", "eigsh"]
+
+#: Who solves: what suits the problem, or ARPACK alone.
+SOLVERS = ("auto", "arpack")
 
 
 def eigs(
@@ -58,6 +43,7 @@ def eigs(
     *,
     adjoint: Adjoint | None = None,
     continuation: Continuation | None = None,
+    solver: str = "auto",
 ) -> Any:
     """`scipy.sparse.linalg.eigs`, differentiable.
 
@@ -74,11 +60,16 @@ def eigs(
         How derivatives are computed.
     continuation : Continuation, optional
         Start from what the last call that was given this object has left, and leave it for the next.
+    solver : {"auto", "arpack"}, optional
+        ``"auto"``: on operators and matrices of this package what suits the problem, the same whether anything is
+        traced or not. ``"arpack"``: SciPy's ARPACK in both. Plain arrays, and SciPy's matrices and operators, are
+        SciPy's where nothing is traced.
 
     Returns
     -------
-    w : ndarray, shape (k,)
-        Complex eigenvalues, in SciPy's order.
+    w : ndarray, shape (min(k, n),)
+        Complex eigenvalues, the most wanted first; ties by larger real, then larger imaginary part. Conjugate pairs of
+        a real problem stand together, Im w > 0 first; where k cuts a pair, that member alone.
     X : ndarray, shape (n, k)
         Eigenvectors; xᴴx = 1, or xᴴMx = 1 where M is given. Only if ``return_eigenvectors``.
 
@@ -87,13 +78,17 @@ def eigs(
     EigenNoConvergence
         `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
     ValueError
-        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, or
-        results that do not satisfy A x = w M x.
+        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, fewer finite eigenvalues
+        than k (of a singular M), or results that do not satisfy A x = w M x.
+    TypeError
+        An operator or sparse matrix of order above 200 with k ≥ n − 1.
     AdjointNoConvergence, DefectiveEigenvalueError
         From the backward pass.
 
     Warns
     -----
+    RuntimeWarning
+        SciPy's, where k > n: all n pairs are returned.
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
     DegeneracyWarning
@@ -108,13 +103,11 @@ def eigs(
     symmetric pattern (half the fill); pass ``OPinv`` for one of your own. Not differentiable: v0,
     Minv, OPinv, sigma.
 
-    With ``return_eigenvectors=False`` and a real A, SciPy's order (and, where k cuts a complex pair,
-    its selection) is another one than with vectors; a traced call then solves twice to give the
-    same values as an untraced one. Asking for the vectors is cheaper.
-
     Notes
     -----
-    A real matrix's complex pairs may be cut by k, as in SciPy; each member is differentiable.
+    A real matrix's complex pairs may be cut by k, as in SciPy; each member is differentiable. With ``sigma``, ``which``
+    ranks 1/(w − σ), as in SciPy. For k ≥ n − 1, and where a singular M leaves ARPACK no room, LAPACK computes all pairs
+    and those that ``which`` names are returned; operators and sparse matrices are made dense for it, up to order 200.
 
     References
     ----------
@@ -137,7 +130,7 @@ def eigs(
         "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
         "Minv": Minv, "OPinv": OPinv, "OPpart": OPpart, "rng": rng,
     }  # fmt: skip
-    return _solve(scipy_eigs, A, k, M, return_eigenvectors, arguments, adjoint, continuation)
+    return _solve(scipy_eigs, A, k, M, return_eigenvectors, arguments, adjoint, continuation, solver)
 
 
 def eigsh(
@@ -158,6 +151,7 @@ def eigsh(
     *,
     adjoint: Adjoint | None = None,
     continuation: Continuation | None = None,
+    solver: str = "auto",
 ) -> Any:
     """`scipy.sparse.linalg.eigsh`, differentiable.
 
@@ -172,11 +166,16 @@ def eigsh(
         How derivatives are computed.
     continuation : Continuation, optional
         Start from what the last call that was given this object has left, and leave it for the next.
+    solver : {"auto", "arpack"}, optional
+        ``"auto"``: on operators and matrices of this package what suits the problem, the same whether anything is
+        traced or not. ``"arpack"``: SciPy's ARPACK in both. Plain arrays, and SciPy's matrices and operators, are
+        SciPy's where nothing is traced.
 
     Returns
     -------
-    w : ndarray, shape (k,)
-        Real eigenvalues, in SciPy's order, which for ``return_eigenvectors=False`` is another one.
+    w : ndarray, shape (min(k, n),)
+        Real eigenvalues, ascending; of real matrices, for k < n, in SciPy's order, which for
+        ``return_eigenvectors=False`` is another one.
     X : ndarray, shape (n, k)
         Eigenvectors; xᴴx = 1, xᴴMx = 1 where M is given, xᴴAx = 1 in buckling mode. Only if
         ``return_eigenvectors``. Traced calls make them orthonormal to rounding, which SciPy's of close
@@ -187,13 +186,17 @@ def eigsh(
     EigenNoConvergence
         `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
     ValueError
-        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, or
-        results that do not satisfy A x = w M x (an A that is not Hermitian).
+        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, fewer finite eigenvalues
+        than k (of a singular M), or results that do not satisfy A x = w M x (an A that is not Hermitian).
+    TypeError
+        An operator or sparse matrix of order above 200 with k ≥ n (complex: k ≥ n − 1).
     AdjointNoConvergence
         From the backward pass.
 
     Warns
     -----
+    RuntimeWarning
+        SciPy's, where k > n: all n pairs are returned.
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
     DegeneracyWarning
@@ -208,13 +211,16 @@ def eigsh(
 
     Notes
     -----
-    Traced calls of real symmetric problems of order above 200, with ``sigma`` or with ``which="SA"``, ``"LA"`` or
-    ``"LM"`` and no M, run Lanczos: with the inverse, or with a polynomial filter in place of ARPACK's restarts.
-    They prove that no eigenvalue was missed, whatever the start vector, or find it. The sign of a vector is that of
-    its product with ``v0`` (with a fixed vector by default), not ARPACK's. ``ncv`` is the basis, and ``maxiter`` limits
-    restarts, as in SciPy; what does not converge so is left to ARPACK.
+    Calls of real symmetric problems of order above 200 that are traced, or on operators of this package, with
+    ``sigma`` or with ``which="SA"``, ``"LA"`` or ``"LM"`` and no M, run Lanczos: with the inverse, or with a polynomial
+    filter in place of ARPACK's restarts. They prove that no eigenvalue was missed, whatever the start vector, or find
+    it. The sign of a vector is that of its product with ``v0`` (with a fixed vector by default), not ARPACK's. ``ncv``
+    is the basis, and ``maxiter`` limits restarts, as in SciPy; what does not converge so is left to ARPACK.
 
-    With ``sigma`` and sparse matrices, traced calls factorise A − σM in an order for symmetric
+    For k ≥ n (complex: k ≥ n − 1), and where a singular M leaves ARPACK no room, LAPACK computes all pairs and those
+    that ``which`` names are returned; operators and sparse matrices are made dense for it, up to order 200.
+
+    With ``sigma`` and sparse matrices, the same calls factorise A − σM in an order for symmetric
     patterns, without pivoting where that is accurate: half of SciPy's fill, and the factors serve
     the derivative too. The pairs are SciPy's to rounding. Pass ``OPinv`` for an inverse of your own.
 
@@ -243,11 +249,11 @@ def eigsh(
         "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
         "Minv": Minv, "OPinv": OPinv, "mode": mode, "rng": rng,
     }  # fmt: skip
-    return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint, continuation)
+    return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint, continuation, solver)
 
 
 def _solve(
-    solver: Any,
+    scipy_solver: Any,
     A: Any,
     k: int,
     M: Any,
@@ -255,8 +261,11 @@ def _solve(
     arguments: dict[str, Any],
     adjoint: Adjoint | None,
     continuation: Continuation | None,
+    solver: str,
 ) -> Any:
     options = check_options(adjoint)
+    if solver not in SOLVERS:
+        raise ValueError(f"solver={solver!r}: expected one of {SOLVERS}")
     if not isinstance(continuation, Continuation | None):
         raise TypeError(f"continuation must be krylov_adj.Continuation(), not {type(continuation).__name__}")
     plain = {name: plain_operand(value) for name, value in arguments.items()}
@@ -266,141 +275,17 @@ def _solve(
     scale = units(A, M, plain["sigma"])
     if not scale.trivial:
         (A, M), plain, options = scale.operators(A, M), scale.arguments(plain), scale.options(options)
-    run = partial(_attached, options=options, scale=scale) if own else _untraced
     try:
-        w, X, normalization = run(solver, A, k, M, vectors, plain, continuation)
+        if own and (solver == "auto" or scale.deepest != UNTRACED):
+            w, X, normalization = attached_pairs(
+                scipy_solver, A, k, M, vectors, plain, continuation, solver, options, scale
+            )
+        else:
+            w, X, normalization = plain_pairs(scipy_solver, A, k, M, vectors, plain, continuation)
     except EigenNoConvergence as error:
-        usual = "A" if plain.get("mode") == "buckling" else "2" if M is None else "M"
+        usual = "A" if is_buckling(plain) else "2" if M is None else "M"
         error.eigenvalues = scale.values(error.eigenvalues)
         error.eigenvectors = scale.vectors(error.eigenvectors, getattr(error, "normalization", usual))
         raise
     w = scale.values(w)
     return (w, scale.vectors(X, normalization)) if vectors else w
-
-
-def _attached(
-    solver: Any,
-    op_A: LinearOperator,
-    k: int,
-    op_M: LinearOperator | None,
-    vectors: bool,
-    plain: dict[str, Any],
-    continuation: Continuation | None,
-    *,
-    options: Adjoint,
-    scale: Units,
-) -> tuple[Any, Any, str]:
-    """w, X (of no meaning where only values were asked for) and their normalisation."""
-    # SciPy factorises A with sigma, and M without; near k = n it has to have both.
-    value_A = plain_operand(op_A, plain["sigma"] is not None or falls_back_to_dense(solver, op_A, k))
-    value_M = plain_operand(op_M, True)
-    if scale.deepest == UNTRACED:
-        return _untraced(solver, value_A, k, value_M, vectors, plain, continuation)
-
-    hermitian = solver is scipy_eigsh
-    dense = falls_back_to_dense(solver, value_A, k)
-    if plain["sigma"] is None and not dense and not isinstance(value_A, as_scipy):
-        value_A = as_scipy(as_value(op_A, True, "matvec"))  # which counts
-
-    def inverse_at(shift: Any) -> Inverse | None:
-        return None if dense else make_inverse(op_A, op_M, shift, plain["OPinv"], hermitian)
-
-    own, solves = None, 0
-    if hermitian and not dense and admits(value_M, plain):
-        counted = value_A.operator if plain["sigma"] is None else as_value(op_A, True, "matvec")
-        M_operator = None if op_M is None else as_value(op_M, True, "M")
-        own, inverse, solves = _by_lanczos(counted, M_operator, k, plain, inverse_at, continuation)
-    else:
-        inverse = inverse_at(plain["sigma"])
-    warm, starting = None, continuation
-    if continuation is not None and inverse is not None and not hermitian and vectors and op_M is None:
-        # Where it does not do, it leaves the v0 that there is.
-        warm, starting = warm_arnoldi(op_A.dtype, inverse, k, plain, continuation)
-    if own is not None:
-        w, X, method, beyond = own.w, own.X, own.method, own.beyond
-        normalization = "2" if op_M is None else "M"
-    elif warm is not None:
-        (w, X), normalization, method, beyond = warm, "2", "Arnoldi", None
-    else:
-        if inverse is not None and plain["OPinv"] is None:
-            plain["OPinv"] = as_scipy(inverse.operator)
-        _start(starting, value_A, value_M, plain)
-        w, X, normalization = call_scipy(solver, value_A, k, value_M, True, plain)
-        method, beyond = "LAPACK" if dense else "ARPACK", None
-    applications = getattr(value_A, "applications", 0)
-    solves += 0 if inverse is None else inverse.operator.applications
-    if continuation is not None:
-        continuation.keep_vectors(X)
-    if not vectors:
-        w, X = in_order_of_values(solver, value_A, k, value_M, plain, w, X)
-    if hermitian and normalization == "2" and op_M is not None:
-        # XᴴX is then no multiple of the identity: treat the pairs one by one
-        op_A, op_M, hermitian = hermitian_part(op_A), hermitian_part(op_M), False
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, beyond, scale)
-    report = Report(
-        "forward",
-        method,
-        0.0,
-        np.zeros(w.size),
-        applications=applications,
-        solves=solves,
-        # SciPy's default
-        ncv=(plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20))) if method == "ARPACK" else 0,
-    )
-    spoiled = solver is scipy_eigs and not dense and next_to_one(w, value_A, plain)
-    rtol = (spoiled_residual if spoiled else accepted_residual)(X.dtype, float(plain["tol"]))
-    w, X = attach_verified(pencil, w, X, rtol, report)
-    return w, X, normalization
-
-
-def _by_lanczos(
-    A: ValueOperator,
-    M: ValueOperator | None,
-    k: int,
-    arguments: dict[str, Any],
-    inverse_at: Callable[[Any], Inverse | None],
-    continuation: Continuation | None,
-) -> tuple[SymmetricPairs | None, Inverse | None, int]:
-    """The pairs where they are not ARPACK's to find, the inverse for them or for it, and solves with another one."""
-    sigma, solves, start = arguments["sigma"], 0, None
-    if not covered(A, M, k, arguments):
-        return None, inverse_at(sigma), 0
-    if continuation is not None:
-        start = warm_start(A, M, k, arguments, continuation)
-    if start is not None and start.shift != sigma:
-        try:
-            inverse = inverse_at(start.shift)
-        except RuntimeError:  # an eigenvalue, exactly
-            inverse = None
-        if inverse is not None:
-            own = symmetric_pairs(A, M, k, arguments, inverse, continuation, start)
-            if own is not None:
-                return own, inverse, 0
-            solves = inverse.operator.applications
-    inverse = inverse_at(sigma)
-    return symmetric_pairs(A, M, k, arguments, inverse, continuation, start), inverse, solves
-
-
-def _untraced(
-    solver: Any,
-    A: Any,
-    k: int,
-    M: Any,
-    vectors: bool,
-    arguments: dict[str, Any],
-    continuation: Continuation | None,
-) -> tuple[Any, Any, str]:
-    """As `_attached`."""
-    _start(continuation, A, M, arguments)
-    w, X, normalization = call_scipy(solver, A, k, M, vectors, arguments)
-    if continuation is not None and vectors:
-        continuation.keep_vectors(X)
-    return w, X, normalization
-
-
-def _start(continuation: Continuation | None, A: Any, M: Any, arguments: dict[str, Any]) -> None:
-    """The continuation's v0 in place of the caller's, where it has one."""
-    if continuation is None:
-        return
-    dtype = np.result_type(*(operand.dtype for operand in (A, M) if operand is not None))
-    arguments["v0"] = continuation.start_vector(A.shape[0], dtype, float(arguments["tol"]), arguments["v0"])

@@ -178,6 +178,49 @@ def not_positive_definite(reason: str, solver: str, sigma: Any) -> str:
     )
 
 
+def buckling_needs_semidefinite(reason: str) -> str:
+    return (
+        f'mode="buckling" needs a Hermitian positive semidefinite A, which normalises the vectors: {reason}. It may be '
+        'that (a) A and M are the other way round: A is the stiffness, M the geometric one; (b) mode="normal" or '
+        '"cayley" is meant, with a positive semidefinite M.'
+    )
+
+
+def fewer_finite(found: int, k: int, n: int, buckling: bool) -> str:
+    count = f"{found} of the {n} eigenvalues {'is' if found == 1 else 'are'}"
+    seen = f"{count} finite and not zero (as buckling needs them)" if buckling else f"{count} finite"
+    return (
+        f"k = {k} eigenvalues were asked for, and {seen}. It may be that (a) M is singular, as with constraints or "
+        f"massless degrees of freedom: ask for k <= {found}; (b) M has lost its scale, so that a part of it is below "
+        "rounding: look at its entries."
+    )
+
+
+def infinite_eigenvalue(w: np.ndarray, infinite: int) -> str:
+    return (
+        f"{infinite} of the {w.size} eigenvalues {'is' if infinite == 1 else 'are'} infinite. It may be that (a) M is "
+        "singular, and fewer eigenvalues are finite than k: lower it; (b) which or mode selects infinite ones: use "
+        'which="LM" next to a sigma, with mode="normal".'
+    )
+
+
+def basis_past_finite(ncv: int, rank: int, k: int) -> str:
+    return (
+        f"ARPACK could not build a basis of ncv = {ncv} vectors, because M (A with mode='buckling') is singular: of "
+        f"rank {rank} at most, so that no more than {rank} eigenvalues are finite. It may be that (a) k = {k} is more "
+        f"than there are: lower it; (b) ncv, by default max(2 k + 1, 20), is: pass ncv <= {rank}."
+    )
+
+
+def singular_pencil(condition: float) -> str:
+    return (
+        f"A − sM is singular for every s, to working precision: its condition number is {condition:.1e} at the best of "
+        "some. Then every number is an eigenvalue. It may be that (a) A and M have a null vector in common (a degree "
+        "of freedom with neither stiffness nor mass): eliminate it; (b) a row of both is zero, or the difference of "
+        "others."
+    )
+
+
 def operator_not_hermitian(name: str, error: float) -> str:
     return (
         f"{name} is not Hermitian: ⟨y, {name} x⟩ and ⟨{name} y, x⟩ differ by {error:.1e} of ‖{name} x‖ for unit "

@@ -1,4 +1,4 @@
-"""Eigenpairs of real symmetric problems for traced `eigsh` calls: Lanczos with an inverse, or with a filter.
+"""Eigenpairs of real symmetric problems for `eigsh`: Lanczos with an inverse, or with a filter.
 
 For what ARPACK needs most applications for, and with the certainty that no eigenvalue was missed
 (`krylov.lanczos`). Whatever is not covered here, or does not converge, is ARPACK's.
@@ -66,8 +66,7 @@ class SymmetricPairs:
 def covered(A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any]) -> bool:
     """Whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
 
-    Not: complex problems (whose order in SciPy cannot be told beforehand), M without sigma, modes other than
-    "normal", small or invalid problems.
+    Not: complex problems, M without sigma, modes other than "normal", small or invalid problems.
     """
     n, sigma, which, v0 = A.shape[0], arguments["sigma"], arguments["which"], arguments["v0"]
     ncv, maxiter, tol = (arguments[name] for name in ("ncv", "maxiter", "tol"))

@@ -48,16 +48,18 @@ def test_not_square(solver, form):
 
 @pytest.mark.filterwarnings("ignore:k >= N:RuntimeWarning")
 @pytest.mark.parametrize("solver", [ka.eigs, ka.eigsh])
-def test_too_many_pairs_of_a_matrix_free_operator(solver):
-    """SciPy's errors, traced or not."""
-    for k in (N, N + 3) if solver is ka.eigsh else (N - 1, N, N + 3):
-        with pytest.raises(TypeError, match=r"LinearOperator A with k >= N"):
-            solver(operator(S), k=k)
-        with pytest.raises(TypeError, match=r"LinearOperator A with k >= N"):
-            traced(solver, lambda p: operator(S + p * EYE), k=k)
-    for k in (0, -1):
-        with pytest.raises(ValueError, match=r"must be greater than 0"):
-            traced(solver, S, k=k)
+def test_too_many_pairs_of_a_large_operator(solver):
+    """SciPy's errors, traced or not, of operators and sparse matrices of order above 200."""
+    A = sp.diags_array(onp.arange(1.0, 202.0))
+    for k in (201, 204) if solver is ka.eigsh else (200, 201, 204):
+        for form in (sp.csr_array, spla.aslinearoperator, ka.aslinearoperator):
+            for more in ({}, {"solver": "arpack"}):
+                with pytest.raises(TypeError, match=r"(LinearOperator|sparse) A with k >= N|for sparse A with"):
+                    solver(form(A), k=k, **more)
+        with pytest.raises(TypeError, match=r"(LinearOperator|sparse) A with k >= N|for sparse A with"):
+            grad(lambda p, k=k: np.real(solver(ka.aslinearoperator(A) * p, k=k)[0][0]))(1.0)
+        with pytest.raises(TypeError, match=r"LinearOperator M with k >= N"):
+            solver(A.toarray(), k=k, M=spla.aslinearoperator(A))
 
 
 @pytest.mark.parametrize("which", ["sa", "LX", "", "LR", "LA"])

@@ -193,9 +193,30 @@ def needs_OPinv():
 
 
 def infinite_eigenvalue():
-    """M of rank 3 and not symmetric; the smallest θ of (A − σM)⁻¹M are zero."""
-    M = onp.diag(onp.r_[1.0, 1.0, onp.zeros(N - 2)]) + onp.eye(N, k=1) * onp.r_[1.0, onp.zeros(N - 1)][:, None]
-    ka.eigs(G, k=3, M=M, sigma=0.1, which="SM", v0=V0, ncv=N)
+    """M of rank 1, which no row shows, and too large for LAPACK."""
+    M = sp.csc_array((onp.ones(211), onp.arange(211), onp.r_[0, onp.full(211, 211)]), shape=(211, 211))
+    ka.eigs(sp.diags_array(onp.arange(1.0, 212), format="csc"), k=2, M=M, sigma=0.1, v0=onp.ones(211))
+
+
+def fewer_finite():
+    ka.eigsh(S, k=3, M=onp.diag(onp.r_[1.0, 1.0, onp.zeros(N - 2)]), sigma=0.1)
+
+
+def fewer_finite_buckling():
+    ka.eigsh(EYE, k=2, M=onp.diag(onp.r_[1.0, onp.zeros(N - 1)]), sigma=0.1, mode="buckling")
+
+
+def singular_pencil():
+    ka.eigs(onp.diag(onp.r_[0.0, onp.ones(N - 1)]), k=N, M=onp.diag(onp.r_[0.0, onp.arange(1.0, N)]))
+
+
+def basis_past_finite():
+    M = sp.diags_array(onp.r_[onp.ones(9), onp.zeros(221)], format="csc")
+    ka.eigsh(sp.diags_array(onp.arange(1.0, 231), format="csc"), k=3, M=M, sigma=0.1)
+
+
+def buckling_needs_semidefinite():
+    ka.eigsh(S, k=N, M=EYE, sigma=0.1, mode="buckling")
 
 
 def operator_not_hermitian():
@@ -417,7 +438,12 @@ TEXTS = {
     not_positive_definite_eigsh: (ValueError, r"diagonal holds -1\.0e\+00.*What to try: with sigma.*buckling.*eigs\("),
     not_positive_definite_eigs: (ValueError, r"diagonal holds -1\.0e\+00.*What to try: give sigma.*M⁻¹A"),
     needs_OPinv: (ValueError, r"M is not Hermitian positive definite and the matrices are not explicit: pass OPinv"),
-    infinite_eigenvalue: (ValueError, r"an eigenvalue is infinite: M is singular"),
+    infinite_eigenvalue: (ValueError, r"1 of the 2 eigenvalues is infinite.*\(a\) M is singular.*\(b\).*mode="),
+    fewer_finite: (ValueError, r"k = 3 eigen.* 2 of the 20 eigenvalues are finite\. .*\(a\).*k <= 2; \(b\).*entries"),
+    fewer_finite_buckling: (ValueError, r"and 1 of the 20 eigenvalues is finite and not zero.*\(a\).*k <= 1; \(b\)"),
+    singular_pencil: (ValueError, r"A − sM is singular.*condition number is (NUMBER|inf).*\(a\).*null vector.*\(b\)"),
+    basis_past_finite: (ValueError, r"ncv = 20 vectors.*rank 9 at most.*\(a\) k = 3 is more.*\(b\).*ncv <= 9"),
+    buckling_needs_semidefinite: (ValueError, r'"buckling" needs.*semidefinite A.*-NUMBER.*\(a\).*\(b\).*"cayley"'),
     operator_not_hermitian: (ValueError, r"A is not Hermitian.*NUMBER of.*\(a\).*check_operator.*\(b\).*use eigs"),
     operator_adjoint_wrong: (ValueError, r"adjoint of A is wrong.*NUMBER of.*\(a\) rmatvec.*leave it.*\(b\).*\(c\)"),
     boxes_in_scipy: (TypeError, r"traced value.*\(a\).*krylov_adj.LinearOperator.*\(b\).*krylov_adj.aslinearoperator"),

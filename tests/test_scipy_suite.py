@@ -1,5 +1,7 @@
 """SciPy's own tests of ``eigs``, ``eigsh`` and ``svds`` pass with our functions as they do with SciPy's.
 
+Two do not, and exactly these: ``DIFFERENT`` of the plugin names them.
+
 SciPy's test modules run in subprocesses, because our pytest configuration (warnings are
 errors) is not the one they were written for, and because the exchange of functions must not leak
 into the rest of our suite.  See `scipy_suite_plugin` for how the functions are exchanged.
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from scipy_suite_plugin import DIFFERENT
 
 pytestmark = pytest.mark.slow
 
@@ -183,9 +186,10 @@ def pristine(suite, tmp_path_factory):
 
 
 def test_the_suite_passes_with_our_functions(suite, pristine, tmp_path):
-    """Each of SciPy's tests ends, and warns, with our functions as with SciPy's."""
+    """Each of SciPy's tests ends, and warns, with our functions as with SciPy's, but for those that must not."""
     report = _run(suite, tmp_path, "substitute")
-    differences = _differences(pristine, report)
+    expected = {**pristine["outcomes"], **dict.fromkeys(DIFFERENT[suite.name], "failed")}
+    differences = _differences({**pristine, "outcomes": expected}, report)
     if differences:
         pytest.fail(f"SciPy's tests tell us from SciPy:\n{differences}", pytrace=False)
     # The agreement is worth nothing unless it was ours that were called, and often.
