@@ -254,10 +254,7 @@ def test_nearly_defective_eigenvalues_are_said():
     def f(p):
         return np.real(np.sum(ka.eigs(A + p * E, k=2)[0] * onp.array([1.0, 0.0])))
 
-    with (
-        pytest.warns(ka.DegeneracyWarning, match="condition numbers .*κ²ε"),
-        pytest.warns(RuntimeWarning, match="k >= N"),
-    ):
+    with pytest.warns(ka.DegeneracyWarning, match="condition numbers .*κ²ε"):
         g = grad(f)(0.0)
     onp.testing.assert_allclose(abs(g), 5e5, rtol=1e-4)
 
@@ -281,8 +278,5 @@ def test_an_exact_jordan_block():
     def f(A):
         return np.real(np.sum(ka.eigs(A, k=2)[0]))
 
-    with (
-        pytest.raises(ka.DefectiveEigenvalueError, match="condition number"),
-        pytest.warns(RuntimeWarning, match="k >= N"),
-    ):
+    with pytest.raises(ka.DefectiveEigenvalueError, match="condition number"):
         grad(f)(A)
