@@ -211,7 +211,7 @@ def eigsh(
 
     Notes
     -----
-    Calls of real symmetric problems of order above 200 that are traced, or on operators of this package, with
+    Calls that are traced, or on operators of this package, of real symmetric problems of order above 200, with
     ``sigma`` or with ``which="SA"``, ``"LA"`` or ``"LM"`` and no M, run Lanczos: with the inverse, or with a polynomial
     filter in place of ARPACK's restarts. They prove that no eigenvalue was missed, whatever the start vector, or find
     it. The sign of a vector is that of its product with ``v0`` (with a fixed vector by default), not ARPACK's. ``ncv``

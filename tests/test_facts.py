@@ -179,7 +179,7 @@ STATED = [
         (engines.RESTART, engines.SHARED_DIMENSION, engines.AUGMENTED_DIMENSION, engines.FILTERED_DIMENSION),
     ),
     ("krylov_adj/options.py", r"ten times the sum of their residuals, or (\d+) machine epsilons", of_a_cluster()),
-    ("krylov_adj/eigen.py", r"problems of order above (\d+), with ``sigma``", (options.DENSE_ORDER,)),
+    ("krylov_adj/eigen.py", r"problems of order above (\d+), with\s+``sigma``", (options.DENSE_ORDER,)),
     ("krylov_adj/svd.py", r"above ``max\(tol, (\S+)\)·σ`` \((\S+) in single precision", tolerances()),
     ("krylov_adj/linear.py", r"max\((\d+) n, (\d+)\) iterations", ITERATIONS),
     ("krylov_adj/krylov/linear_system.py", r"few digits: (\S+) in double, (\S+) in single", few_digits()),

@@ -245,7 +245,6 @@ def test_one_pair_does_not_depend_on_k_v0_ncv_or_which(hermitian):
         onp.testing.assert_allclose(gradient(**arguments), reference, rtol=1e-9, err_msg=str(arguments))
 
 
-@pytest.mark.filterwarnings("ignore:k >= N - 1:RuntimeWarning")  # SciPy's: it turns to LAPACK
 def test_the_whole_spectrum_satisfies_the_trace_identities():
     """Σλ = tr A, Σλ² = tr A²: gradients I and 2Aᵀ, Hessians 0 and known."""
     rng = onp.random.default_rng(5)
