@@ -249,6 +249,7 @@ def test_the_whole_spectrum_satisfies_the_trace_identities():
     """Σλ = tr A, Σλ² = tr A²: gradients I and 2Aᵀ, Hessians 0 and known."""
     rng = onp.random.default_rng(5)
     A, D = rng.normal(size=(2, 6, 6))
+    A = A + onp.diag(3.0 * onp.arange(6))  # apart from each other: second derivatives have κ²/gap in them
 
     def power(A, q):
         return np.sum(np.real(ka.eigs(A, k=6)[0] ** q))

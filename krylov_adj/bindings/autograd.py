@@ -134,6 +134,8 @@ def _adjoint(
     weights, folding = strip(gw), systems.folding
     if folding is not None:
         gw = gw @ folding[0] + anp.conj(gw) @ folding[1]
+    elif not np.iscomplexobj(strip(X)):
+        gw = anp.real(gw)  # of real eigenvalues, complex in type
     if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
         F, sigma, N = gX, np.zeros((k, k), strip(X).dtype), np.zeros((k, k), strip(X).dtype)
         scale, gauge = np.zeros(k), phase_dependence(strip(X), gX, np.zeros(k))

@@ -101,8 +101,12 @@ def _vjps(argnums: Any, ans: Any, args: Any, kwargs: Any) -> Callable[[Any], tup
         if 0 in argnums:
             transposed, rhs = block.at(other, t), anp.conj(g)
             solution = _plain_solution(transposed, rhs)
-            # What the two residuals leave of terms that would cancel in the cotangents of X.
-            error = np.max(left) * np.linalg.norm(solution.Z) + np.max(solution.left) * np.linalg.norm(strip(Z))
+            n = solution.Z.shape[0]
+            v, m_v = np.linalg.norm(solution.Z), np.linalg.norm(solution.M)
+            z, m_z = (np.linalg.norm(part) for part in (strip(Z)[:n], strip(Z)[n:]))
+            # What the two residuals leave of terms that would cancel in the cotangents of X, and rounding.
+            error = np.max(left) * v + np.max(solution.left) * z
+            error += block.systems.accuracy.rounding * v * z + block.systems.eps * (m_v * z + m_z * v)
             found[0] = anp.conj(_anchored(transposed, solution, rhs, t))
             found[2] = np.stack([np.zeros_like(left), np.full_like(left, error)])
         return tuple(found.get(argnum, np.zeros((2, left.size))) for argnum in argnums)

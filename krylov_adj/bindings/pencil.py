@@ -66,7 +66,8 @@ class TracedPencil:
         AX, BX = self.A(X), self.slope(X)
         NX = {"2": X, "M": BX, "A": AX}[self.problem.normalization]
         H = compression(P, seen_from(AX, below), seen_from(BX, below))
-        H = H + (np.diag(strip(w)) - strip(H))
+        values = strip(w) if np.iscomplexobj(strip(X)) else np.real(strip(w))
+        H = H + (np.diag(values) - strip(H))
         return self._stacked(AX - anp.dot(BX, H), X, NX)
 
     def _stacked(self, R: Any, X: Any, NX: Any) -> Any:

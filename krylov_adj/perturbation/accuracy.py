@@ -59,6 +59,12 @@ class Accuracy:
         return spread if spread > 0 else 1.0  # A = 0 has no size
 
     @cached_property
+    def rounding(self) -> float:
+        """ε times the size of A and λB."""
+        norm_A, norm_B = self.systems.problem.norms
+        return self.systems.eps * (norm_A + float(np.max(np.abs(self.systems.w))) * norm_B)
+
+    @cached_property
     def lengths(self) -> Array:
         """‖xⱼ‖ of the deflation, (d,)."""
         return np.linalg.norm(self.systems.deflation[1], axis=0)
