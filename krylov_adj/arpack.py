@@ -18,10 +18,12 @@ from .messages import (
     boxes_in_scipy,
     infinite_eigenvalue,
     not_eigenpairs,
+    not_in_the_span,
     not_positive_definite,
     not_the_eigenvalue,
 )
 from .operators import LinearOperator, random_vector
+from .perturbation.pairs import ROUNDINGS
 from .perturbation.problem import ValueOperator
 from .ranking import Ranking, is_buckling, ranking
 from .reports import EigenNoConvergence
@@ -189,9 +191,11 @@ def spoiled_residual(dtype: Any, tol: float) -> float:
 
 
 def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | None:
-    """What is wrong with the pairs, by ‖A y − M z‖ for one random combination y = X c, z = X Λ c.
+    """What is wrong with the pairs, by r = A y − M z of one random combination y = X c, z = X Λ c.
 
-    Two applications of each operator.
+    ‖r‖ relative to ‖A‖ + |λ|‖M‖, every pair by its own; and Xᴴr relative to what A and M do in the span of X, or to
+    rounding in them: of eigenvalues far below ‖A‖/‖M‖ that alone tells whether they are any. Two applications of
+    each operator.
     """
     if not w.size:
         return None
@@ -199,26 +203,32 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | Non
         return infinite_eigenvalue(w, int(np.sum(~np.isfinite(w))))
     apply_A = spla.aslinearoperator(A).matvec
     apply_M = (lambda v: v) if M is None else spla.aslinearoperator(M).matvec
-    c = random_vector(w.size, X.dtype) * w.size**0.5
+    rtol, eps = accepted_residual(X.dtype, tol), float(np.finfo(X.dtype).eps)
     v = random_vector(X.shape[0], A.dtype)
     norms = np.linalg.norm(X, axis=0)
     Y = X / np.where(norms > 0, norms, 1)  # of what is no eigenvector, M-normalised ones may be tiny
-    AY, MZ = apply_A(Y @ c), apply_M(Y @ (w * c))
     norm_A, norm_M = float(np.linalg.norm(apply_A(v))), float(np.linalg.norm(apply_M(v)))
-    largest = float(np.max(np.abs(w)))
-    scale = norm_A + largest * norm_M
-    scale = max(scale, float(np.linalg.norm(AY) + np.linalg.norm(MZ)) / w.size**0.5)
-    residual = float(np.linalg.norm(AY - MZ)) / (scale if scale > 0 else 1.0)
-    rtol = accepted_residual(X.dtype, tol)
+    scales = norm_A + np.abs(w) * norm_M
+    scales = np.where(scales > 0, scales, 1)
+    c = random_vector(w.size, X.dtype) * w.size**0.5 / scales
+    AY, MZ = apply_A(Y @ c), apply_M(Y @ (w * c))
+    size = max(1.0, float(np.linalg.norm(AY) + np.linalg.norm(MZ)) / w.size**0.5)
+    residual = float(np.linalg.norm(AY - MZ)) / size
     if not residual <= rtol:
-        return not_eigenpairs(np.full(w.size, residual), rtol, scale)
+        return not_eigenpairs(np.full(w.size, residual), rtol, scales * size)
+    left, *parts = (float(np.linalg.norm(Y.conj().T @ image)) for image in (AY - MZ, AY, MZ))
+    accepted = max(rtol * sum(parts), ROUNDINGS * eps * w.size)
+    if not left <= accepted:
+        return not_in_the_span(left / sum(parts), accepted / sum(parts))
+    largest = float(np.max(np.abs(w)))
     if norm_A >= rtol * largest * norm_M:
         return None
     # Next to an eigenvalue so large, ‖A‖ counts for nothing: an infinite one has any quotient.
     i = int(np.argmax(np.abs(w)))
     quotient = np.vdot(Y[:, i], apply_A(Y[:, i])) / np.vdot(Y[:, i], apply_M(Y[:, i]))
     distance = np.abs(w - np.where(np.arange(w.size) == i, quotient, w))
-    return None if distance[i] <= np.sqrt(rtol) * largest else not_the_eigenvalue(w, distance)
+    allowed = np.full(w.size, np.sqrt(rtol) * largest)
+    return None if distance[i] <= allowed[i] else not_the_eigenvalue(w, distance, allowed)
 
 
 def _seeded(solver: Any, A: Any, arguments: dict[str, Any]) -> dict[str, Any]:

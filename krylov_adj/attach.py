@@ -18,6 +18,7 @@ from .krylov.blocks import column_dots, times
 from .krylov.shift_invert import factorise
 from .messages import (
     dependent_vectors,
+    few_digits,
     not_eigenpairs,
     not_normalised,
     not_the_eigenvalue,
@@ -26,8 +27,10 @@ from .messages import (
 )
 from .operators import LinearOperator, aslinearoperator, random_vector
 from .options import Adjoint
+from .perturbation.clusters import say
+from .perturbation.pairs import Pairs, examine
 from .perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator
-from .reports import Report, logger
+from .reports import DegeneracyWarning, Report, logger
 from .units import ONE, Units, times_number, units
 
 __all__ = ["attach_eigenpairs"]
@@ -141,10 +144,8 @@ def attach_eigenpairs(
         raise ValueError("no pairs were given: w has k = 0 entries")
     if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
         raise ValueError("w or X holds NaN or infinity")
-    if hermitian and np.iscomplexobj(w):
-        if np.any(np.abs(w.imag) > np.sqrt(np.finfo(w.dtype).eps) * np.max(np.abs(w))):
-            raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {np.abs(w.imag).max():.1e}")
-        w = w.real
+    imaginary = float(np.max(np.abs(w.imag))) if hermitian else 0.0
+    w = w.real if hermitian else w
     # In one precision, at least the operators', real or complex as a whole.
     dtype = np.result_type(X, np.float32, op_A.dtype, *(() if op_M is None else (op_M.dtype,)))
     X = X.astype(dtype)
@@ -161,6 +162,11 @@ def attach_eigenpairs(
     pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, scale.options(options), scale=scale)
     rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
     w, X = w / scale.of_values, X / scale.of_vectors(normalization)
+    if imaginary > 0:
+        norm_A, norm_B = pencil.problem.norms
+        size = (norm_A / norm_B + float(np.max(np.abs(w)))) * scale.of_values
+        if imaginary > np.sqrt(np.finfo(w.dtype).eps) * size:
+            raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {imaginary:.1e}")
     w, X = attach_verified(pencil, w, X, rtol, Report("forward", "eigenpairs as given", rtol, np.zeros(w.size)))
     return scale.values(w), scale.vectors(X, normalization)
 
@@ -176,29 +182,35 @@ def attach_verified(
     shifts = w if problem.slope is None else np.zeros_like(w)
 
     def verify(AX: np.ndarray, BX: np.ndarray, NX: np.ndarray) -> None:
-        norms = np.linalg.norm(X, axis=0)
-        norm_A, norm_B = problem.norms
-        norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
-        scale = norm_A + float(np.max(np.abs(shifts))) * norm_B
-        R = AX - BX * shifts
-        residuals = np.linalg.norm(R, axis=0) / (norms * (scale if scale > 0 else 1.0))
-        complete = replace(report, requested=rtol, residuals=residuals)
+        pairs = examine(problem, shifts, X, AX, BX)
+        complete = replace(report, requested=rtol, residuals=pairs.residuals)
         logger.info("%s", complete)
         if options.callback is not None:
             options.callback(complete)
         if not complete.converged:
-            raise ValueError(not_eigenpairs(residuals, rtol, scale * problem.units[0]))
-        # ‖A‖ is no measure for an eigenvalue far below it: there the eigenvalue must be the one that
-        # belongs to the vector, xᴴ(A x − λ M x) = 0, up to what rounding in A x leaves.
-        along = np.abs(column_dots(X, R)) / np.abs(column_dots(X, BX))
-        rounding = 1e4 * float(np.finfo(X.dtype).eps) * scale / norm_B
-        if problem.slope is None and np.any(along > np.maximum(rtol * np.abs(w), rounding)):
-            raise ValueError(not_the_eigenvalue(w * problem.units[1], along * problem.units[1]))
-        deviation = float(np.max(np.abs(column_dots(X, NX) - 1)))
-        if not deviation <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
-            raise ValueError(not_normalised(deviation, GRAM[problem.normalization]))
+            raise ValueError(not_eigenpairs(pairs.residuals, rtol, pairs.scales * problem.units[0]))
+        if problem.slope is None:
+            check_eigenvalues(problem, options, w, pairs, rtol)
+        check_normalised(column_dots(X, NX), X.dtype, rtol, problem.normalization)
 
     return attach(pencil, w, X, verify)
+
+
+def check_normalised(squares: np.ndarray, dtype: Any, rtol: float, normalization: str) -> None:
+    """Raise where xᴴNx of the columns deviate from one."""
+    deviation = float(np.max(np.abs(squares - 1)))
+    if not deviation <= max(rtol, 1e3 * float(np.finfo(dtype).eps)):
+        raise ValueError(not_normalised(deviation, GRAM[normalization]))
+
+
+def check_eigenvalues(problem: Eigenproblem, options: Adjoint, w: np.ndarray, pairs: Pairs, rtol: float) -> None:
+    """Raise where an eigenvalue is not that of its vector; say where rounding leaves few digits of it."""
+    accepted = pairs.accepted(w, rtol)
+    if np.any(pairs.deviations > accepted):
+        raise ValueError(not_the_eigenvalue(*(x * problem.units[1] for x in (w, pairs.deviations, accepted))))
+    few = pairs.of_few_digits(w)
+    if few and options.on_gauge != "ignore":
+        say(DegeneracyWarning, few_digits(few, w * problem.units[1], pairs.seen), options)
 
 
 def orthonormal(pencil: TracedPencil | TracedNonlinear, X: np.ndarray, rtol: float) -> np.ndarray:
@@ -212,9 +224,7 @@ def orthonormal(pencil: TracedPencil | TracedNonlinear, X: np.ndarray, rtol: flo
     gram = X.conj().T @ strip(pencil.normaliser(X))
     gram = 0.5 * (gram + gram.conj().T)
     norms = np.real(np.diagonal(gram))
-    deviation = float(np.max(np.abs(norms - 1)))
-    if not deviation <= max(rtol, 1e3 * float(np.finfo(X.dtype).eps)):
-        raise ValueError(not_normalised(deviation, GRAM[problem.normalization]))
+    check_normalised(norms, X.dtype, rtol, problem.normalization)
     if np.max(np.abs(gram - np.eye(norms.size))) <= 100 * np.finfo(X.dtype).eps:
         return X
     s, U = np.linalg.eigh(gram)

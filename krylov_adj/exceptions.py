@@ -120,10 +120,10 @@ class GaugeWarning(UserWarning):
 
 
 class DegeneracyWarning(UserWarning):
-    """A derivative was taken where eigenvalues coincide, or nearly lack eigenvectors.
+    """A derivative was taken where eigenvalues coincide, or nearly lack eigenvectors, or digits.
 
     Either the loss treats coinciding eigenvalues differently, and what is returned is a generalised
-    gradient; or an eigenvalue is nearly defective, and rounding changes its derivative visibly.
+    gradient; or an eigenvalue is nearly defective, or M is stiff, and rounding changes its derivative visibly.
     `Adjoint` (``on_gauge``) makes an error of it, or silences it.
 
     Examples

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .attach import attach_eigenpairs, check_operators, check_options, make_inverse, make_pencil
+from .attach import attach_eigenpairs, check_eigenvalues, check_operators, check_options, make_inverse, make_pencil
 from .bindings._trace import levels, strip
 from .bindings.autograd import xp
 from .bindings.left import attach_left
@@ -14,7 +14,8 @@ from .messages import not_eigenpairs, pairs_less_traced
 from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.bordered import BorderedSystems
-from .perturbation.problem import pair_residuals, power_of_two
+from .perturbation.pairs import examine
+from .perturbation.problem import power_of_two
 from .units import times_number, units
 
 __all__ = ["condition_numbers", "left_eigenvectors"]
@@ -195,14 +196,16 @@ def _left(
     OPinv, sigma = times_number(OPinv, scale.a), scale.shift(sigma)
     inverse = None if hermitian else make_inverse(op_A, op_M, sigma, OPinv, False)
     pencil = make_pencil(op_A, op_M, hermitian, "2", inverse, scale.options(options), scale=scale)
-    residuals, norm = pair_residuals(pencil.problem, values_w, values_X)
+    problem = pencil.problem
+    pairs = examine(problem, values_w, values_X, problem.A.apply(values_X), problem.apply_B(values_X))
     rtol = float(np.sqrt(np.finfo(values_X.dtype).eps)) if rtol is None else rtol
-    if not np.all(residuals <= rtol):
-        raise ValueError(not_eigenpairs(residuals, rtol, norm * scale.a))
+    if not np.all(pairs.residuals <= rtol):
+        raise ValueError(not_eigenpairs(pairs.residuals, rtol, pairs.scales * scale.a))
+    if not (traced and not given):  # else `attach_eigenpairs` has looked
+        check_eigenvalues(problem, pencil.options, values_w, pairs, rtol)
     if hermitian:
         return X / xp.real(xp.sum(xp.conj(X) * pencil.slope(X), axis=0)), X, scale.m, x
-    absolute = residuals * norm
-    systems = BorderedSystems(pencil.problem, values_w, values_X, options, absolute)
+    systems = BorderedSystems(problem, values_w, values_X, pencil.options, pairs.residuals * pairs.scales)
     return attach_left(pencil, systems, X), X, scale.m, x
 
 

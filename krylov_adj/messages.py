@@ -124,11 +124,12 @@ def not_finite(what: str) -> str:
     )
 
 
-def not_eigenpairs(residuals: np.ndarray, rtol: float, scale: float) -> str:
+def not_eigenpairs(residuals: np.ndarray, rtol: float, scales: np.ndarray) -> str:
     bad = np.flatnonzero(~(residuals <= rtol))
     listed = ", ".join(f"{i}: {residuals[i]:.1e}" for i in bad)
     return (
-        f"The residuals ‖A x − λ M x‖ relative to {scale:.1e}·‖x‖ of the pairs {{{listed}}} exceed {rtol:.1e}: "
+        f"The residuals ‖A x − λ M x‖ relative to (‖A‖ + |λ|‖M‖)‖x‖, which is up to {np.max(scales):.1e}·‖x‖, of the "
+        f"pairs {{{listed}}} exceed {rtol:.1e}: "
         "these are not eigenpairs of the operators given. It may be that (a) they belong to other parameters; (b) the "
         "solver stopped early: tighten it, or admit them with rtol=...; (c) A or M is not the operator that was "
         "solved, or not Hermitian though it was said to be; (d) M is not Hermitian positive definite, which ARPACK "
@@ -137,13 +138,37 @@ def not_eigenpairs(residuals: np.ndarray, rtol: float, scale: float) -> str:
     )
 
 
-def not_the_eigenvalue(w: np.ndarray, distance: np.ndarray) -> str:
-    i = int(np.argmax(distance / np.maximum(np.abs(w), np.finfo(float).tiny)))
+def not_in_the_span(part: float, accepted: float) -> str:
+    return (
+        f"A x − λ M x of a combination of the vectors x found has a component of {part:.1e} of A x and λ M x in their "
+        f"own span, where {accepted:.1e} would be accepted: these are not eigenpairs. It may be that (a) M is not "
+        "Hermitian positive definite, which ARPACK needs, by less than rounding of its largest entries shows: use eigs "
+        "with sigma; (b) the solver stopped early: lower tol; (c) sigma lies within rounding of an eigenvalue: move it "
+        "by 1e-6 of its size."
+    )
+
+
+def not_the_eigenvalue(w: np.ndarray, deviations: np.ndarray, accepted: np.ndarray) -> str:
+    i = int(np.argmax(deviations / np.where(accepted > 0, accepted, 1)))
     return (
         f"The eigenvalue {w[i]:.6g} (number {i}) is not that of its vector, whose Rayleigh quotient is "
-        f"{distance[i]:.1e} away: these are not eigenpairs of the operators given. It may be that (a) w and X are in "
-        "different orders; (b) w belongs to other parameters; (c) w is of a shifted or scaled problem; (d) "
-        "sigma lies within rounding of an eigenvalue: move it by 1e-6 of its size."
+        f"{deviations[i]:.1e} away, where {accepted[i]:.1e} would be accepted: these are not eigenpairs of the "
+        "operators given. It may be that (a) w and X are in different orders; (b) w belongs to other parameters; (c) w "
+        "is of a shifted or scaled problem; (d) sigma lies within rounding of an eigenvalue: move it by 1e-6 of its "
+        "size."
+    )
+
+
+def few_digits(relative: dict[int, float], w: np.ndarray, seen: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (w = {w[i]:.6g}): {part:.0e}" for i, part in relative.items())
+    least = min(seen[i] for i in relative)
+    return (
+        "A and M determine some eigenvalues, and their vectors and derivatives, to few digits: rounding in A x and "
+        f"M x, ε(‖A‖ + |λ|‖M‖), changes λ by up to these parts of it, {{{listed}}}; M is stiff, and of ‖M‖ the vectors "
+        f"see {least:.0e}. Where errors average out, a digit or two more are right. It may be that (a) A and M are "
+        "differences of high order on a fine grid: use a coarser one and a more accurate formula, or lower the order "
+        "by other unknowns (the slope of a beam for its deflection); (b) unknowns are in different units: scale them; "
+        "(c) single precision is not enough. Adjoint(on_gauge='ignore') silences this."
     )
 
 

@@ -29,6 +29,9 @@ __all__ = [
 #: Steps of ARPACK, over the size of its basis, past which a larger basis is advised (benchmarks/basis_size.py).
 RESTARTED = 20
 
+#: A residual that rounding has left is, recomputed, a sample of its floor: at most so many times more.
+MARGIN = 5.0
+
 logger = logging.getLogger("krylov_adj")
 
 
@@ -50,7 +53,8 @@ class Report:
     floors : ndarray, shape (k,)
         The residual that rounding alone leaves; a system is accepted at max(requested, floor).
     floor_limit : float
-        The largest floor that is accepted: past it rounding leaves too little of the solution.
+        The largest floor that is accepted: past it rounding leaves too little of the solution. A floor is a bound; a
+        residual that is below a fifth of the limit all the same is accepted.
     iterations : int
         Steps of the iterative solver.
     applications : int
@@ -110,7 +114,8 @@ class Report:
         """The numbers of the systems (pairs) that were not solved."""
         floors = self.floors if self.floors.size else np.zeros_like(self.residuals)
         accepted = np.maximum(self.requested, floors)
-        solved = (self.residuals <= accepted) & (floors <= self.floor_limit)
+        # Floors are bounds; what rounding has left is in the residual itself.
+        solved = (self.residuals <= accepted) & (np.minimum(floors, MARGIN * self.residuals) <= self.floor_limit)
         solved[list(self.neighbours)] = False
         return np.flatnonzero(~solved)
 

@@ -168,6 +168,29 @@ def not_the_eigenvalue():
     ka.attach_eigenpairs(A, onp.array([2e-3]), EYE[:, :1], hermitian=True)
 
 
+def not_the_eigenvalue_after_a_zero():
+    """The one that is furthest from what is accepted, not the one of the largest relative deviation."""
+    A = onp.diag(onp.r_[0.0, 1e-3, 1e6 * onp.arange(2.0, N)])
+    ka.attach_eigenpairs(A, onp.array([1e-12, 2e-3]), EYE[:, :2], hermitian=True)
+
+
+def second_differences(n):
+    return (
+        sp.diags_array([-onp.ones(n - 1), 2 * onp.ones(n), -onp.ones(n - 1)], offsets=[-1, 0, 1]).tocsc() * (n + 1) ** 2
+    )
+
+
+def few_digits():
+    M = second_differences(3000)
+    w, X = spla.eigsh((M @ M).tocsc(), k=1, M=M, sigma=0.0, v0=onp.ones(3000))
+    ka.attach_eigenpairs(M @ M, w, X, M=M, hermitian=True)
+
+
+def not_in_the_span():
+    M = second_differences(2000)
+    ka.eigsh(M @ M, k=2, M=M - 20 * sp.identity(2000), sigma=20.0, v0=onp.ones(2000))
+
+
 def dependent_vectors():
     ka.attach_eigenpairs(EYE, onp.ones(2), EYE[:, [0, 0]], hermitian=True)
 
@@ -429,10 +452,23 @@ TEXTS = {
     loss_not_finite: (ValueError, r"NaN or infinity: the loss, or its derivative .* is not finite here"),
     not_eigenpairs: (
         ValueError,
-        r"residuals .* relative to NUMBER.*\{1: NUMBER\} exceed 1\.5e-08.*\(a\) they belong to other parameters.*\(b\)"
-        r".*rtol=.*\(c\).*not Hermitian.*\(d\)",
+        r"residuals .* which is up to NUMBER.*\{1: NUMBER\} exceed 1\.5e-08.*\(a\) they belong to other"
+        r".*\(b\).*rtol=.*\(c\).*not Hermitian.*\(d\)",
     ),
-    not_the_eigenvalue: (ValueError, r"eigenvalue 0\.002 \(number 0\).*NUMBER away.*\(a\).*orders.*\(b\).*\(c\)"),
+    not_the_eigenvalue: (
+        ValueError,
+        r"eigenvalue 0\.002 \(number 0\).*NUMBER away, where NUMBER would be.*\(a\).*orders.*\(b\).*\(c\)",
+    ),
+    not_the_eigenvalue_after_a_zero: (ValueError, r"eigenvalue 0\.002 \(number 1\).*NUMBER away, where NUMBER"),
+    few_digits: (
+        ka.DegeneracyWarning,
+        r"few digits.*\{0 \(w = NUMBER\): NUMBER\}.*of ‖M‖ the vectors see NUMBER.*\(a\).*slope.*\(b\).*scale.*\(c\)"
+        r".*on_gauge='ignore'",
+    ),
+    not_in_the_span: (
+        ValueError,
+        r"component of NUMBER of.*where NUMBER would be accepted.*\(a\) M is not.*eigs with sigma.*\(b\).*tol.*\(c\)",
+    ),
     dependent_vectors: (ValueError, r"linearly dependent: singular values.*NUMBER.*\(a\).*another v0.*\(b\)"),
     not_normalised: (ValueError, r"XᴴX deviates from one by 8\.0e\+00. Scale the columns, or name .*normalization="),
     not_positive_definite_eigsh: (ValueError, r"diagonal holds -1\.0e\+00.*What to try: with sigma.*buckling.*eigs\("),

@@ -74,7 +74,7 @@ class Accuracy:
         """‖yⱼ‖, (BX)ᴴY = I, of the left eigenvectors in the span, (d,)."""
         if self.systems.problem.hermitian:
             return self.lengths / np.abs(np.real(np.diagonal(self.systems.gram)))
-        return np.linalg.norm(np.linalg.inv(self.systems.gram), axis=0)
+        return self.systems.left_lengths
 
     @cached_property
     def conditions(self) -> Array:

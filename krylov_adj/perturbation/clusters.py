@@ -58,24 +58,24 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pa
     # above that and far below the order-one value of a loss that reads a phase.
     depends = np.flatnonzero(gauge > np.sqrt(eps))
     if depends.size:
-        _say(GaugeWarning, words(reads_phase(depends, gauge[depends])), options)
+        say(GaugeWarning, words(reads_phase(depends, gauge[depends])), options)
     mirrored = [coupling for coupling in solution.dropped if singular and coupling.j >= k]
     if mirrored:
         size = max(coupling.size for coupling in mirrored)
-        _say(GaugeWarning, reads_null_vectors(sorted({(c.j - k, c.i) for c in mirrored}), size), options)
+        say(GaugeWarning, reads_null_vectors(sorted({(c.j - k, c.i) for c in mirrored}), size), options)
     dropped = [coupling for coupling in solution.dropped if coupling not in mirrored]
     if dropped:
         worst = max(dropped, key=lambda coupling: coupling.size)
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
         named = [(systems.name(i), systems.name(j)) for i, j in pairs]
-        _say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap * unit)), options)
+        say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap * unit)), options)
     accuracy = systems.accuracy
     lost = [coupling for coupling in solution.eaten if not accuracy.coalescing(coupling)]
     if lost:
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in lost})
         named = [(systems.name(i), systems.name(j)) for i, j in pairs]
         total = float(np.linalg.norm([coupling.size for coupling in lost]))
-        _say(DegeneracyWarning, words(lost_couplings(named, total, min(c.gap for c in lost) * unit)), options)
+        say(DegeneracyWarning, words(lost_couplings(named, total, min(c.gap for c in lost) * unit)), options)
     weights = np.r_[gw, np.zeros(systems.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
@@ -84,18 +84,18 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pa
     ]
     if unequal:
         groups = [([systems.name(j) for j in group], systems.given_w[group[0]]) for group in unequal]
-        _say(DegeneracyWarning, words(unequal_weights(groups)), options)
+        say(DegeneracyWarning, words(unequal_weights(groups)), options)
     if solution.uncomputed:
         distances = {i: distance * unit for i, distance in solution.uncomputed.items()}
-        _say(DegeneracyWarning, cut_eigenvalues(distances, systems.given_w), options)
+        say(DegeneracyWarning, cut_eigenvalues(distances, systems.given_w), options)
     if singular:
         zero = np.flatnonzero(systems.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
         if zero.size:
-            _say(DegeneracyWarning, reads_zero(zero, systems.given_w[zero]), options)
+            say(DegeneracyWarning, reads_zero(zero, systems.given_w[zero]), options)
     meeting = {i for coupling in solution.eaten if coupling not in lost for i in (coupling.i, coupling.j) if i < k}
     ill = np.array(sorted(meeting | set(np.flatnonzero(conditions**2 * eps > accuracy.said).tolist())), int)
     if ill.size:
-        _say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
+        say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
 
 
 def check_motion(systems: BorderedSystems, motion: Array, error: float) -> None:
@@ -107,16 +107,17 @@ def check_motion(systems: BorderedSystems, motion: Array, error: float) -> None:
     inside, outside = np.max(motion, axis=1)
     lost = error * float(inside / outside) if outside > 0 else 0.0
     if lost > systems.accuracy.said and systems.options.on_gauge != "ignore":
-        _say(DegeneracyWarning, moves_within_cluster(lost), systems.options)
+        say(DegeneracyWarning, moves_within_cluster(lost), systems.options)
 
 
 def check_second_derivative(systems: BorderedSystems, error: float) -> None:
     """Say what is lost where terms with the reciprocal of a gap have cancelled; ``error`` is relative."""
     if error > systems.accuracy.said and systems.options.on_gauge != "ignore":
-        _say(DegeneracyWarning, lost_second_derivative(error), systems.options)
+        say(DegeneracyWarning, lost_second_derivative(error), systems.options)
 
 
-def _say(category: type[Warning], message: str, options: Adjoint) -> None:
+def say(category: type[Warning], message: str, options: Adjoint) -> None:
+    """Warn, or raise where `Adjoint` says so."""
     if options.on_gauge == "raise":
         raise ValueError(message)
     warnings.warn(category(message), stacklevel=2)

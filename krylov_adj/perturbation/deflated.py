@@ -61,6 +61,8 @@ class DeflatedSystems:
     options : Adjoint
     residuals : ndarray, shape (k,)
         ‖A x − λ B x‖ / ‖x‖ of the pairs.
+    seen : ndarray, shape (k,), optional
+        The part of B that each vector sees, see `pairs.py`; all of it by default.
     """
 
     def __init__(
@@ -72,9 +74,11 @@ class DeflatedSystems:
         Q_BX: Array,
         options: Adjoint,
         residuals: Array,
+        seen: Array | None = None,
     ):
         self.problem, self.w, self.X, self.options = problem, w, X, options
         self.Q_X, self.Q_BX, self.residuals = Q_X, Q_BX, residuals
+        self.seen = np.ones(w.size) if seen is None else seen
         self.eps = float(np.finfo(X.dtype).eps)
         #: Lower bounds on ‖R_i⁻¹‖ on the complement, of systems that were solved for other than the caller's sake.
         self.growth = np.zeros(w.size)
@@ -125,14 +129,16 @@ class DeflatedSystems:
         """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
 
         By default what tells nothing apart: ten times the pair's residual, which bounds the error of
-        a Hermitian problem's eigenvalue, and 50 ε of the size of A and λB, the error of forming it.
+        a Hermitian problem's eigenvalue, and what rounding changes of it, δλ of `pairs.py`, or 50 ε of the
+        size of A and λB where the vector sees all of B, whose norms are estimated from below.
         """
         if self.options.cluster_tol is not None:
             return np.full(d, 0.5 * self.options.cluster_tol * np.max(np.abs(self.w)))
         norm_A, norm_B = self.problem.norms
-        rounding = 50 * self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
+        size = self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
+        rounding = size * np.maximum(50, 1 / np.maximum(self.seen, self.eps))
         tau = 10 * self.residuals / norm_B + rounding
-        return np.concatenate([tau, np.full(d - tau.size, rounding)])  # what conjugation completed
+        return np.concatenate([tau, np.full(d - tau.size, np.max(rounding))])  # what conjugation completed
 
     @cached_property
     def spectral_ends(self) -> Ends:
