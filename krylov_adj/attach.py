@@ -10,7 +10,7 @@ import numpy as np
 
 from .algebra import assembled_once
 from .bindings._trace import UNTRACED, guarded, strip
-from .bindings.autograd import attach, deepest_level
+from .bindings.autograd import attach, deepest_level, xp
 from .bindings.pencil import TracedNonlinear, TracedPencil
 from .continuation import Continuation
 from .hermitian import hermitian_part
@@ -64,8 +64,8 @@ def attach_eigenpairs(
     X : array, shape (n, k)
         Right eigenvectors in columns, normalised.
     hermitian : bool, optional
-        A and M are Hermitian for all parameters. Columns of X must then be orthonormal (in the
-        inner product of the normalisation).
+        A and M are Hermitian for all parameters. Columns of X must then be orthogonal (in the inner product of
+        M, or where ``normalization="A"`` in that of A).
     sigma : number, optional
         A shift near the eigenvalues. With explicit matrices, (A − σM) is factorised for the
         derivative's systems.
@@ -176,6 +176,8 @@ def attach_verified(
 ) -> tuple[Any, Any]:
     """Attach pairs after checking their residuals and normalisation; completes ``report``."""
     problem, options = pencil.problem, pencil.options
+    if problem.hermitian and problem.B is not None and problem.normalization == "2":
+        return attach_units(pencil, w, X, rtol, report)
     if problem.hermitian:
         X = orthonormal(pencil, X, rtol)
     X = np.asfortranarray(X)  # the solvers work on contiguous columns
@@ -194,6 +196,29 @@ def attach_verified(
         check_normalised(column_dots(X, NX), X.dtype, rtol, problem.normalization)
 
     return attach(pencil, w, X, verify)
+
+
+def attach_units(
+    pencil: TracedPencil | TracedNonlinear, w: np.ndarray, X: np.ndarray, rtol: float, report: Report
+) -> tuple[Any, Any]:
+    """Attach pairs of a Hermitian pencil whose vectors, orthogonal in the inner product of B, have unit 2-norm.
+
+    They are X̂/‖X̂‖ of those with X̂ᴴBX̂ = I, for which alone the derivative of a whole cluster needs no gap. Where B
+    is no inner product of theirs there is no such X̂: then they are treated one by one.
+    """
+    problem = pencil.problem
+    assert isinstance(pencil, TracedPencil)
+    assert problem.B is not None
+    check_normalised(column_dots(X, X), X.dtype, rtol, "2")
+    lengths = np.real(column_dots(X, problem.B.apply(X)))
+    if not np.all(lengths > 0):
+        problem = replace(problem, hermitian=False)
+        return attach_verified(
+            replace(pencil, problem=problem, A_adjoint=pencil.A, B_adjoint=pencil.B), w, X, rtol, report
+        )
+    problem = replace(problem, normalization="M", unit=True)
+    w, X = attach_verified(replace(pencil, problem=problem), w, X / np.sqrt(lengths), rtol, report)
+    return w, X / xp.sqrt(xp.sum(xp.real(X) ** 2 + xp.imag(X) ** 2, axis=0))
 
 
 def check_normalised(squares: np.ndarray, dtype: Any, rtol: float, normalization: str) -> None:

@@ -28,7 +28,12 @@ from autograd import grad as gradient
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..perturbation.adjoint import adjoint_right_hand_side, tangent_from_bordered, without_normal_part
+from ..perturbation.adjoint import (
+    adjoint_right_hand_side,
+    tangent_from_bordered,
+    without_normal_part,
+    without_phase,
+)
 from ..perturbation.block import adjoint_of_pairs, tangent_of_pairs
 from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_gauge, check_second_derivative, phase_dependence
@@ -149,6 +154,8 @@ def _adjoint(
         # After folding: the phases of a pair turn together.
         noise = NOISE * (systems.eps * carried[0] + carried[1])
         gauge = phase_dependence(strip(X), values, noise)
+        if problem.unit and np.iscomplexobj(values):
+            gX = without_phase(anp, X, gX)
         F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
         N = anp.dot(anp.conj(X).T, F)
         # F is a difference: its rounding is that of its terms.
@@ -190,6 +197,8 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     dX = tangent_from_bordered(anp, X, NX, Z[:n] + anp.dot(X, C), dS, problem.hermitian)
     if problem.rows is not None:
         dX = without_normal_part(anp, X, dX, problem.rows)
+    if problem.unit and np.iscomplexobj(strip(X)):
+        dX = without_phase(anp, X, dX)
     dX = carry_motion(dX, E, motion, systems)
     dw = -anp.diag(M)
     if not np.iscomplexobj(strip(w)):

@@ -80,8 +80,11 @@ class TracedPencil:
         return X if self.B is None else self.B(X)
 
     def normaliser(self, X: Any) -> Any:
-        """N X."""
-        return {"2": lambda X: X, "M": self.slope, "A": self.A}[self.problem.normalization](X)
+        """N X; of a matrix that is not Hermitian xᴴNx = 1 knows the Hermitian part only, in its real part."""
+        name = self.problem.normalization
+        NX = {"2": lambda X: X, "M": self.slope, "A": self.A}[name](X)
+        adjoint = {"2": None, "M": self.B_adjoint, "A": self.A_adjoint}[name]
+        return NX if adjoint is None or self.problem.hermitian else 0.5 * (NX + adjoint(X))
 
     def image(self, side: Side, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
         """A Z − B Z H, or Aᴴ Z − Bᴴ Z Hᴴ, with H = (P B X)⁻¹ P A X, as seen from level t."""

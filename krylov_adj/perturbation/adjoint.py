@@ -56,6 +56,15 @@ def without_normal_part(xp: Any, X: Any, gX: Any, rows: int) -> Any:
     return xp.concatenate([half(X[:rows], gX[:rows]), half(X[rows:], gX[rows:])])
 
 
+def without_phase(xp: Any, X: Any, Y: Any) -> Any:
+    """Y − i x Im(xᴴy)/‖x‖² of every column: cotangents and tangents of vectors that get unit 2-norm, in its gauge.
+
+    The map is its own adjoint.
+    """
+    squares = xp.sum(xp.real(X) ** 2 + xp.imag(X) ** 2, axis=0)
+    return Y - 1j * X * (xp.imag(column_dots(xp, X, Y)) / squares)
+
+
 def tangent_from_bordered(xp: Any, X: Any, NX: Any, V: Any, dS: Any, hermitian: bool) -> Any:
     """dX from the solution V of the tangent systems with right-hand side −dR.
 

@@ -131,6 +131,8 @@ class Eigenproblem:
         A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
         (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
     beyond : Beyond, optional
+    unit : bool, optional
+        The vectors are handed on with unit 2-norm: phases are fixed by Im xᴴdx = 0, not by Im xᴴN dx = 0.
     units : (float, float), optional
         What A and the eigenvalues were divided by, for messages and reports.
     """
@@ -145,6 +147,7 @@ class Eigenproblem:
     rows: int | None = None
     beyond: Beyond | None = None
     units: tuple[float, float] = (1.0, 1.0)
+    unit: bool = False
 
     @property
     def n(self) -> int:
@@ -196,23 +199,6 @@ def apart_from(problem: Eigenproblem, w: Array) -> Eigenproblem:
     spacing = float(np.finfo(w.dtype).eps) * (norm_A / norm_B + abs(inverse.sigma))
     free = next(sigma for j in range(2, w.size + 3) if np.all(w != (sigma := inverse.sigma + j * spacing)))
     return replace(problem, inverse=replace(inverse, sigma=free))
-
-
-def pair_residuals(problem: Eigenproblem, w: Array, X: Array) -> tuple[Array, float]:
-    """‖A x − λ B x‖ / (s ‖x‖) of every pair, and the scale s = ‖A‖ + max|λ| ‖B‖ it is relative to.
-
-    Eigenvalues near zero are legitimate, so |λ| alone is no scale; the norms are estimated from
-    below by what A and B do to one fixed pseudo-random vector and to the vectors in hand.
-    """
-    AX, BX = problem.A.apply(X), problem.apply_B(X)
-    norms = np.linalg.norm(X, axis=0)
-    norm_A, norm_B = problem.norms
-    norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
-    norm_B = max(norm_B, float(np.max(np.linalg.norm(BX, axis=0) / norms)))
-    scale = norm_A + float(np.max(np.abs(w))) * norm_B
-    if scale == 0.0:  # A = 0 and every eigenvalue 0: exact pairs
-        return np.zeros(w.size), 0.0
-    return np.linalg.norm(AX - BX * w, axis=0) / (scale * norms), scale
 
 
 def power_of_two(*arrays: Array) -> float:
