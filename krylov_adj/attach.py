@@ -307,7 +307,7 @@ def make_pencil(
             check_adjoint(value, hermitian)
     if hermitian and traced:
         A = hermitian_part(A)
-    if M is not None and traced and (hermitian or normalization == "M"):
+    if M is not None and traced and (hermitian or (normalization == "M" and is_hermitian(values[1]))):
         M = hermitian_part(M)
     problem = Eigenproblem(
         values[0], values[1], hermitian, normalization, inverse, None, continuation, None, beyond, scale.pair
@@ -365,6 +365,17 @@ def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
     error = abs(left - right) / max(float(np.linalg.norm(Ax)), float(np.linalg.norm(AHy)), np.finfo(float).tiny)
     if not error <= np.sqrt(np.finfo(operator.dtype).eps):
         raise ValueError((operator_not_hermitian if hermitian else operator_adjoint_wrong)(operator.name, float(error)))
+
+
+def is_hermitian(operator: ValueOperator | None) -> bool:
+    """M x = Mᴴ x for a pseudo-random vector: two applications."""
+    if operator is None:
+        return True
+    x = random_vector(operator.shape[0], operator.dtype, 5)
+    image = operator.apply(x)
+    return bool(
+        np.linalg.norm(image - operator.adjoint(x)) <= np.sqrt(np.finfo(image.dtype).eps) * np.linalg.norm(image)
+    )
 
 
 def make_inverse(

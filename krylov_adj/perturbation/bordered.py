@@ -31,17 +31,14 @@ from .conjugates import folding, without_conjugate
 from .couplings import Quotients, divide
 from .deflated import Complement, DeflatedSystems
 from .neighbours import coinciding
-from .pairs import overlaps
 from .problem import Eigenproblem, Side, apart_from
 from .singular import mirror_images
+from .spans import left_basis, left_lengths, seen
 
 Array = np.ndarray
 
 #: Eigenvalues with condition numbers past this over √ε have no derivative.
 DEFECTIVE = 0.02
-
-#: The least cosine of the angles between X and B X at which a basis of X serves as Φ.
-OBLIQUE = 0.1
 
 #: A condition number that may be past this part of the limit, or past its square root, is looked into.
 SUSPICIOUS = 0.03
@@ -175,23 +172,12 @@ class BorderedSystems:
             Q_X = orthonormal_basis(X, self.real_pencil)
             same = self.problem.B is None and self.problem.slope is None
             Q_BX = Q_X if same else orthonormal_basis(self.BX, self.real_pencil)
-        seen = None
-        if self.problem.B is not None:
-            BX = self.BX[:, : self.w.size]
-            seen = overlaps(self.X, self.X if self.problem.hermitian else BX, BX) / self.problem.norms[1]
-        return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options, self.residuals, seen)
+        part = seen(self.problem, self.X, self.BX[:, : self.w.size])
+        return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options, self.residuals, part)
 
     @cached_property
     def phi(self) -> Array:
-        """Φ, any vectors with a well-conditioned (B X)ᴴ Φ.
-
-        Not Hermitian: a basis of X rather than of B X, whose image R_i Φ is huge where B X does not meet the boundary
-        conditions of a differential operator; that of B X where the two spaces are nearly orthogonal.
-        """
-        if self.problem.hermitian:
-            return self.deflation[1]
-        Q_X, Q_BX = self.systems.Q_X, self.systems.Q_BX
-        return Q_X if Q_X is Q_BX or la.svdvals(times(Q_BX.conj().T, Q_X))[-1] > OBLIQUE else Q_BX
+        return self.deflation[1] if self.problem.hermitian else left_basis(self.systems.Q_X, self.systems.Q_BX)
 
     @cached_property
     def gram(self) -> Array:
@@ -222,15 +208,7 @@ class BorderedSystems:
 
     @cached_property
     def left_lengths(self) -> Array:
-        """‖y‖, (BX)ᴴY = I, of the deflation (d,), from below: of the shortest vectors with these products."""
-        sizes = np.linalg.norm(self.BX, axis=0)
-        try:
-            return (
-                np.linalg.norm(np.linalg.inv(times(self.systems.Q_BX.conj().T, self.BX / sizes).conj().T), axis=0)
-                / sizes
-            )
-        except np.linalg.LinAlgError:
-            return np.full(sizes.size, np.inf)
+        return left_lengths(self.systems.Q_BX, self.BX)
 
     def differentiable(self, read: Array) -> Array | None:
         """Numbers of the pairs to differentiate where a loss reads those of ``read`` (k,); None for all.

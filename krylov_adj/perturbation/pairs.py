@@ -19,6 +19,7 @@ import numpy as np
 
 from ..krylov.blocks import column_dots
 from .problem import Eigenproblem
+from .spans import overlaps
 
 Array = np.ndarray
 
@@ -85,9 +86,3 @@ def examine(problem: Eigenproblem, w: Array, X: Array, AX: Array, BX: Array) -> 
     with np.errstate(divide="ignore", invalid="ignore"):  # B x = 0: any λ will do, or none
         deviations = np.abs(column_dots(Z, R)) / (np.linalg.norm(Z, axis=0) * norms * seen * norm_B)
         return Pairs(scales, residuals, deviations, eps * scales / (seen * norm_B), seen)
-
-
-def overlaps(X: Array, Z: Array, BX: Array) -> Array:
-    """|zᴴB x| / (‖x‖‖z‖) of every pair."""
-    sizes = np.linalg.norm(X, axis=0) * np.linalg.norm(Z, axis=0)
-    return np.abs(column_dots(Z, BX)) / np.where(sizes > 0, sizes, 1)
