@@ -30,6 +30,7 @@ from .options import Adjoint
 from .perturbation.clusters import say
 from .perturbation.pairs import Pairs, examine
 from .perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator
+from .perturbation.selection import Selection
 from .reports import DegeneracyWarning, Report, logger
 from .units import ONE, Units, times_number, units
 
@@ -294,8 +295,13 @@ def make_pencil(
     continuation: Continuation | None = None,
     beyond: Beyond | None = None,
     scale: Units = ONE,
+    selection: Selection | None = None,
+    Minv: Any = None,
 ) -> TracedPencil:
-    """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass."""
+    """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass.
+
+    ``Minv`` is M⁻¹ where the forward pass was given one.
+    """
     deepest = deepest_level(A, M)
     traced = deepest != UNTRACED
     if not hermitian and traced:
@@ -309,8 +315,20 @@ def make_pencil(
         A = hermitian_part(A)
     if M is not None and traced and (hermitian or (normalization == "M" and is_hermitian(values[1]))):
         M = hermitian_part(M)
+    mass_inverse = None if M is None or inverse is not None else make_mass_inverse(M, Minv, hermitian)
     problem = Eigenproblem(
-        values[0], values[1], hermitian, normalization, inverse, None, continuation, None, beyond, scale.pair
+        values[0],
+        values[1],
+        hermitian,
+        normalization,
+        inverse,
+        None,
+        continuation,
+        None,
+        beyond,
+        scale.pair,
+        selection=selection,
+        mass_inverse=mass_inverse,
     )
     return TracedPencil(
         problem,
@@ -398,6 +416,17 @@ def make_inverse(
         return None
     apply, apply_adjoint, dtype = factorise(A.explicit(), None if M is None else M.explicit(), sigma, symmetric)
     return Inverse(sigma, ValueOperator(A.shape, dtype, apply, apply_adjoint, "the inverse of A − σM"))
+
+
+def make_mass_inverse(
+    M: LinearOperator, Minv: Any, hermitian: bool
+) -> Callable[[], Callable[[np.ndarray], np.ndarray]] | None:
+    """What makes v ↦ M⁻¹v when it is needed, from Minv or by a factorisation; None without either."""
+    if Minv is not None:
+        return lambda: as_value(aslinearoperator(Minv), hermitian, "Minv").apply
+    if not M.has_matrix():
+        return None
+    return lambda: factorise(M.explicit(), None, 0.0, hermitian)[0]
 
 
 def _has_adjoint(operator: LinearOperator) -> bool:

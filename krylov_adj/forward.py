@@ -26,6 +26,8 @@ from .lapack import dense_pairs, matrices_for_lapack, past_arpack
 from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.problem import Beyond, Inverse, ValueOperator
+from .perturbation.selection import Selection
+from .ranking import ranking
 from .reports import Report
 from .symmetric import SymmetricPairs, covered, symmetric_pairs
 from .units import Units
@@ -124,7 +126,25 @@ def attached_pairs(
     w, X, normalization, method = found.w, found.X, found.normalization, found.method
     if not vectors and hermitian and real and method != "LAPACK":
         w, X = in_order_of_values(plain, w, X)
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, options, continuation, found.beyond, scale)
+    real_M, any_pencil = op_M is None or op_M.dtype.kind != "c", op_M is not None and normalization == "2"
+    selection = Selection(
+        ranking(hermitian, real, real_M, plain, any_pencil),
+        int(plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20))),  # SciPy's default
+        applications if inverse is None else solves,
+    )
+    pencil = make_pencil(
+        op_A,
+        op_M,
+        hermitian,
+        normalization,
+        inverse,
+        options,
+        continuation,
+        found.beyond,
+        scale,
+        selection,
+        plain["Minv"],
+    )
     report = Report(
         "forward",
         method,
@@ -132,8 +152,7 @@ def attached_pairs(
         np.zeros(w.size),
         applications=applications,
         solves=solves,
-        # SciPy's default
-        ncv=(plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20))) if method == "ARPACK" else 0,
+        ncv=selection.ncv if method == "ARPACK" else 0,
     )
     spoiled = not hermitian and method != "LAPACK" and next_to_one(w, value_A, plain)
     rtol = (spoiled_residual if spoiled else accepted_residual)(X.dtype, float(plain["tol"]))

@@ -334,14 +334,39 @@ def nearly_defective(indices: np.ndarray, conditions: np.ndarray, eps: float) ->
     )
 
 
-def cut_eigenvalues(distances: dict[int, float], w: np.ndarray) -> str:
+def cut_eigenvalues(distances: dict[int, float], w: np.ndarray, hermitian: bool) -> str:
     listed = ", ".join(f"{i} (w = {w[i]:.6g}): {distance:.1e}" for i, distance in distances.items())
+    element = " (an element of Clarke's)" if hermitian else ""
     return (
-        "The loss reads eigenvalues that coincide with ones that were not computed; number and distance: "
+        "The loss reads pairs whose eigenvalues coincide with ones that were not computed; number and distance: "
         f"{{{listed}}}. A single one has no gradient there. A generalised gradient is returned: the one of the "
-        "eigenvectors that the solver happened to choose (an element of Clarke's). It may be that (a) k cuts a "
-        "cluster: increase k, so that the whole cluster is computed, and use a symmetric function of it; (b) levels "
-        "cross here: move the parameters. Adjoint(on_gauge='ignore') silences this."
+        f"eigenvectors that the solver happened to choose{element}, another one for another v0. It may be that (a) k "
+        "cuts a cluster: increase k, by one for a double eigenvalue, so that the whole cluster is computed, and use a "
+        "symmetric function of it, such as its mean; (b) the solver has missed a copy of a multiple eigenvalue: "
+        "likewise, or try another v0 or a larger ncv; (c) levels cross here: move the parameters. "
+        "Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def close_eigenvalues(close: dict[int, tuple[float, float]], w: np.ndarray) -> str:
+    listed = ", ".join(f"{i} (w = {w[i]:.6g}): {distance:.1e}, {part:.0e}" for i, (distance, part) in close.items())
+    return (
+        "The loss reads pairs whose eigenvalues are so close to ones that were not computed that rounding mixes their "
+        f"vectors; number, distance, and the part of the other vector: {{{listed}}}. The derivative is wrong by about "
+        "such parts of itself. It may be that (a) k cuts a cluster: increase k, so that the whole cluster is computed, "
+        "and use a symmetric function of it, such as its mean; (b) levels (nearly) cross here: move the parameters. "
+        "Adjoint(on_gauge='ignore') silences this."
+    )
+
+
+def missed_eigenvalues(missed: np.ndarray, numbers: np.ndarray) -> str:
+    listed, places = ", ".join(f"{w:.6g}" for w in missed), ", ".join(map(str, numbers))
+    return (
+        f"The eigenvalues {{{listed}}} were not computed, though which (or sigma) wants them more than the pairs "
+        f"{{{places}}}, which the loss reads: these are eigenpairs, and their derivatives are right, but they are not "
+        "those that were asked for. It may be that (a) the solver's start vector has no part in their eigenvectors, by "
+        "symmetry: try another v0; (b) they are copies of a multiple eigenvalue, of which a Krylov space has one: try "
+        "a larger ncv or k; (c) the solver stopped early: lower tol. Adjoint(on_gauge='ignore') silences this."
     )
 
 

@@ -64,7 +64,10 @@ class Ranking:
 
     def wantedness(self, w: Array) -> Array:
         """A number for every eigenvalue, the larger the more wanted, shape (m,)."""
-        theta = self.theta(w)
+        return self.rank(self.theta(w))
+
+    def rank(self, theta: Array) -> Array:
+        """The same for given θ; of no meaning for "BE"."""
         if self.which in ("LI", "SI"):
             part = np.abs(theta.imag) if self.real else theta.imag
         else:

@@ -78,6 +78,13 @@ class Report:
         Estimate of the relative error of what an adjoint or tangent solve returned, for the operators and cotangents
         as they are: by the residuals of pairs and systems, how far solutions moved, gaps, and the rounding of
         couplings (docs/derivation.md). Zero where nothing was estimated.
+    completeness : {"", "proved", "searched", "not settled"}
+        What is known of eigenvalues that k may have cut from a cluster, or the forward solve missed. Proved: all of
+        them are known, or the forward solve has proved that there are none. Searched: a random vector has shown those
+        that there are, but for one case in a thousand. Empty where it was not looked for: in a forward solve, and with
+        ``on_gauge="ignore"``.
+    search_applications, search_solves : int
+        What that took, besides ``applications`` and ``solves``, in the solve that looked first.
     failed : ndarray of int
         The systems that were not solved.
     converged : bool
@@ -108,6 +115,9 @@ class Report:
     ncv: int = 0
     reason: str = ""
     error: float = 0.0
+    completeness: str = field(default="", kw_only=True)
+    search_applications: int = field(default=0, kw_only=True)
+    search_solves: int = field(default=0, kw_only=True)
 
     @property
     def failed(self) -> np.ndarray:
@@ -131,11 +141,17 @@ class Report:
             f"{self.stage} solve by {self.method}{why} {state}: {self.residuals.size} systems, largest relative "
             f"residual {worst:.1e} (requested {self.requested:.1e}), {self.iterations} iterations, "
             f"{self.applications} applications of the operator, {self.solves} of the inverse."
-            f"{self._estimate()}{self._larger_basis()}"
+            f"{self._estimate()}{self._completeness()}{self._larger_basis()}"
         )
 
     def _estimate(self) -> str:
         return f" Relative error of the derivative: about {self.error:.0e}." if self.error else ""
+
+    def _completeness(self) -> str:
+        if not self.completeness:
+            return ""
+        took = f"{self.search_applications} applications and {self.search_solves} solves"
+        return f" Eigenvalues cut or missed: {self.completeness}, by {took} besides."
 
     def _larger_basis(self) -> str:
         steps = self.solves or self.applications

@@ -21,8 +21,10 @@ from .messages import boxes_in_scipy, triplets_not_resolved
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, ValueOperator, real_dtype
+from .perturbation.selection import Selection
 from .perturbation.singular import AugmentedOperator
 from .perturbation.triplets import refined, vanishing
+from .ranking import Ranking
 from .reports import Report
 from .units import ONE, Units, units
 
@@ -150,7 +152,9 @@ def svds(
     # SciPy knows which values of ``return_singular_vectors`` are none.
     known = any(wanted is form or wanted == form for form in (True, False, "u", "vh"))
     u, s, vh = _call_scipy(plain, k, True if known else wanted, arguments)
-    u, s, v = _attach(operator, deepest, value, (u, s, vh), solver, float(tol), scale.options(chosen), scale)
+    ranking = Ranking("SA" if which == "SM" else "LA", None, "none", True)
+    selection = Selection(ranking, int(ncv or max(2 * k + 1, 20)), value.applications)
+    u, s, v = _attach(operator, deepest, value, (u, s, vh), solver, float(tol), scale.options(chosen), scale, selection)
     if not wanted:
         return s
     return (None if wanted == "vh" else u), s, (None if wanted == "u" else xp.conj(v).T)
@@ -186,6 +190,7 @@ def _attach(
     tol: float,
     options: Adjoint,
     scale: Units,
+    selection: Selection,
 ) -> tuple[Any, Any, Any]:
     """u, s, v as functions of whatever the operator is traced in."""
     m = operator.shape[0]
@@ -208,7 +213,8 @@ def _attach(
     def augmented(X: Any) -> Any:
         return xp.concatenate([apply(X[m:]), apply_adjoint(X[:m])])
 
-    problem = Eigenproblem(H, None, True, "2", rows=m, units=scale.pair)
+    asked_for = selection if kept.size == s.size else None  # what was left out was computed, too
+    problem = Eigenproblem(H, None, True, "2", rows=m, units=scale.pair, selection=asked_for)
     pencil = TracedPencil(problem, options, augmented, augmented, None, None)
     name = str(solver).upper() if np.array_equal(found.s, s[kept]) else f"{str(solver).upper()}+Newton"
     report = Report("forward", name, 0.0, np.zeros(kept.size), applications=value.applications)

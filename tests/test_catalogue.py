@@ -282,13 +282,17 @@ def test_7_a_conjugate_pair_that_straddles_k(method, imag, k):
 @pytest.mark.parametrize("method", ["auto", *methods(False)])
 @pytest.mark.parametrize("what", ["vectors", "values"])
 def test_8_a_cut_cluster_that_is_not_hermitian(method, what):
-    """Catalogue 8. Of a loss of the eigenvalue alone every system is consistent: a random vector shows the cut."""
+    """Catalogue 8. Of a loss of the eigenvalue alone every system is consistent: the cut is looked for."""
     for seed in range(4):
         rng = onp.random.default_rng(seed)
         top = [3.0, 3.0] if seed % 2 else [3.0 + 0.7j, 3.0 + 0.7j]
         system = general_system(rng, N, top, is_real=bool(seed % 2), condition=5.0)
         loss = complex_weights(rng, N, 1) if what == "vectors" else Values(onp.ones(1), onp.zeros(1))
         gradient = ask(system, [0], loss, which="LR", options=ka.Adjoint(method=method), check=1.0, ncv=N - 2)
+        if what == "values":
+            with pytest.warns(ka.DegeneracyWarning, match="increase k"):
+                gradient()
+            continue
         with pytest.raises(
             (ka.AdjointNoConvergence, ka.DefectiveEigenvalueError), match=r"increase k|condition number"
         ):
@@ -315,12 +319,9 @@ def test_8_eigenvalues_of_a_cut_cluster_by_shift_invert(hermitian, is_complex, m
                 groups = [[0, 1], [2]][: k - 1]
                 expected = gradient_of_pairs(system, range(k), loss, groups)
                 assert relative(quietly(gradient), expected) < 1e-8
-            elif hermitian:
-                with pytest.warns(ka.DegeneracyWarning, match="not computed.*increase k"):
-                    gradient()
             else:
                 # A double eigenvalue that rounding has made a complex pair is seen as a pair that k cuts.
-                with pytest.raises((ka.AdjointNoConvergence, ka.DegeneracyWarning), match="increase k"):
+                with pytest.warns(ka.DegeneracyWarning, match="increase k"):
                     gradient()
 
 
@@ -338,7 +339,7 @@ def test_8_normal_matrices_and_their_consistent_systems():
 
     # Eigenvectors are waves, |x|² = 1/n: both derivatives are the mean of D.
     assert abs(grad(f)(0.0, C) - (N + 1)) < 1e-8
-    with pytest.raises(ka.AdjointNoConvergence, match="increase k"):
+    with pytest.warns(ka.DegeneracyWarning, match="increase k"):
         grad(f)(0.0, onp.kron(onp.eye(2), C))
 
 

@@ -144,6 +144,7 @@ def _adjoint(
     if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
         F, sigma, N = gX, np.zeros((k, k), strip(X).dtype), np.zeros((k, k), strip(X).dtype)
         scale, gauge = np.zeros(k), phase_dependence(strip(X), gX, np.zeros(k))
+        reads = strip(gw) != 0
     else:
         if folding is not None:
             gX = gX @ folding[0] + anp.conj(gX) @ folding[1]
@@ -161,10 +162,11 @@ def _adjoint(
         # F is a difference: its rounding is that of its terms.
         norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
         scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
+        reads = (strip(gw) != 0) | values.any(axis=0)
         del values
     solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge)
     told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
-    check_gauge(systems, weights, gauge, replace(solution, dropped=told))
+    check_gauge(systems, weights, gauge, replace(solution, dropped=told), reads)
     if carried[0].any():
         check_second_derivative(systems, solution.error)
     Z, left = np.concatenate([solution.Z, solution.M]), solution.left
@@ -186,7 +188,7 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     rhs = _stacked(-g[:n], np.zeros((k, k), strip(X).dtype))
     F = strip(rhs)[:n]
     solution = tangent_of_pairs(systems, F)
-    check_gauge(systems, np.zeros(k), np.zeros(0), solution)
+    check_gauge(systems, np.zeros(k), np.zeros(0), solution, F.any(axis=0))  # whatever of dw and dX will be read
     values = np.concatenate([solution.Z, solution.M])
     Z = anchor(Block(pencil, systems, "tangent", X, E), values, solution.left, rhs, t)
     M = Z[n:]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..perturbation.bordered import BorderedSystems
 from ..perturbation.left import left_vectors
+from ..perturbation.refusals import refuse_cut
 from .block import Block, anchor
 from .pencil import TracedPencil
 from .rounding import channel_of
@@ -23,6 +24,7 @@ __all__ = ["attach_left"]
 
 def attach_left(pencil: TracedPencil, systems: BorderedSystems, X: Any) -> Any:
     """Y (n, k) with (B X)ᴴ Y = I, as a function of what the pencil and X are traced in."""
+    refuse_cut(systems)
     Y = left_vectors(systems)
     n, k = Y.shape
     rhs = np.concatenate([np.zeros_like(Y), np.eye(k, dtype=Y.dtype)])

@@ -55,14 +55,12 @@ class Solution:
 class PairSolution(Solution):
     """The same of eigenpairs, with their couplings (k, k).
 
-    ``dropped`` are the couplings that have no quotient, ``eaten`` those that rounding has eaten; ``uncomputed`` are
-    distances from eigenvalues that were asked for by themselves to ones that were not computed.
+    ``dropped`` are the couplings that have no quotient, ``eaten`` those that rounding has eaten.
     """
 
     couplings: Quotients = field(kw_only=True)
     dropped: tuple[Coupling, ...] = ()
     eaten: tuple[Coupling, ...] = ()
-    uncomputed: dict[int, float] = field(default_factory=dict)
 
 
 def solve_block(systems: BorderedSystems, side: Side, F: Array, G: Array) -> Solution:
@@ -115,7 +113,6 @@ def adjoint_of_pairs(
             Z = systems.left_vectors(g != 0, gauge) * g
             error, eaten = accuracy.left(Z, g, *systems._left_accuracy)
             return PairSolution(Z * unit, zero, np.zeros(k), error, couplings=couplings, eaten=eaten)
-        uncomputed = systems._look(g) if alone else {}
         Z, M, solved, others = _solve_adjoint(systems, F, couplings.values + np.diag(g), scale, gauge)
         every = couplings if others is None else couplings.above(others)
         error, eaten = accuracy.adjoint(Z, g, every, gaps, scale, solved.errors, solved.growth)
@@ -128,7 +125,6 @@ def adjoint_of_pairs(
             couplings=replace(couplings, values=couplings.values * unit),
             dropped=every.dropped,
             eaten=eaten,
-            uncomputed=uncomputed,
         )
 
 

@@ -8,7 +8,6 @@ parts of a solution in the span are explicit: see `block.py`, which puts both to
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from functools import cached_property
 from threading import RLock
@@ -17,21 +16,17 @@ import numpy as np
 import scipy.linalg as la
 
 from ..krylov.blocks import orthonormal_basis, times
-from ..messages import (
-    cut_cluster,
-    defective,
-    in_words_of_eigenpairs,
-    not_converged,
-    vanishing_triplets,
-)
+from ..messages import defective
 from ..options import Adjoint
-from ..reports import AdjointNoConvergence, DefectiveEigenvalueError, Report, logger
+from ..reports import DefectiveEigenvalueError, Report, logger
 from .accuracy import Accuracy
+from .completeness import Completeness
 from .conjugates import folding, without_conjugate
 from .couplings import Quotients, divide
 from .deflated import Complement, DeflatedSystems
-from .neighbours import coinciding
+from .others import look_for_others
 from .problem import Eigenproblem, Side, apart_from
+from .refusals import refuse
 from .singular import mirror_images
 from .spans import left_basis, left_lengths, seen
 
@@ -83,8 +78,10 @@ class BorderedSystems:
         self._left: Array | None = None
         self._left_accuracy = np.zeros((2, w.size))  # of the left eigenvectors' systems: errors and growth
         self._known = np.zeros(w.size, dtype=bool)
-        self._twins: dict[int, float] | None = None
         self._parts: dict[tuple[int, ...], BorderedSystems] = {}
+        #: The systems of all computed pairs, and which of them these are.
+        self._whole: tuple[BorderedSystems, Array] = self, np.arange(w.size)
+        self._complete: Completeness | None = None
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
 
@@ -176,6 +173,15 @@ class BorderedSystems:
         return DeflatedSystems(self.problem, self.w, self.X, Q_X, Q_BX, self.options, self.residuals, part)
 
     @cached_property
+    def left_systems(self) -> DeflatedSystems:
+        """The same for left eigenvectors, whose right-hand sides are in the range of R_i, also of a singular one."""
+        bases = self.systems.Q_X, self.systems.Q_BX
+        seen = self.systems.seen
+        return DeflatedSystems(
+            self.problem, self.w, self.X, *bases, self.options, self.residuals, seen, consistent=True
+        )
+
+    @cached_property
     def phi(self) -> Array:
         return self.deflation[1] if self.problem.hermitian else left_basis(self.systems.Q_X, self.systems.Q_BX)
 
@@ -227,8 +233,23 @@ class BorderedSystems:
             if key not in self._parts:
                 inner = self.inner[np.ix_(chosen, chosen)]
                 pairs = self.w[chosen], np.asfortranarray(self.X[:, chosen])
-                self._parts[key] = BorderedSystems(self.problem, *pairs, self.options, self.residuals[chosen], inner)
+                part = BorderedSystems(self.problem, *pairs, self.options, self.residuals[chosen], inner)
+                part._whole = self, chosen
+                self._parts[key] = part
             return self._parts[key]
+
+    @property
+    def looked(self) -> bool:
+        """Whether it has been looked for what `complete` knows."""
+        return self._whole[0]._complete is not None
+
+    def complete(self) -> Completeness:
+        """What is known of the eigenvalues that were not computed: looked for once, whatever asks first."""
+        whole, chosen = self._whole
+        with whole.lock:
+            if whole._complete is None:
+                whole._complete = look_for_others(whole.systems)
+            return whole._complete.of(chosen)
 
     def check_not_defective(self) -> None:
         """Raise where an eigenvalue has no derivative, or none of which rounding leaves a digit.
@@ -243,28 +264,26 @@ class BorderedSystems:
     # ---- solving -----------------------------------------------------------------------------
 
     def deflated(
-        self, side: Side, rhs: Array, scale: Array, gauge: Array | None = None, left: Array | None = None
+        self, side: Side, rhs: Array, scale: Array, gauge: Array | None = None, left: bool = False
     ) -> Complement:
         """The solution on the complement, refused where it is none; `tell` what it reports.
 
-        ``left`` (k,) says which columns are asked for where they are left eigenvectors': their right-hand sides are
-        in the range of R_i, also of a singular one.
+        ``left``: right-hand sides are those of left eigenvectors.
         """
-        consistent = None if left is None else np.flatnonzero(left)
-        solved = self.systems.solve(side, rhs, scale, consistent)
+        looked, complete = self.looked, None if self.options.on_gauge == "ignore" else self.complete()
+        solved = (self.left_systems if left else self.systems).solve(side, rhs, scale, complete)
         U, report = solved.U, solved.report
+        if complete is not None:
+            report = replace(report, completeness=complete.state)
+        if complete is not None and not looked:
+            report = replace(report, search_applications=complete.applications, search_solves=complete.solves)
         conditions = np.zeros(0) if self.problem.hermitian else self.conditions
         neighbours = {i: distance * self.problem.units[1] for i, distance in report.neighbours.items()}
         gauge = np.zeros(0) if gauge is None else gauge
         report = replace(report, conditions=conditions, gauge=gauge, neighbours=neighbours)
-        if not self.problem.hermitian and self.problem.slope is None and left is None:
+        if not self.problem.hermitian and self.problem.slope is None and not left:
             self._examine(self._suspects(rhs, U))
-        if not report.converged:
-            message = self._failure(report)
-            if self.options.on_failure == "raise":
-                self.tell(report)
-                raise AdjointNoConvergence(message, report)
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        refuse(self, report)
         return replace(solved, report=report)
 
     def tell(self, report: Report) -> None:
@@ -272,25 +291,6 @@ class BorderedSystems:
         logger.info("%s", report)
         if self.options.callback is not None:
             self.options.callback(report)
-
-    def _failure(self, report: Report) -> str:
-        if self.problem.rows is not None and report.neighbours and self.vanishing[list(report.neighbours)].all():
-            return vanishing_triplets(report, self.given_w)
-        message = cut_cluster(report, self.given_w) if report.neighbours else not_converged(report)
-        return message if self.problem.rows is None else in_words_of_eigenpairs(message)
-
-    def _look(self, g: Array) -> dict[int, float]:
-        """For Hermitian eigenvalues by themselves, which need no system that would show a cut cluster.
-
-        Where the forward pass has not told, only where an inverse is at hand, of which it takes about ten
-        applications: without one, the search would cost more than the derivative.
-        """
-        unknown = self.problem.cut is None and self.problem.inverse is None
-        if unknown or self.options.on_gauge == "ignore":
-            return {}
-        if self._twins is None:
-            self._twins = coinciding(self.systems, "adjoint", np.arange(self.w.size))
-        return {i: distance for i, distance in self._twins.items() if g[i] != 0}
 
     def _suspects(self, rhs: Array, U: Array) -> Array:
         """Eigenvalues that may be defective, by what their left eigenvectors may be outside of the span.
@@ -308,14 +308,16 @@ class BorderedSystems:
     def _outside(self) -> Array:
         """‖B x_i‖ times the norms of the right-hand sides of the left eigenvectors' systems."""
         k = self.w.size
-        span = self._span(la.solve(self.gram, np.eye(self.gram.shape[0], k)))
+        span, _ = self._span(la.solve(self.gram, np.eye(self.gram.shape[0], k)))
         outside = np.linalg.norm(self.systems.project_out("adjoint", span), axis=0)
         return outside * np.linalg.norm(self.BX[:, :k], axis=0)
 
-    def _span(self, C: Array) -> Array:
-        """R_i Φ c_i of a pencil that is not Hermitian."""
+    def _span(self, C: Array) -> tuple[Array, Array]:
+        """R_i Φ c_i of a pencil that is not Hermitian, and the size of the terms that it is the difference of."""
         AP, BP = self.images
-        return times(AP, C) - times(BP, C) * np.conj(self.w)
+        A_terms, B_terms = times(AP, C), times(BP, C) * np.conj(self.w)
+        sizes = np.linalg.norm(A_terms, axis=0) + np.linalg.norm(B_terms, axis=0)
+        return np.subtract(A_terms, B_terms, out=B_terms), sizes
 
     def _examine(self, suspects: Array) -> None:
         """Raise where an eigenvalue whose system has a huge solution turns out to be defective."""
@@ -337,7 +339,7 @@ class BorderedSystems:
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
             T = np.eye(self.deflation[0].size, self.w.size, dtype=self.X.dtype) * columns
-            Z, solved = self.solve_in_span(T, None, np.zeros(self.w.size), gauge, columns)
+            Z, solved = self.solve_in_span(T, None, np.zeros(self.w.size), gauge, True)
             self._left = Z if self._left is None else self._left + Z
             self._known = self._known | columns
             whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)
@@ -350,7 +352,7 @@ class BorderedSystems:
         return self._left
 
     def solve_in_span(
-        self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: Array | None = None
+        self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: bool = False
     ) -> tuple[Array, Complement]:
         """Z with (B X)ᴴ Z = T and R_i z_i = f_i on the complement; F, zero if None, is overwritten."""
         if self.problem.hermitian:
@@ -358,7 +360,9 @@ class BorderedSystems:
             span = self.BX @ (C * (self.deflation[0][:, None] - self.w))  # R_i Φ c_i, (n, k)
         else:
             C = la.solve(self.gram, T)
-            span = self._span(C)
+            span, sizes = self._span(C)
+            if left:  # of a normal matrix the right-hand side is rounding
+                scale = np.maximum(scale, sizes)
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
         F = np.negative(span, out=span) if F is None else np.subtract(F, span, out=F)
         del span  # as large as X

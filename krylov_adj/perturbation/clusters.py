@@ -7,10 +7,12 @@ import warnings
 import numpy as np
 
 from ..messages import (
+    close_eigenvalues,
     cut_eigenvalues,
     in_words_of_eigenpairs,
     lost_couplings,
     lost_second_derivative,
+    missed_eigenvalues,
     moves_within_cluster,
     nearly_defective,
     reads_basis,
@@ -23,6 +25,7 @@ from ..options import Adjoint
 from ..reports import DegeneracyWarning, GaugeWarning
 from .block import PairSolution
 from .bordered import BorderedSystems
+from .completeness import MISSED
 
 Array = np.ndarray
 
@@ -42,11 +45,16 @@ def phase_dependence(X: Array, gX: Array, noise: Array) -> Array:
     return np.where(np.abs(c.imag) > noise, np.abs(c.imag) / np.where(scale > 0, scale, 1), 0)
 
 
-def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution) -> None:
-    """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide."""
+def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution, reads: Array) -> None:
+    """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide.
+
+    ``reads`` (k,) says which pairs the loss reads at all.
+    """
     if systems.options.on_gauge != "ignore":
         with systems.lock:
             _check_gauge(systems, gw, gauge, solution)
+            if reads.any():
+                _check_complete(systems, reads)
 
 
 def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution) -> None:
@@ -85,9 +93,6 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pa
     if unequal:
         groups = [([systems.name(j) for j in group], systems.given_w[group[0]]) for group in unequal]
         say(DegeneracyWarning, words(unequal_weights(groups)), options)
-    if solution.uncomputed:
-        distances = {i: distance * unit for i, distance in solution.uncomputed.items()}
-        say(DegeneracyWarning, cut_eigenvalues(distances, systems.given_w), options)
     if singular:
         zero = np.flatnonzero(systems.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
         if zero.size:
@@ -114,6 +119,28 @@ def check_second_derivative(systems: BorderedSystems, error: float) -> None:
     """Say what is lost where terms with the reciprocal of a gap have cancelled; ``error`` is relative."""
     if error > systems.accuracy.said and systems.options.on_gauge != "ignore":
         say(DegeneracyWarning, lost_second_derivative(error), systems.options)
+
+
+def _check_complete(systems: BorderedSystems, reads: Array) -> None:
+    """Say what the loss reads of a cluster that k cut, or in the place of an eigenvalue that was missed."""
+    complete, problem, options = systems.complete(), systems.problem, systems.options
+    unit, words = problem.units[1], str if problem.rows is None else in_words_of_eigenpairs
+    cut = {i: distance * unit for i, distance in complete.cut.items() if reads[i]}
+    if problem.rows is not None:  # what is zero is said by itself
+        cut = {i: distance for i, distance in cut.items() if not systems.vanishing[i]}
+    if cut:
+        say(DegeneracyWarning, words(cut_eigenvalues(cut, systems.given_w, problem.hermitian)), options)
+    close = {i: (distance * unit, part) for i, (distance, part) in complete.close.items() if reads[i]}
+    if close:
+        say(DegeneracyWarning, words(close_eigenvalues(close, systems.given_w)), options)
+    # What is known of an ill-conditioned eigenvalue is not known of its distance to another one.
+    known = systems.conditions * MISSED * systems.systems.tolerances(reads.size)
+    apart = np.abs(complete.missed[:, None] - systems.w) > known
+    behind = complete.behind & apart & reads if complete.missed.size else np.zeros((0, reads.size), dtype=bool)
+    missed = behind.any(axis=1)
+    if missed.any():
+        numbers = np.flatnonzero(behind.any(axis=0))
+        say(DegeneracyWarning, words(missed_eigenvalues(complete.missed[missed] * unit, numbers)), options)
 
 
 def say(category: type[Warning], message: str, options: Adjoint) -> None:

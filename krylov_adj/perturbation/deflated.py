@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg as la
@@ -23,8 +23,11 @@ from ..options import Adjoint, most_iterations
 from ..reports import Report
 from .couplings import NOISE
 from .engines import engines_in_order
-from .neighbours import betrayed, coinciding
+from .neighbours import betrayed
 from .problem import Eigenproblem, Side
+
+if TYPE_CHECKING:
+    from .completeness import Completeness
 
 Array = np.ndarray
 
@@ -63,6 +66,8 @@ class DeflatedSystems:
         ‖A x − λ B x‖ / ‖x‖ of the pairs.
     seen : ndarray, shape (k,), optional
         The part of B that each vector sees, see `pairs.py`; all of it by default.
+    consistent : bool, optional
+        Right-hand sides are in the range of R_i, also of a singular one: any solution will do.
     """
 
     def __init__(
@@ -75,9 +80,11 @@ class DeflatedSystems:
         options: Adjoint,
         residuals: Array,
         seen: Array | None = None,
+        *,
+        consistent: bool = False,
     ):
         self.problem, self.w, self.X, self.options = problem, w, X, options
-        self.Q_X, self.Q_BX, self.residuals = Q_X, Q_BX, residuals
+        self.Q_X, self.Q_BX, self.residuals, self.consistent = Q_X, Q_BX, residuals, consistent
         self.seen = np.ones(w.size) if seen is None else seen
         self.eps = float(np.finfo(X.dtype).eps)
         #: Lower bounds on ‖R_i⁻¹‖ on the complement, of systems that were solved for other than the caller's sake.
@@ -112,12 +119,6 @@ class DeflatedSystems:
         return self.problem.A.explicit and (B is None or B.explicit)
 
     @cached_property
-    def dense(self) -> tuple[Array, Array]:
-        """A and B as dense matrices."""
-        eye = np.eye(self.problem.n, dtype=self.X.dtype)
-        return self.problem.A.apply(eye), self.problem.apply_B(eye)
-
-    @cached_property
     def dual(self) -> Array:
         """B Q (QᴴBQ)⁻¹ for the basis Q of X: its columns are dual to those of Q."""
         if self.problem.B is None:
@@ -148,20 +149,25 @@ class DeflatedSystems:
 
     # ---- solving -----------------------------------------------------------------------------
 
-    def solve(self, side: Side, rhs: Array, scale: Array, consistent: Array | None = None) -> Complement:
+    def solve(self, side: Side, rhs: Array, scale: Array, complete: Completeness | None = None) -> Complement:
         """u_i with R_i u_i = P_out rhs_i, for every column i.
 
         ``scale`` (k,) is the size of the data that rhs was computed from: columns that are noise
         relative to the largest of them are not solved for. As long as the recomputed residuals
-        fall, the engine runs again on what is left of the right-hand side. ``consistent`` lists columns whose
-        right-hand side is in the range of R_i even where R_i is singular, so that no solver would notice.
+        fall, the engine runs again on what is left of the right-hand side. By what is known of the eigenvalues that
+        were not computed, ``complete``, columns with a singular R_i are not solved for, unless they are consistent.
         """
         problem, options = self.problem, self.options
-        before = self._counts()
+        before = self.counts()
         R = self.project_out(side, rhs)
         norms = np.linalg.norm(R, axis=0)
         reference = np.maximum(norms, np.linalg.norm(rhs, axis=0))
         columns = np.flatnonzero(norms > NOISE * self.eps * np.max(scale))
+        found, known = dict[int, float](), np.zeros(norms.shape)
+        if complete is not None:
+            found = {} if self.consistent else {i: d for i, d in complete.cut.items() if i in columns}
+            columns = np.setdiff1d(columns, list(found))
+            known = self.known_growth(complete)
         U, errors = np.zeros(rhs.shape, R.dtype, order="F"), np.zeros(norms.shape)
         suspects: dict[int, Array] = {}  # updates that were taken back
         residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
@@ -169,9 +175,6 @@ class DeflatedSystems:
         budget = options.maxiter or most_iterations(problem.n)
         engines, reason = engines_in_order(self, columns.size)
         count = len(engines)
-        found: dict[int, float] = {}
-        if consistent is not None and engines[0][0] not in ("dense", "direct"):  # which look for themselves
-            found = coinciding(self, side, consistent)
         ran: list[str] = []
         iterations = 0
         R = R if columns.size == norms.size else R[:, columns]
@@ -203,7 +206,9 @@ class DeflatedSystems:
             residuals[columns] = now / reference[columns]
             floors[columns] = self.rounding(U[:, columns], columns) / reference[columns] + 10 * self.eps
             # What the residual's last digits moved the solution by, times what is left of the residual.
-            error, allowed = moved / LATE, AMPLIFIED * rtol * np.linalg.norm(U[:, columns], axis=0)
+            # And what is left of it along the eigenvector of a neighbour that takes no part in the solution so far.
+            error = np.maximum(moved / LATE, known[columns] * now / np.sqrt(problem.n))
+            allowed = AMPLIFIED * rtol * np.linalg.norm(U[:, columns], axis=0)
             errors[columns] = error
             inaccurate = (error > allowed) & (residuals[columns] > floors[columns])
             less = np.minimum(allowed / np.where(inaccurate, error, 1), 1 / LATE)
@@ -221,7 +226,7 @@ class DeflatedSystems:
                     break
         if warm is not None and active.size:
             warm.keep_solutions(side, U[:, active])
-        applications, solves = (after - start for after, start in zip(self._counts(), before, strict=True))
+        applications, solves = (after - start for after, start in zip(self.counts(), before, strict=True))
         report = Report(
             side,
             "+".join(ran) or "none",
@@ -240,8 +245,16 @@ class DeflatedSystems:
             report = replace(report, neighbours=found)
         growth = np.linalg.norm(U, axis=0) / np.where(norms > 0, norms, 1)
         growth = np.maximum(growth, self.growth)
+        growth = np.maximum(growth, known / np.where(growth > 0, np.sqrt(problem.n), 1))
         errors = np.maximum(errors, growth * residuals * reference) + self.eps * growth * scale
         return Complement(U, report, errors, growth, residuals * reference)
+
+    def known_growth(self, complete: Completeness) -> Array:
+        """‖R_i⁻¹‖ on the complement, where the closest of the eigenvalues that were not computed is known."""
+        singular = np.zeros(self.w.size, dtype=bool)
+        singular[list(complete.cut)] = True
+        distance = np.where(singular, np.inf, complete.closest) * self.problem.norms[1]
+        return 1 / distance
 
     def guess(self, side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
         """What is known of u_i beforehand, and what it leaves of b_i.
@@ -252,7 +265,7 @@ class DeflatedSystems:
         U, beyond, warm = np.zeros_like(b), self.problem.beyond, self.problem.continuation
         project = partial(self.project_in, side)
         if warm is not None:
-            U, b = warm.guess(side, b, self._real, project, partial(self._images, side, columns))
+            U, b = warm.guess(side, b, self.real, project, partial(self._images, side, columns))
         if beyond is not None and beyond.w.size:
             known = project(beyond.V @ ((beyond.V.T @ b) / (beyond.w[:, None] - self.w[columns])))
             left = b - self.project_out(side, self.shifted(side, known, columns))
@@ -262,7 +275,7 @@ class DeflatedSystems:
         return U, b
 
     @property
-    def _real(self) -> bool:
+    def real(self) -> bool:
         """The pencil is real."""
         return all(operator is None or operator.dtype.kind != "c" for operator in (self.problem.A, self.problem.B))
 
@@ -280,7 +293,8 @@ class DeflatedSystems:
         norm_R = self.problem.norms[0] + np.abs(self.w[columns]) * self.problem.norms[1]
         return 10 * self.eps * norm_R * np.linalg.norm(U, axis=0)
 
-    def _counts(self) -> tuple[int, int]:
+    def counts(self) -> tuple[int, int]:
+        """Applications of A and of the inverse so far, by this thread."""
         inverse = self.problem.inverse
         return self.problem.A.applications, 0 if inverse is None else inverse.operator.applications
 

@@ -154,7 +154,7 @@ def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
 
 def _dense(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """LU of [R_i Q_out; Q_inᴴ 0] [u; ν] = [b; 0]: ν takes what of b lies outside of the range."""
-    A, B = systems.dense
+    A, B = systems.problem.dense
     Q_in, Q_out = (systems.Q_BX, systems.Q_X) if side == "adjoint" else (systems.Q_X, systems.Q_BX)
     n, d = Q_in.shape
     U = np.zeros(rhs.shape, np.result_type(rhs, A))

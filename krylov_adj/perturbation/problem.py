@@ -9,9 +9,11 @@ from threading import get_ident
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..continuation import Continuation
 from ..messages import not_finite
+from .selection import Selection
 
 Array = np.ndarray
 Side = Literal["adjoint", "tangent"]
@@ -135,6 +137,10 @@ class Eigenproblem:
         The vectors are handed on with unit 2-norm: phases are fixed by Im xᴴdx = 0, not by Im xᴴN dx = 0.
     units : (float, float), optional
         What A and the eigenvalues were divided by, for messages and reports.
+    selection : Selection, optional
+        What the forward pass was asked for; None for pairs that were given.
+    mass_inverse : callable, optional
+        ``mass_inverse()`` makes the function v ↦ B⁻¹v, for a problem without ``inverse``.
     """
 
     A: ValueOperator
@@ -148,6 +154,8 @@ class Eigenproblem:
     beyond: Beyond | None = None
     units: tuple[float, float] = (1.0, 1.0)
     unit: bool = False
+    selection: Selection | None = None
+    mass_inverse: Callable[[], Callable[[Array], Array]] | None = None
 
     @property
     def n(self) -> int:
@@ -169,6 +177,12 @@ class Eigenproblem:
         norm_B = 1.0 if self.B is None else float(np.linalg.norm(self.B.apply(v)))
         return float(np.linalg.norm(self.A.apply(v))), norm_B
 
+    @cached_property
+    def dense(self) -> tuple[Array, Array]:
+        """A and B as dense matrices."""
+        B = np.eye(self.n, dtype=self.A.dtype) if self.B is None else _as_dense(self.B)
+        return _as_dense(self.A), B
+
     def pencil(self, V: Array, w: Array) -> Array:
         """(A − wᵢB) vᵢ for every column i."""
         return _difference(self.A.apply(V), self.apply_B(V) * w)  # (n, m)
@@ -185,6 +199,13 @@ def _difference(AV: Array, product: Array) -> Array:
     """AV − product, in the memory of the product, which is nobody else's; AV may be the operator's."""
     same = np.result_type(AV, product) == product.dtype
     return np.subtract(AV, product, out=product if same else None)
+
+
+def _as_dense(operator: ValueOperator) -> Array:
+    if not operator.explicit:
+        return np.asarray(operator.apply(np.eye(operator.shape[1], dtype=operator.dtype)))
+    matrix = operator.matrix
+    return np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix, dtype=operator.dtype)
 
 
 def apart_from(problem: Eigenproblem, w: Array) -> Eigenproblem:

@@ -1,0 +1,183 @@
+"""Has T other eigenvalues in a region? Krylov polynomials from a random vector, where the known ones are deflated.
+
+A Krylov process from r makes vectors v_j = π_j(T) r with polynomials π_j, of degree j, that its recurrence coefficients
+give: π_j h_{j+1,j} = z π_{j−1} − Σ h_{ij} π_i. Let y be a left eigenvector of T, ‖y‖ = 1, for the eigenvalue ζ. Then
+
+    yᴴ v_j = π_j(ζ) yᴴ r,
+
+and since consecutive v_j are orthonormal, |yᴴ r|² Σ |π_j(ζ)|² ≤ 1, T Hermitian or not, normal or not. A random unit
+vector has a share |yᴴ r| of about 1/√n of every y. So once the sum says that the share of an eigenvector at ζ would
+have to be far less than that, there is none. In the interior of a region in which π_j has no zero (no Ritz value),
+|π_j| is nowhere less than on its boundary (minimum principle), of which some points are looked at.
+
+The recurrence need not be long: v_j is orthogonal to the last few of the others only, which is all of them for a
+Hermitian T, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .blocks import orthogonalise
+
+Array = np.ndarray
+
+#: What a share may be, over 1/√n, for an eigenvector to be ruled out: fewer than one in a thousand is smaller, of real
+#: vectors and (the squares of two numbers have to be small) of complex ones.
+SHARE = {"f": 1e-3, "c": 3e-2}
+
+#: The same for one in twenty: an eigenvector that is not ruled out so far may well be there.
+LIKELY = {"f": 5e-2, "c": 2e-1}
+
+
+#: A Ritz value has nearly converged where its residual is this part of its distance to the others.
+ALONE = 1e-2
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a search has seen.
+
+    Attributes
+    ----------
+    settled : bool
+        There is no eigenvector at any of the points, and no Ritz value in the region.
+    likely : bool
+        There may well be one.
+    value : complex
+        The Ritz value that is most likely it.
+    vector : ndarray, shape (n,)
+        Its Ritz vector; where the space's vectors are gone the last of them, in which there is more of it than of
+        others.
+    residual : float
+        ‖T x − z x‖, infinite where the vectors are gone.
+    """
+
+    settled: bool
+    likely: bool
+    value: complex
+    vector: Array
+    residual: float
+
+
+class Process:
+    """A Krylov process with T on the complement of ``deflated`` (n, d), and its polynomials at some points.
+
+    Keeps the last ``window`` vectors, to which the next one is orthogonal; makes ``most`` steps at most.
+    """
+
+    def __init__(
+        self, apply: Callable[[Array], Array], start: Array, deflated: Array, points: Array, window: int, most: int
+    ):
+        n, self.d = deflated.shape
+        self.apply, self.points, self.window, self.m = apply, points, window, 0
+        self.basis = np.empty((self.d + window + 1, n), start.dtype)  # in rows: what is deflated, and the vectors
+        self.basis[: self.d] = deflated.T
+        v = start - (self.basis[: self.d].conj() @ start) @ self.basis[: self.d]
+        self.basis[self.d] = v / np.linalg.norm(v)
+        self.H = np.zeros((most + 1, most), start.dtype)
+        self.values = np.ones((most + 1, points.size), complex)  # π_j
+        self.open = np.ones(points.size, dtype=bool)  # no more is known of a point that is ruled out
+        self.closed = False
+
+    def step(self) -> None:
+        """One more vector, unless the space is closed: then it has a part of every eigenvector."""
+        m, d, rows = self.m, self.d, self.window + 1
+        held = np.arange(max(m - self.window, 0), m + 1)  # numbers of the vectors
+        held = held[np.argsort(held % rows)]  # as they are stored
+        w = np.array(self.apply(self.basis[d + m % rows]))  # which may be that vector's own memory
+        before, h = float(np.linalg.norm(w)), np.zeros(held.size, w.dtype)
+        norm = orthogonalise(w, before, self.basis[: d + held.size], h)
+        self.H[held, m] = h
+        self.m = m + 1
+        self.closed = norm <= 10 * np.finfo(w.dtype).eps * before
+        if self.closed:
+            return
+        self.H[m + 1, m] = norm
+        self.basis[d + self.m % rows] = w / norm
+        images = self.points * self.values[m] - h @ self.values[held]
+        self.values[self.m] = np.where(self.open, images / norm, 0)
+
+    def sums(self) -> Array:
+        """Σ |π_j|² over vectors that are orthonormal, at all points."""
+        return np.sum(np.abs(self.values[max(self.m - self.window, 0) : self.m + 1]) ** 2, axis=0)
+
+    def ritz(self) -> tuple[Array, Array, Array]:
+        """Ritz values, their residuals, and their vectors' coefficients."""
+        z, S = np.linalg.eig(self.H[: self.m, : self.m])
+        return z, abs(self.H[self.m, self.m - 1]) * np.abs(S[-1]), S
+
+    def vector(self, s: Array) -> Array | None:
+        """A Ritz vector; None where the first vectors are gone."""
+        if self.m > self.window:
+            return None
+        x = s @ self.basis[self.d : self.d + self.m]
+        return x / np.linalg.norm(x)
+
+
+def look_outside(
+    apply: Callable[[Array], Array],
+    start: Array,
+    deflated: Array,
+    points: Array,
+    depth: Callable[[Array], Array],
+    bounded: bool,
+    window: int,
+    budget: int,
+    most: int,
+) -> Outlook:
+    """Whether T has eigenvectors for eigenvalues at some points or in a region, on the complement of known ones.
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(v)`` is T v, for single vectors.
+    start : ndarray, shape (n,)
+        Random; complex where T, or what is deflated, is.
+    deflated : ndarray, shape (n, d)
+        An orthonormal basis of a space that T maps into itself.
+    points : ndarray, shape (p,)
+    depth : callable
+        ``depth(z)`` is how far inside of the region values are, negative outside.
+    bounded : bool
+        The region is inside of T's spectrum: Ritz values pass through it that are none.
+    window : int
+        Vectors that are kept.
+    budget, most : int
+        Steps without and with something that may well be there.
+    """
+    n, d = deflated.shape
+    kind, most, check = start.dtype.kind, min(most, n - d), 1
+    process = Process(apply, start, deflated, points, window, most)
+    while True:
+        process.step()
+        m, sums = process.m, process.sums()
+        process.open &= sums < (n - d) / SHARE[kind] ** 2
+        if m < (budget if process.open.any() else check) and m < most and not process.closed:
+            continue
+        check = m + max(2, m // 8)
+        z, residuals, S = process.ritz()
+        inside = depth(z)
+        there = np.flatnonzero(inside >= 0)
+        # So deep inside that its residual does not reach out; or all that there is.
+        certain = there[(residuals[there] <= inside[there]) | process.closed]
+        settled = not certain.size and (process.closed or not process.open.any()) and (bounded or not there.size)
+        likely = bool(np.any(sums[process.open] < (n - d) / LIKELY[kind] ** 2)) or (there.size > 0 and not bounded)
+        likely = likely or _arriving(z, residuals, inside)
+        if settled or certain.size or m == most or (m >= budget and not likely):
+            candidates = certain if certain.size else there if there.size else np.arange(z.size)
+            best = candidates[np.argmax(inside[candidates])]
+            x = process.vector(S[:, best])
+            residual = np.inf if x is None else float(residuals[best])
+            last = process.basis[d + (m - 1) % (window + 1)] if x is None else x
+            return Outlook(settled, bool(certain.size) or likely, complex(z[best]), last, residual)
+
+
+def _arriving(z: Array, residuals: Array, inside: Array) -> bool:
+    """Whether a Ritz value that has nearly converged, apart from the others, may end in the region."""
+    distances = np.abs(z[:, None] - z)
+    np.fill_diagonal(distances, np.inf)
+    return bool(np.any((residuals <= ALONE * np.min(distances, axis=1)) & (inside + residuals >= 0)))

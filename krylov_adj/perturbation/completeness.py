@@ -1,0 +1,132 @@
+"""What is known of the eigenvalues that were not computed, and which of them matter.
+
+An eigenvalue matters where it coincides with a computed one (k cuts a cluster), where it is so close to one that
+rounding mixes their vectors visibly, and where it is more wanted than one: then it was missed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .accuracy import SAID, SAID_EPSILONS
+from .selection import Region
+
+if TYPE_CHECKING:
+    from .deflated import DeflatedSystems
+
+Array = np.ndarray
+
+#: Relative to an operator's values, what rounding does not tell apart, in machine epsilons.
+ROUNDING = 50.0
+
+#: Tolerances by which a value has to be more wanted than another one to have been missed.
+MISSED = 100.0
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """What is known of the eigenvalues that were not computed.
+
+    Attributes
+    ----------
+    state : {"proved", "searched", "not settled"}
+        Whether LAPACK or the forward pass knows; a search has ruled out others than those below, but for the
+        probability that a random vector is blind; or neither.
+    closest : ndarray, shape (k,)
+        Distances from computed eigenvalues to the closest of the others that are known.
+    cut : dict
+        Distances from computed eigenvalues, by number, to others that coincide with them.
+    close : dict
+        For others that nearly do: the distance, and how much of the other vector rounding has mixed into the computed
+        one.
+    missed : ndarray, shape (m,)
+        Eigenvalues that are more wanted than computed ones.
+    behind : ndarray of bool, shape (m, k)
+        Which computed ones.
+    applications, solves : int
+        Of the operator and of the inverse, to know that.
+    """
+
+    state: str
+    closest: Array
+    cut: dict[int, float] = field(default_factory=dict)
+    close: dict[int, tuple[float, float]] = field(default_factory=dict)
+    missed: Array = field(default_factory=lambda: np.zeros(0))
+    behind: Array = field(default_factory=lambda: np.zeros((0, 0), dtype=bool))
+    applications: int = 0
+    solves: int = 0
+
+    def of(self, chosen: Array) -> Completeness:
+        """The same for some of the computed eigenvalues."""
+        places = {int(i): m for m, i in enumerate(chosen)}
+        cut = {places[i]: distance for i, distance in self.cut.items() if i in places}
+        close = {places[i]: known for i, known in self.close.items() if i in places}
+        behind = self.behind[:, chosen] if self.missed.size else self.behind
+        return replace(self, closest=self.closest[chosen], cut=cut, close=close, behind=behind)
+
+
+class Judge:
+    """What eigenvalues that were not computed are to the computed ones.
+
+    Parameters
+    ----------
+    systems : DeflatedSystems
+    """
+
+    def __init__(self, systems: DeflatedSystems):
+        self.systems, self.problem, self.w = systems, systems.problem, systems.w
+        self.tolerance = 2 * systems.tolerances(self.w.size)
+
+    def judge(self, state: str, values: Array, distances: Array, tolerance: Array) -> Completeness:
+        """Of eigenvalues (m,) at given distances (m, k) from the computed ones, those that matter."""
+        closest = np.min(distances, axis=0, initial=np.inf)
+        cut = {int(i): float(closest[i]) for i in np.flatnonzero(closest <= tolerance)}
+        said = max(SAID, SAID_EPSILONS * self.systems.eps)
+        apart = np.flatnonzero((closest > tolerance) & (self.rounding > said * closest))
+        close = {int(i): (float(closest[i]), float(self.rounding[i] / closest[i])) for i in apart}
+        if self.region is None or not values.size:
+            return Completeness(state, closest, cut, close)
+        margin = MISSED * self.margin
+        behind = np.array([self.region.behind(value, self.theta, margin) for value in self.transformed(values)])
+        missed = np.flatnonzero(behind.any(axis=1))
+        return Completeness(state, closest, cut, close, values[missed], behind[missed])
+
+    def unknown(self) -> Completeness:
+        return Completeness("not settled", np.full(self.w.size, np.inf))
+
+    @cached_property
+    def size(self) -> float:
+        """The size of the pencil's eigenvalues, from below."""
+        norm_A, norm_B = self.problem.norms
+        return float(norm_A / norm_B + np.max(np.abs(self.w)))
+
+    @cached_property
+    def rounding(self) -> Array:
+        """What rounding mixes into the vectors, times the distance: the residuals, but for what a loose tol leaves."""
+        return np.minimum(self.systems.residuals / self.problem.norms[1], ROUNDING * self.systems.eps * self.size)
+
+    # ---- in the values of the operator that the forward pass iterated with ---------------------------
+
+    def transformed(self, w: Array) -> Array:
+        """θ of eigenvalues; of singular values σ, which SciPy has from AᴴA, σ²."""
+        assert self.problem.selection is not None
+        return w**2 if self.problem.rows is not None else self.problem.selection.ranking.theta(w)
+
+    @cached_property
+    def theta(self) -> Array:
+        return self.transformed(self.w)
+
+    @cached_property
+    def margin(self) -> Array:
+        """What the tolerances are in θ."""
+        return np.abs(self.transformed(self.w + self.tolerance) - self.theta)
+
+    @cached_property
+    def region(self) -> Region | None:
+        """What is wanted at least as much as the last computed one; None where nothing is known of that."""
+        selection = self.problem.selection
+        return None if selection is None else Region.of(selection.ranking, self.theta)

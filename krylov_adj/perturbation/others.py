@@ -1,0 +1,50 @@
+"""What k may have cut, and what the forward pass may have missed: eigenvalues besides the computed ones.
+
+An eigenvalue that coincides with a computed one and was not computed leaves no trace where a loss reads eigenvalues
+only: Hermitian ones need no system, and the systems of left eigenvectors are consistent. So every derivative looks at
+what is left of the spectrum once the computed pairs are deflated: X^⊥ mapped into (B X)^⊥ has the eigenvalues that were
+not computed and no others, whatever the pencil.
+
+Up to some order LAPACK computes all of them, and nothing is left open (`rest.py`). Above, a random vector says whether
+another eigenvalue is at least as wanted as the last computed one (`search.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..options import DENSE_ORDER
+from .completeness import Completeness, Judge
+from .rest import LAPACK_ORDER, by_lapack
+from .search import BUDGET, by_search, next_to_each
+
+if TYPE_CHECKING:
+    from .deflated import DeflatedSystems
+
+
+def look_for_others(systems: DeflatedSystems) -> Completeness:
+    """What is known of the eigenvalues that were not computed."""
+    problem, before, judge = systems.problem, systems.counts(), Judge(systems)
+    if problem.cut is not None and problem.hermitian:  # the forward pass has proved that it missed none
+        distances = abs(problem.cut[:, None] - systems.w)
+        found = judge.judge("proved", np.zeros(0), distances, judge.tolerance)
+    elif _few(systems):
+        found = by_lapack(judge)
+    elif problem.slope is not None or problem.beyond is not None:
+        found = judge.unknown()
+    else:
+        found = next_to_each(judge) if problem.selection is None else by_search(judge)
+    applications, solves = (after - start for after, start in zip(systems.counts(), before, strict=True))
+    return replace(found, applications=applications, solves=solves)
+
+
+def _few(systems: DeflatedSystems) -> bool:
+    """Whether LAPACK is asked: a dense matrix costs few applications, or none, and little time."""
+    problem, n = systems.problem, systems.problem.n
+    if n <= DENSE_ORDER or n > LAPACK_ORDER:
+        return n <= DENSE_ORDER
+    cost = 0 if problem.selection is None or problem.inverse is not None else problem.selection.cost
+    return (problem.hermitian and systems.explicit) or n <= BUDGET * cost

@@ -1,0 +1,82 @@
+"""The rest of the spectrum by LAPACK: the pencil compressed to the complement of the computed pairs.
+
+With orthonormal bases V of X^⊥ and U of (B X)^⊥ the eigenvalues of UᴴAV x = λ UᴴBV x are those that were not computed;
+of a Hermitian pencil (B X)^⊥ serves on both sides. There is nothing to be matched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg as la
+
+from .completeness import Completeness, Judge
+
+Array = np.ndarray
+
+#: Up to this order LAPACK takes little time (20 ms for a Hermitian matrix): it is asked where no applications of the
+#: operator stand against it.
+LAPACK_ORDER = 400
+
+#: Where eigenvalues of a matrix that is not Hermitian are this close, which ill-conditioned ones are by rounding, the
+#: smallest singular value tells whether they coincide.
+CLOSE = 1e-4
+
+#: An eigenvalue α/β is infinite where β is below so many machine epsilons of the pencil's size.
+INFINITE = 10.0
+
+
+def by_lapack(judge: Judge) -> Completeness:
+    """All of the eigenvalues that were not computed."""
+    problem, systems, w = judge.problem, judge.systems, judge.w
+    A, B = problem.dense
+    if problem.rows is not None:
+        rows, root = problem.rows, float(np.sqrt(2))
+        U, V = complement(root * systems.X[:rows]), complement(root * systems.X[rows:])
+        values = _singular_values(U.conj().T @ A[:rows, rows:] @ V)
+        return judge.judge("proved", values, np.abs(values[:, None] - w), judge.tolerance)
+    right = complement(systems.Q_BX if problem.hermitian else systems.Q_X)
+    left = right if problem.hermitian else complement(systems.Q_BX)
+    A = left.conj().T @ A @ right
+    compressed_B = None if problem.B is None else left.conj().T @ B @ right
+    # T(λ) of a nonlinear problem is singular, or it is not.
+    values = np.zeros(min(len(A), 1)) if problem.slope is not None else eigenvalues(A, compressed_B, problem.hermitian)
+    distances = np.abs(values[:, None] - w)
+    if not problem.hermitian:
+        # Of ill-conditioned ones rounding is more than the tolerance; that A − wB is singular is seen all the same.
+        for i in np.flatnonzero(np.min(distances, axis=0, initial=np.inf) <= CLOSE * judge.size):
+            distances[:, i] = _from_singular(A, compressed_B, w[i])
+    return judge.judge("proved", values, distances, judge.tolerance)
+
+
+def complement(Q: Array) -> Array:
+    """An orthonormal basis (n, n − d) of what is orthogonal to the columns of Q (n, d)."""
+    return la.qr(Q, mode="full")[0][:, Q.shape[1] :]
+
+
+def eigenvalues(A: Array, B: Array | None, hermitian: bool) -> Array:
+    """The finite eigenvalues of a dense pencil."""
+    if not len(A):
+        return np.zeros(0)
+    if B is None:
+        return la.eigvalsh(A) if hermitian else la.eigvals(A)
+    if hermitian:
+        try:
+            return la.eigvalsh(A, B)
+        except la.LinAlgError:  # B is semidefinite, or, in buckling mode, indefinite
+            pass
+    alpha, beta = la.eigvals(A, B, homogeneous_eigvals=True)
+    size = INFINITE * np.finfo(A.dtype).eps * np.linalg.norm(B) * np.abs(alpha)
+    finite = np.abs(beta) * np.linalg.norm(A) > size
+    values = alpha[finite] / beta[finite]
+    return values.real if hermitian else values
+
+
+def _singular_values(A: Array) -> Array:
+    return la.svdvals(A) if A.size else np.zeros(0)
+
+
+def _from_singular(A: Array, B: Array | None, w: complex) -> float:
+    """‖(A − wB)v‖/‖Bv‖ for the right singular vector v of the smallest singular value."""
+    s, VH = la.svd(A - w * (np.eye(len(A)) if B is None else B))[1:]
+    v = VH[-1].conj()
+    return float(s[-1] / np.linalg.norm(v if B is None else B @ v))

@@ -1,0 +1,220 @@
+"""The search for eigenvalues that were cut or missed, with the operator that the forward pass iterated with.
+
+That is A, B⁻¹A, or what sigma makes of (A − σB)⁻¹B; of singular triplets AᴴA or AAᴴ. It maps the span of the computed
+right vectors into itself, so that on their complement it has the other eigenvalues. A random vector there says whether
+one of them is at least as wanted as the last computed one (`krylov.complement`), by few applications where there is
+none. What may be there is computed, with as many as it takes, up to those of the forward pass: to tell it apart from a
+neighbour takes digits. Of pairs that were only given nothing is known but their values: one Krylov space says of each
+of them whether another one is next to it (`krylov.nearest`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse.linalg as spla
+
+from ..krylov.complement import Outlook, look_outside
+from ..krylov.nearest import nearest
+from ..reports import logger
+from .completeness import ROUNDING, Completeness, Judge
+from .rest import LAPACK_ORDER, by_lapack
+from .singular import AugmentedOperator
+
+Array = np.ndarray
+Apply = Callable[[Array], Array]
+
+#: What a search may cost of the forward solve's applications, and the steps that it may take in any case: with an
+#: inverse the forward solve takes a few dozen only, and ten to fifteen settle the question.
+BUDGET = 0.15
+STEPS = 20
+
+#: No Krylov space has more steps: its Ritz values would cost more than it.
+MOST = 500
+
+#: Largest dimension of the Krylov space in which eigenvalues next to given ones are looked for.
+DIMENSION = 60
+
+#: An eigenvalue that seems to be there may take so many applications, or as many as the forward solve.
+LEAST = 400
+
+#: Up to this order LAPACK is asked for it where the problem is Hermitian.
+SECOND_ORDER = 1000
+
+#: The least basis in which it is computed.
+LEAST_NCV = 20
+
+#: A vector from an iteration is not quite an eigenvector, and may miss the tolerance by so much.
+NOT_QUITE = 10.0
+
+#: Of the random vectors.
+SEED = 13
+
+
+def by_search(judge: Judge) -> Completeness:
+    """Those at least as wanted as the last computed one, one after the other until there is none."""
+    selection, region, operator = judge.problem.selection, judge.region, make_operator(judge)
+    if selection is None or region is None or operator is None:
+        return judge.unknown()
+    apply, Q = operator
+    theta = judge.theta
+    last = np.flatnonzero(region.depth(theta) <= judge.margin)
+    edge = float(np.max(judge.margin[last] + ROUNDING * judge.systems.eps * np.abs(theta[last])))
+    points = np.concatenate([theta, region.boundary(theta)])
+    budget, allowed = min(max(STEPS, int(BUDGET * selection.cost)), MOST), max(LEAST, selection.cost)
+    steps, window = min(2 * budget, MOST), 2 * selection.ncv
+
+    def depth(z: Array) -> Array:
+        return region.depth(z) + edge
+
+    nearly, n, before = NOT_QUITE * judge.tolerance, judge.problem.n, judge.systems.counts()
+    most = SECOND_ORDER if judge.problem.hermitian else LAPACK_ORDER
+    values, distances, state = list[complex](), list[Array](), "searched"
+    while True:
+        start = random_vector(judge, Q.shape[0])
+        seen = look_outside(apply, start, Q, points, depth, region.bounded, window, budget, steps)
+        if seen.settled:
+            break
+        left = allowed - max(np.subtract(judge.systems.counts(), before))
+        exact = seen.residual <= ROUNDING * judge.systems.eps * np.max(np.abs(theta))
+        if seen.likely and not exact and n <= most and (judge.systems.explicit or n <= left):
+            return by_lapack(judge)
+        pair = None
+        if seen.likely:
+            pair = (seen.value, seen.vector) if exact else _most_wanted(judge, apply, Q, seen, left)
+        if pair is None:
+            state = "not settled"
+            break
+        value, distance = locate(judge, *pair)
+        values.append(value)
+        distances.append(distance)
+        if depth(np.array(pair[0])) < 0 and np.all(distance > nearly):
+            break  # the most wanted one of the rest is none of those that are looked for
+        if np.all(np.min(distances, axis=0)[last] <= nearly[last]):
+            break  # what is wanted less, or as much, makes no difference
+        Q = _joined(Q, pair[1])
+    return judge.judge(state, np.array(values), np.reshape(distances, (len(values), judge.w.size)), nearly)
+
+
+def next_to_each(judge: Judge) -> Completeness:
+    """Those that coincide with a computed one, of pairs of which nothing else is known."""
+    operator, tolerance, theta, inverse = make_operator(judge), judge.tolerance, judge.w, judge.problem.inverse
+    if operator is None:
+        return judge.unknown()
+    apply, Q = operator
+    if inverse is not None:
+        theta = 1 / (judge.w - inverse.sigma)
+        tolerance = np.maximum(tolerance * np.abs(theta) ** 2, ROUNDING * judge.systems.eps * np.abs(theta))
+    start = random_vector(judge, Q.shape[0])
+    vectors = nearest(apply, start - Q @ (Q.conj().T @ start), Q, theta, tolerance, DIMENSION)
+    nearly, distances = NOT_QUITE * judge.tolerance, np.full((1, judge.w.size), np.inf)
+    for i, v in vectors.items():
+        distances[0, i] = locate(judge, theta[i], v)[1][i]
+    undecided = any(distances[0, i] > nearly[i] for i in vectors)
+    return judge.judge("not settled" if undecided else "searched", np.zeros(1), distances, nearly)
+
+
+# --------------------------------------------------------------------------------------------
+# The operator, and what its eigenvectors are of the pencil.
+# --------------------------------------------------------------------------------------------
+
+
+def make_operator(judge: Judge) -> tuple[Apply, Array] | None:
+    """v ↦ T v and an orthonormal basis of what is known of its eigenvectors; None where there is no operator."""
+    problem, selection, X, Q = judge.problem, judge.problem.selection, judge.systems.X, judge.systems.Q_X
+    A, inverse = problem.A, problem.inverse
+    if isinstance(A, AugmentedOperator):  # AᴴA or AAᴴ, whichever is smaller
+        C, root = A.operator, X.dtype.type(np.sqrt(2))
+        if C.shape[1] <= C.shape[0]:
+            return lambda v: C.adjoint(C.apply(v)), root * X[A.rows :]
+        return lambda v: C.apply(C.adjoint(v)), root * X[: A.rows]
+    if inverse is not None:
+        solve = inverse.operator.apply
+
+        def inverted(v: Array) -> Array:
+            image = solve(problem.apply_B(v))
+            return image if selection is None else selection.image(v, image)
+
+        return inverted, Q
+    if problem.B is None:
+        return A.apply, Q
+    if problem.mass_inverse is None:
+        return None
+    mass_inverse = problem.mass_inverse()
+    return lambda v: mass_inverse(A.apply(v)), Q
+
+
+def random_vector(judge: Judge, n: int) -> Array:
+    """For T's Krylov spaces: complex where T or what it is deflated by is."""
+    problem, X = judge.problem, judge.systems.X
+    operators = [problem.A, problem.B]
+    if problem.inverse is not None and not (problem.selection is not None and problem.selection.real_part):
+        operators.append(problem.inverse.operator)
+    kinds = {operator.dtype.kind for operator in operators if operator is not None}
+    rng = np.random.default_rng(SEED)
+    v = rng.standard_normal(n)
+    if "c" in kinds | {judge.systems.Q_X.dtype.kind}:
+        return (v + 1j * rng.standard_normal(n)).astype(np.result_type(X, np.complex64))
+    return v.astype(X.real.dtype)
+
+
+def _most_wanted(judge: Judge, apply: Apply, Q: Array, seen: Outlook, steps: int) -> tuple[complex, Array] | None:
+    """The most wanted eigenpair of T on the complement of Q, by ARPACK; None past so many steps."""
+    selection = judge.problem.selection
+    assert selection is not None
+    if steps <= 0:
+        return None
+
+    def project(v: Array) -> Array:
+        return v - Q @ (Q.conj().T @ v)
+
+    n, which, ncv = Q.shape[0], selection.ranking.which, max(selection.ncv, LEAST_NCV)
+    start = random_vector(judge, n)
+    start = (np.real(seen.vector) if start.dtype.kind != "c" else seen.vector).astype(start.dtype)
+    if which == "BE":  # one end is enough
+        which = "LA" if seen.value.real >= np.mean(judge.theta.real) else "SA"
+    operator = spla.LinearOperator((n, n), lambda v: project(apply(project(v))), dtype=start.dtype)
+    solver: Callable[..., tuple[Array, Array]] = spla.eigsh
+    if not judge.problem.hermitian or (judge.problem.B is not None and judge.problem.rows is None):
+        solver, which = spla.eigs, which.replace("A", "R")  # T is Hermitian in the inner product of B at best
+    arguments = {"which": which, "v0": project(start), "ncv": min(ncv, n - 1), "maxiter": 1 + 2 * steps // ncv}
+    try:
+        z, V = solver(operator, k=1, **arguments)
+    except spla.ArpackError as error:  # no convergence among them
+        logger.info("what k may have cut or missed is not settled: %s", error)
+        return None
+    return z[0], V[:, 0]
+
+
+def locate(judge: Judge, z: complex, v: Array) -> tuple[complex, Array]:
+    """The eigenvalue that belongs to an eigenvector of T, and how far the computed ones are from it.
+
+    For a pencil that is not Hermitian ‖(A − wᵢB) v‖/‖B v‖: how far wᵢ is from being an eigenvalue.
+    """
+    systems, problem, w = judge.systems, judge.problem, judge.w
+    if problem.rows is not None:
+        singular = complex(np.sqrt(max(np.real(z), 0.0)))
+        return singular.real, np.abs(singular.real - w)
+    V = systems.project_in("tangent", v.reshape(-1, 1))
+    a = systems.project_out("tangent", problem.A.apply(V))[:, 0]
+    b = systems.project_out("tangent", problem.apply_B(V))[:, 0]
+    size = float(np.linalg.norm(b))
+    if not size > 0:
+        return np.inf, np.full(w.size, np.inf)
+    value = complex(np.vdot(b, a)) / size**2
+    if problem.hermitian:
+        return value.real, np.abs(value.real - w)
+    return value, np.linalg.norm(a[:, None] - b[:, None] * w, axis=0) / size
+
+
+def _joined(Q: Array, v: Array) -> Array:
+    """Q with an orthonormal basis of v besides; of a complex v both parts where Q is real."""
+    parts = [v] if Q.dtype.kind == "c" or not np.iscomplexobj(v) else [v.real, v.imag]
+    for part in parts:
+        for _ in range(2):
+            part = part - Q @ (Q.conj().T @ part)
+        size = np.linalg.norm(part)
+        if size > np.sqrt(np.finfo(Q.dtype).eps) * np.linalg.norm(v):
+            Q = np.column_stack([Q, (part / size).astype(Q.dtype)])
+    return Q
