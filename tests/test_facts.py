@@ -134,7 +134,7 @@ def of_a_cluster():
     def both(eps, residual):
         systems = SimpleNamespace(
             options=options.Adjoint(), problem=SimpleNamespace(norms=(1.0, 1.0)), w=np.zeros(2), eps=eps,
-            residuals=np.full(2, residual),
+            residuals=np.full(2, residual), seen=np.ones(2),
         )  # fmt: skip
         return float(np.sum(deflated.DeflatedSystems.tolerances(systems, 2)))
 

@@ -17,7 +17,7 @@ from autograd import grad, make_jvp
 from autograd.extend import defvjp, primitive
 
 import krylov_adj as ka
-from krylov_adj import messages
+from krylov_adj import linear_messages, messages
 
 N = 20
 RNG = onp.random.default_rng(0)
@@ -585,8 +585,9 @@ def test_the_text(case):
 def test_every_text_of_messages_is_read():
     texts = [
         name
-        for name, function in vars(messages).items()
-        if inspect.isfunction(function) and function.__module__ == messages.__name__ and name[0] != "_"
+        for module in (messages, linear_messages)
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and name[0] != "_"
     ]
     assert len(texts) > 15
     cases = {case.__name__ for case in TEXTS}

@@ -21,6 +21,7 @@ RANKS = {
     "exceptions": 1,
     "reports": 1,
     "messages": 1,
+    "linear_messages": 1,
     "options": 1,
     "differences": 1,
     "continuation": 2,

@@ -11,7 +11,7 @@ from scipy.linalg import get_blas_funcs
 
 Array = np.ndarray
 
-#: A solver reports how far a solution moved while its residual fell by this much, to its target.
+#: A solver looks how far a solution moves while its residual falls by this much, to its target, for its error.
 LATE = 100.0
 
 #: Columns of stored rows that are combined at a time.

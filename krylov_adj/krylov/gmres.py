@@ -46,29 +46,32 @@ def gmres(
     U : ndarray, shape (n, m)
     iterations : int
         Steps taken; the caller recomputes the residuals.
-    moved : ndarray, shape (m,)
-        How far u_i moved while its residual fell from `LATE` times the target to where it is.
+    errors : ndarray, shape (m,)
+        Estimates of ‖δu_i‖: how far u_i moved while its residual fell from `LATE` times the target to where it is,
+        times how much of it is left.
     """
     U = np.zeros(rhs.shape, rhs.dtype, order="F")
     residual = rhs
     columns = np.arange(rhs.shape[1])
     target = rtol * np.linalg.norm(rhs, axis=0)
-    moved = np.zeros_like(target)
+    moved, began, left = np.zeros((3, target.size), target.dtype)
     steps = 0
     while True:
         size = min(restart, maxiter - steps, rhs.shape[0])
-        S, late, taken = _cycle(apply, residual, target[columns], columns, size, precondition)
+        S, late, fallen, taken = _cycle(apply, residual, target[columns], columns, size, precondition)
         steps += taken
         update = S if precondition is None else precondition(S)
         moved[columns] += column_norms(late if precondition is None else precondition(late))
+        began[columns], left[columns] = np.maximum(began[columns], fallen[0]), fallen[1]
         U[:, columns] += update
+        errors = moved * left / np.where(began > 0, began, 1)
         if steps >= maxiter:
-            return U, steps, moved
+            return U, steps, errors
         residual = residual - apply(update, columns)
         norms = np.linalg.norm(residual, axis=0)
         keep = norms > target[columns]
         if not keep.any():
-            return U, steps, moved
+            return U, steps, errors
         columns, residual = columns[keep], residual[:, keep]
 
 
@@ -79,16 +82,17 @@ def _cycle(
     columns: Array,
     size: int,
     precondition: Callable[[Array], Array] | None,
-) -> tuple[Array, Array, int]:
+) -> tuple[Array, Array, Array, int]:
     """One Arnoldi cycle of at most ``size`` steps.
 
     Solutions before preconditioning, what was added to them since the residual was at `LATE` times its
-    target, and steps.
+    target, that residual and the last one (2, m), and steps.
     """
     n, m = residual.shape
     dtype = residual.dtype
     S, late = np.zeros((n, m), dtype, order="F"), np.zeros((n, m), dtype, order="F")
     beta = np.linalg.norm(residual, axis=0)
+    fallen = np.zeros((2, m), beta.dtype)
     V = np.zeros((m, size + 1, n), dtype)  # the Krylov basis of every system, in rows
     H = np.zeros((m, size + 1, size), dtype)  # becomes upper triangular
     rotations: list[tuple[Array, Array]] = []
@@ -134,7 +138,9 @@ def _cycle(
             y = _coefficients(H[i], g[i], j + 1)
             S[:, i] = y @ V[i, : y.size]
             if abs(g[i, j + 1]) <= LATE * target[i]:
-                start = np.flatnonzero(np.r_[beta[i], remaining[: j + 1, i]] <= LATE * target[i])[0]
+                history = np.r_[beta[i], remaining[: j + 1, i]]
+                start = np.flatnonzero(history <= LATE * target[i])[0]
+                fallen[:, i] = history[[start, -1]]
                 move = np.zeros(j + 1, dtype)
                 move[: y.size] = y
                 early = _coefficients(H[i], g[i], int(start))
@@ -142,8 +148,8 @@ def _cycle(
                 late[:, i] = move @ V[i, : j + 1]
         active = active[~done]
         if active.size == 0:
-            return S, late, j + 1
-    return S, late, size
+            return S, late, fallen, j + 1
+    return S, late, fallen, size
 
 
 def _coefficients(H: Array, g: Array, j: int) -> Array:

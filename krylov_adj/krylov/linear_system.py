@@ -22,13 +22,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ..messages import (
-    indefinite_preconditioner,
-    linear_not_converged,
-    needs_hermitian,
-    operator_adjoint_wrong,
-    singular,
-)
+from ..linear_messages import indefinite_preconditioner, linear_not_converged, needs_hermitian, singular
+from ..messages import operator_adjoint_wrong
 from ..options import most_iterations
 from ..reports import AdjointNoConvergence, LinearNoConvergence, Report, logger
 from .blocks import column_dots, column_norms

@@ -9,7 +9,8 @@ the tridiagonal matrix is reduced to upper triangular form by Givens rotations a
 the solution moves along w_j = (z_j − ρ₃ w_{j−2} − ρ₂ w_{j−1}) / ρ₁.
 
 Near the end the lengths of these moves are summed: they bound the solution's size, below whose rounding
-no residual falls, and say how far the solution still moved while the residual fell to its target.
+no residual falls, and say how far the solution still moved while the residual fell to its target. In error it
+is by as much of that as is left of the residual.
 """
 
 from __future__ import annotations
@@ -55,11 +56,12 @@ def minres(
     U : ndarray, shape (n, m)
     iterations : int
         Steps taken; the caller recomputes the residuals.
-    moved : ndarray, shape (m,)
-        How far u_i moved (at most) while its residual fell from `LATE` times the target to where it is.
+    errors : ndarray, shape (m,)
+        Estimates of ‖δu_i‖: how far u_i moved (at most) while its residual fell from `LATE` times the target to where
+        it is, times how much of it is left.
     """
     U = np.zeros(rhs.shape, rhs.dtype, order="F")
-    moved = np.zeros(rhs.shape[1], np.finfo(rhs.dtype).dtype)
+    moved, began, left = np.zeros((3, rhs.shape[1]), np.finfo(rhs.dtype).dtype)
     real = np.finfo(rhs.dtype).dtype
     m = rhs.shape[1]
     columns = np.arange(m)
@@ -107,9 +109,12 @@ def minres(
             length = np.where(near & (length == 0), column_norms(x), length)
             distance = np.abs(step) * column_norms(w)
             length += np.where(near, distance, 0)
-            moved[columns] += np.where(np.abs(eta) <= LATE * target, distance, 0)
+            late = np.abs(eta) <= LATE * target
+            moved[columns] += np.where(late, distance, 0)
+            began[columns] = np.where(late & (began[columns] == 0), np.abs(eta), began[columns])
         _add(step, w, x)
         eta = -s * eta
+        left[columns] = np.abs(eta)
         z, beta_old, beta = z_next, beta_next, beta_next
         rounding = np.finfo(real).eps * largest
         done = (np.abs(eta) <= np.maximum(target, rounding * length)) | (beta <= rounding) | dead
@@ -117,7 +122,7 @@ def minres(
             U[:, columns[done]] = x[:, done]
             keep = ~done
             if not keep.any():
-                return U, iteration, moved
+                return U, iteration, moved * left / np.where(began > 0, began, 1)
             columns = columns[keep]
             z = z if precondition is None else z[:, keep]
             v, v_old, w, w_old, x = (_compressed(a, keep) for a in (v, v_old, w, w_old, x))
@@ -126,7 +131,7 @@ def minres(
                 a[keep] for a in (beta, beta_old, c, c_old, s, s_old, eta, target, largest, length)
             )
     U[:, columns] = x
-    return U, maxiter, moved
+    return U, maxiter, moved * left / np.where(began > 0, began, 1)
 
 
 # The updates of vectors, in place. BLAS on contiguous columns: at n = 40,000 this takes a quarter

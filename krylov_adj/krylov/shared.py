@@ -95,8 +95,8 @@ def shared_krylov(
     U : ndarray, shape (n, m)
     steps : int
         Applications; the caller recomputes the residuals and starts again on what is left.
-    moved : ndarray, shape (m,)
-        How far s_i moves while its residual falls by `LATE` to where it is, by its last moves.
+    errors : ndarray, shape (m,)
+        Estimates of ‖δu_i‖: how far u_i moved at last, times how much of its residual is left from before.
     """
     systems = []
     for i in range(theta.size):
@@ -108,16 +108,18 @@ def shared_krylov(
         else:
             systems.append(_System(i, 1.0, theta[i], rhs[:, i]))
     U = np.zeros(rhs.shape, rhs.dtype, order="F")
-    moved = np.zeros(theta.size)
+    errors = np.zeros(theta.size)
     steps = 0
     for group in _groups(systems, DISTINCT * form.scale(theta), real):
         target = rtol[[system.index for system in group]]
-        solutions, taken, moves = _solve_group(form, deflated, group, target, dimension, max(maxiter - steps, 1), real)
+        solutions, taken, estimates = _solve_group(
+            form, deflated, group, target, dimension, max(maxiter - steps, 1), real
+        )
         steps += taken
-        for system, u, move in zip(group, solutions.T, moves, strict=True):
+        for system, u, error in zip(group, solutions.T, estimates, strict=True):
             U[:, system.index] += u if system.factor == 1.0 else system.factor * u
-            moved[system.index] = np.hypot(moved[system.index], move)
-    return U, steps, moved
+            errors[system.index] = np.hypot(errors[system.index], error)
+    return U, steps, errors
 
 
 def _groups(systems: list[_System], tol: float, real: bool) -> list[list[_System]]:
@@ -169,7 +171,7 @@ def _solve_group(
     def solution() -> tuple[Array, Array]:
         move = np.linalg.norm(Y - earlier[:m], axis=0) * np.abs(back)
         known = np.isfinite(fallen_from)
-        ratio = LATE * np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
+        ratio = np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
         S = Y * back
         U = times(V[: m + 1, :n].T, H[: m + 1, :m] @ S) - times(C, E * back) if form.of_image else times(Z[:m].T, S)
         return U, move * np.minimum(ratio, 1)
@@ -213,15 +215,15 @@ def _solve_group(
                 last = last or (len(progress) > PATIENCE and not worst < 0.9 * progress[-1 - PATIENCE])
                 last = last or most == n - d + p
             if worst <= 1 or last:
-                U, moved = solution()
+                U, errors = solution()
                 left = None if last else _true_residuals(form, U, group)
                 confirmed += 1
                 if left is None:
-                    return U, steps, moved
+                    return U, steps, errors
                 steps += theta.size
                 excess = float(np.max(left / (size * target)))
                 if excess <= 1 or confirmed == CONFIRMATIONS:
-                    return U, steps, moved
+                    return U, steps, errors
                 accept *= min(0.5, 0.7 / excess)
                 histories = [[(vectors, float(ratio))] for ratio in residuals / accept]
                 slowest = int(np.argmax(residuals / accept))
@@ -230,8 +232,8 @@ def _solve_group(
             try:
                 Q = _restart(H, shift, real, max(most // 2, 2 * p))
             except np.linalg.LinAlgError:  # the Schur form could not be put in order
-                U, moved = solution()
-                return U, steps, moved
+                U, errors = solution()
+                return U, steps, errors
             m = Q.shape[1]
             earlier[:m], earlier[m:] = Q.conj().T @ earlier, 0
             for stored in (V,) if z is None else (V, Z):

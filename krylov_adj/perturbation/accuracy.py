@@ -1,4 +1,4 @@
-"""Estimates of the relative error of what one solve returns, from what is known after it.
+"""Estimates of the relative error of what one solve returns, from what is known after it; one where nothing is.
 
 Three things are in error, and add up as if they were independent:
 
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .couplings import Coupling, Quotients, coupling_errors, divide, rotations
+from ..reports import Report
+from .couplings import Coupling, Quotients, coupling_errors, divide, dropped_sizes, rotations
+from .deflated import Complement
 
 if TYPE_CHECKING:
     from .bordered import BorderedSystems
-    from .deflated import Complement
 
 Array = np.ndarray
 
@@ -42,10 +43,15 @@ class Accuracy:
     Parameters
     ----------
     systems : BorderedSystems
+    solved : Complement, optional
+        Their part on the complement.
     """
 
-    def __init__(self, systems: BorderedSystems):
+    def __init__(self, systems: BorderedSystems, solved: Complement | None = None):
         self.systems = systems
+        zero = np.zeros(systems.w.size)
+        report = Report("adjoint", "none", 0.0, zero)
+        self.solved = Complement(zero[None], report, zero, zero, zero) if solved is None else solved
 
     # ---- the pairs ---------------------------------------------------------------------------
 
@@ -59,10 +65,9 @@ class Accuracy:
         return spread if spread > 0 else 1.0  # A = 0 has no size
 
     @cached_property
-    def rounding(self) -> float:
-        """ε times the size of A and λB."""
-        norm_A, norm_B = self.systems.problem.norms
-        return self.systems.eps * (norm_A + float(np.max(np.abs(self.systems.w))) * norm_B)
+    def gaps(self) -> Array:
+        """λⱼ − λᵢ, (d, k)."""
+        return self.systems.deflation[0][:, None] - self.systems.w
 
     @cached_property
     def lengths(self) -> Array:
@@ -71,23 +76,74 @@ class Accuracy:
 
     @cached_property
     def left_lengths(self) -> Array:
-        """‖yⱼ‖, (BX)ᴴY = I, of the left eigenvectors in the span, (d,)."""
-        if self.systems.problem.hermitian:
-            return self.lengths / np.abs(np.real(np.diagonal(self.systems.gram)))
-        return self.systems.left_lengths
+        """‖yⱼ‖, (BX)ᴴY = I, of the left eigenvectors, (d,), from below where they have not been solved for."""
+        systems = self.systems
+        if systems.problem.hermitian:
+            return self.lengths / np.abs(np.real(np.diagonal(systems.gram)))
+        inside = systems.left_lengths
+        known = systems.conditions / self.slopes / self.lengths[: systems.w.size]
+        return np.maximum(inside, known[self.members])
 
     @cached_property
     def conditions(self) -> Array:
-        """‖yⱼ‖‖Bxⱼ‖, (d,), from below."""
+        """‖yⱼ‖‖Bxⱼ‖, (d,)."""
         return self.left_lengths * np.linalg.norm(self.systems.BX, axis=0)
 
     @cached_property
     def level(self) -> Array:
         """|yⱼᴴ E xᵢ| (d, k) of the pairs' backward error E in their span: rounding, and their residuals' part in it."""
         k = self.systems.w.size
-        level = self.systems.eps * self.spread * np.outer(self.conditions, np.ones(k))
-        level[:k] += np.abs(self.systems.inner) / self.lengths[:k] ** 2
+        level = np.outer(self.left_lengths, self.lengths[:k] * self.rounding)
+        level[:k] += self.left_lengths[:k, None] * np.abs(self.systems.inner) / self.lengths[:k, None]
         return level
+
+    @cached_property
+    def rounding(self) -> float:
+        """That of yᴴ(A − λᵢB) x for x and y of length one: of n parts in no particular direction."""
+        problem = self.systems.problem
+        norm_A, norm_B = problem.norms
+        return self.systems.eps * (norm_A + float(np.max(np.abs(self.systems.w))) * norm_B) / float(np.sqrt(problem.n))
+
+    @cached_property
+    def slopes(self) -> Array:
+        """‖Bxᵢ‖/‖xᵢ‖, (k,): what B makes of vectors like these."""
+        k = self.systems.w.size
+        return np.linalg.norm(self.systems.BX[:, :k], axis=0) / self.lengths[:k]
+
+    @cached_property
+    def nearness(self) -> Array:
+        """One over the distance of λᵢ to eigenvalues that are not known, (k,), as far as those that are tell.
+
+        They are as far from it as the known ones are from each other; zero where these are one, or a cluster.
+        """
+        w, k = self.systems.w, self.systems.w.size
+        spacing = np.max(np.abs(w[:, None] - w), axis=1) / max(k - 1, 1)
+        apart = spacing > np.sqrt(self.systems.eps) * self.spread
+        return np.where(apart, 1 / np.where(apart, spacing, 1), 0)
+
+    @cached_property
+    def far(self) -> Array:
+        """What R⁻¹ makes of a vector in no particular direction, (k,), at least.
+
+        It has 1/n of its square along every eigenvector, and the mean of 1/|λ − λᵢ|² over the spectrum is at least one
+        over that of |λ − λᵢ|².
+        """
+        systems = self.systems
+        zero = np.zeros(systems.w.size)
+        if systems.deflation[0].size >= systems.problem.n:
+            return zero
+        distances = systems.problem.distances(systems.w)
+        return np.divide(1, distances, out=zero, where=distances > 0)
+
+    @cached_property
+    def growth(self) -> Array:
+        """What R⁻¹ makes of such a vector, (k,): what it made of the ones that were solved for, or by guess.
+
+        Where none was, eigenvalues next to λᵢ, as far as those in hand tell, add 1/n of their squares.
+        """
+        found = np.maximum(self.solved.growth, self.systems.systems.growth)
+        near = np.where(found > 0, 0, self.nearness / self.slopes / np.sqrt(self.systems.problem.n))
+        return np.maximum(found, np.hypot(self.far, np.where(self.far > 0, near, 0)))
 
     @property
     def said(self) -> float:
@@ -115,89 +171,128 @@ class Accuracy:
         weights[systems.cut] /= 2
         return np.concatenate([weights, weights[systems.cut].conj()])
 
+    @cached_property
+    def members(self) -> Array:
+        """Which computed pair every member of the deflation is, or completes, (d,)."""
+        k = np.arange(self.systems.w.size)
+        return np.concatenate([k, k if self.systems.problem.rows is not None else self.systems.cut])
+
     # ---- solutions ---------------------------------------------------------------------------
 
-    def adjoint(
-        self, Z: Array, g: Array, couplings: Quotients, gaps: Array, scale: Array, errors: Array, growth: Array
-    ) -> tuple[float, tuple[Coupling, ...]]:
+    def adjoint(self, Z: Array, g: Array, couplings: Quotients, scale: Array) -> tuple[float, tuple[Coupling, ...]]:
         """The error of Σ zᵢxᵢᴴ, what W = Z and S say of the pencil, and the couplings that rounding has eaten.
 
-        ``couplings`` (d, k) with their ``gaps`` are those of right-hand sides of size ``scale`` (k,), g (k,) is the
-        diagonal of (BX)ᴴZ; ``errors`` and ``growth`` are those of `Complement`.
+        ``couplings`` (d, k) are those of right-hand sides of size ``scale`` (k,), g (k,) is the diagonal of (BX)ᴴZ.
         """
-        k = self.systems.w.size
-        size = _size(Z, self.systems.X)
+        k, eps = g.size, self.systems.eps
+        size = _size(Z, self.systems.X, self.systems.real_pencil)
         if size == 0:
             return 0.0, ()
-        eps, weights = self.systems.eps, self.weights(g)
-        span = coupling_errors(couplings, gaps, np.outer(self.lengths, scale), self.level, weights, eps)
-        span += eps * self.conditions[:, None] * (np.abs(couplings.values) + np.eye(*gaps.shape) * np.abs(g))
-        span = span * np.outer(self.left_lengths, self.lengths[:k]) / size
-        others = np.stack([errors, self._by_pairs(Z, scale, growth)]) * self.lengths[:k] / size
+        T = np.abs(couplings.values)
+        T[np.arange(k), np.arange(k)] += np.abs(g)
+        sizes = np.outer(self.lengths, scale)
+        span = coupling_errors(couplings, self.gaps, sizes, self.level, self.weights(g), eps)
+        span = (span + eps * T) * np.outer(self.left_lengths, self.lengths[:k]) / size
+        pairs = self._by_pairs(self.left_lengths[:, None] * T, scale)
+        pairs = np.hypot(pairs, self.turned * np.linalg.norm(Z, axis=0))  # the xᵢ of zᵢxᵢᴴ
+        others = np.hypot(self.solved.errors, pairs) * self.lengths[:k] / size
         error = float(np.hypot(np.linalg.norm(span), np.linalg.norm(others)))
-        return error, self._eaten(np.where(couplings.equal, 0, span), gaps)
+        return min(error, 1.0), self._eaten(np.where(couplings.equal, 0, span))
 
-    def left(self, Z: Array, g: Array, errors: Array, growth: Array) -> tuple[float, tuple[Coupling, ...]]:
-        """Likewise of Z = Y g, the errors those of Y."""
-        gaps, k = self.systems.deflation[0][:, None] - self.systems.w, g.size
-        zero = np.zeros(gaps.shape)
-        couplings = divide(zero, gaps, zero, zero > 0, self.systems.eps)
-        return self.adjoint(Z, g, couplings, gaps, np.zeros(k), np.abs(g) * errors, growth)
+    def left(self, Z: Array, g: Array) -> tuple[float, tuple[Coupling, ...]]:
+        """Likewise of Z = Y g."""
+        zero = np.zeros(self.gaps.shape)
+        return self.adjoint(Z, g, divide(zero, self.gaps, zero, zero > 0, self.systems.eps), zero[0])
 
-    def block(self, Z: Array, solved: Complement) -> float:
+    def block(self, Z: Array) -> float:
         """The error of a solution Z without couplings of eigenpairs."""
         size = float(np.linalg.norm(Z))
-        scale = np.zeros(self.systems.w.size)
-        others = np.stack([solved.errors, self._by_pairs(Z, scale, solved.growth)])
-        return float(np.linalg.norm(others)) / size if size > 0 else 0.0
+        if size == 0:
+            return 0.0
+        T = np.zeros(self.gaps.shape)
+        T[: Z.shape[1]] = np.diag(np.linalg.norm(Z, axis=0))
+        parts = np.hypot(self.solved.errors, self._by_pairs(T, np.zeros(Z.shape[1])))
+        return min(float(np.linalg.norm(parts)) / size, 1.0)
 
-    def tangent(
-        self, Z: Array, mu: Array, couplings: Quotients, gaps: Array, scale: Array, solved: Complement
-    ) -> tuple[float, tuple[Coupling, ...]]:
-        """The error of (dw, dX), dw relative to the eigenvalues' size, and couplings whose rounding hides the rest.
+    def tangent(self, mu: Array, couplings: Quotients, scale: Array) -> tuple[float, tuple[Coupling, ...]]:
+        """The error of (dw, dX), relative to w and X, and couplings whose rounding hides the rest.
 
         A loss may be one of the span of a cluster's members, whatever its width, and lose the couplings in it: the rest
         is all that has larger gaps.
         """
-        k, unit, lengths = self.systems.w.size, self.spread, self.lengths[:, None]
-        outside = float(np.hypot(np.linalg.norm(solved.U), np.linalg.norm(mu) / unit))
-        span = lengths * (couplings.rounding + np.abs(couplings.values) * rotations(gaps, self.level))
-        values = self.conditions[:k] * scale * (solved.growth * self.systems.residuals + self.systems.eps) / unit
-        others = np.stack([solved.errors, self._by_pairs(Z, scale, solved.growth), values])
-        size = float(np.hypot(outside, np.linalg.norm(lengths * couplings.values)))
+        systems, solved, k, T = self.systems, self.solved, mu.size, np.abs(couplings.values)
+        unit = max(float(np.max(np.abs(systems.w))), np.sqrt(systems.eps) * self.spread)
+        lengths, ratios = self.lengths[:k], self.lengths[:, None] / self.lengths[:k]
+        outside = np.hypot(np.linalg.norm(solved.sizes / lengths), np.linalg.norm(mu) / unit)
+        size = float(np.hypot(outside, np.linalg.norm(ratios * T)))
         if size == 0:
             return 0.0, ()
-        error = float(np.hypot(np.linalg.norm(span), np.linalg.norm(others))) / size
+        lost = dropped_sizes(couplings, self.gaps, self.level)
+        span = ratios * (couplings.rounding + lost + T * rotations(self.gaps, self.level))
+        vectors = np.hypot(solved.errors, self._by_pairs(self.lengths[:, None] * T, scale))
+        # dλ = yᴴdR: of what is left of the systems' right-hand sides the part that y has outside of the span.
+        left = 0 if systems.problem.hermitian and systems.problem.B is None else solved.residuals
+        values = self.left_lengths[:k] * (scale * (self.turned + systems.eps) + left)
+        total = np.hypot(np.linalg.norm(span), np.linalg.norm(vectors / lengths))
+        error = min(float(np.hypot(total, np.linalg.norm(values) / unit)) / size, 1.0)
 
-        order = np.argsort(np.abs(gaps), axis=None)
-        parts, errors = (np.ravel(lengths * np.abs(part))[order] for part in (couplings.values, couplings.rounding))
+        order = np.argsort(np.abs(self.gaps), axis=None)
+        parts, errors = (np.ravel(ratios * part)[order] for part in (T, couplings.rounding))
         wider = np.append(np.cumsum(parts[::-1] ** 2)[::-1], 0)[1:]
         rest = np.sqrt(outside**2 + wider)
         lost = np.sqrt(np.cumsum(errors**2)) / np.where(rest > 0, rest, np.inf)
         worst = int(np.argmax(lost))
-        relative = np.zeros(gaps.size)
+        relative = np.zeros(errors.size)
         if lost[worst] > 0:
             relative[order[: worst + 1]] = errors[: worst + 1] / rest[worst]
-        return error, self._eaten(relative.reshape(gaps.shape), gaps)
+        return error, self._eaten(relative.reshape(self.gaps.shape))
 
-    def _by_pairs(self, Z: Array, scale: Array, growth: Array) -> Array:
-        """What the pairs' own errors outside of their span make of solutions Z of right-hand sides of this size."""
-        systems, k = self.systems, scale.size
-        vectors = growth * systems.residuals
-        factor = np.minimum(vectors, 1) if systems.problem.hermitian else self.conditions[:k]
-        values = factor * systems.residuals + systems.eps * self.spread
-        size = np.linalg.norm(Z, axis=0)
-        return vectors * size + growth * (vectors * scale + values * size)
+    @cached_property
+    def turned(self) -> Array:
+        """η, (k,): the angles by which residuals turn the vectors out of the span."""
+        return np.minimum(self.growth * self.systems.residuals, 1)
 
-    def _eaten(self, relative: Array, gaps: Array) -> tuple[Coupling, ...]:
+    @cached_property
+    def shifts(self) -> Array:
+        """|δλ| = |yᴴr|, (k,): what residuals and rounding make of the eigenvalues; of second order where Hermitian."""
+        systems = self.systems
+        k = systems.w.size
+        # Of y outside of the span only the length is known: a share of 1/√n in any direction.
+        share = self.turned if systems.problem.hermitian else 1 / np.sqrt(systems.problem.n)
+        inside = np.abs(np.diagonal(systems.inner)) / self.lengths[:k] ** 2
+        return (self.left_lengths * self.lengths)[:k] * (systems.residuals * share + inside + self.rounding)
+
+    def _by_pairs(self, T: Array, scale: Array) -> Array:
+        """What the pairs' own errors outside of their span make of solutions, (k,).
+
+        T (d, k) are the sizes of their parts in the span; the right-hand sides are of this ``scale`` (k,). The pairs
+        are those of A + E with E = −R X⁺ for their residuals R.
+        """
+        systems, growth, eta, U = self.systems, self.solved.growth, self.turned, self.solved.sizes
+        reach, tiny = growth * self.slopes, np.finfo(growth.dtype).tiny
+        inside = np.linalg.norm(T * eta[self.members, None], axis=0)
+        near = 1 / np.maximum(np.abs(self.gaps), 1 / np.maximum(reach, tiny))
+        feeling = self.left_lengths * self.lengths * systems.residuals[self.members]
+        coupled = np.linalg.norm(feeling[:, None] * near, axis=0) * U  # what is closer turns with the pair
+        whole = np.hypot(np.linalg.norm(T, axis=0), U)
+        moved = self.shifts * reach * (U if systems.problem.B is None else whole)
+        if systems.problem.B is not None:  # the cotangent of B has the factor λ
+            w = np.maximum(np.abs(systems.w), np.maximum(self.shifts, tiny))
+            moved = np.hypot(moved, whole * self.shifts / w)
+        return np.linalg.norm([inside, coupled, eta * U, self.far * eta * scale, moved], axis=0)
+
+    def _eaten(self, relative: Array) -> tuple[Coupling, ...]:
         """The couplings with errors that together are past what is said, but for those that hardly matter."""
         np.fill_diagonal(relative, 0)
         if not np.linalg.norm(relative) > self.said:
             return ()
         chosen = np.argwhere(relative > 0.1 * np.max(relative))
-        return tuple(Coupling(int(j), int(i), float(relative[j, i]), float(abs(gaps[j, i]))) for j, i in chosen)
+        return tuple(Coupling(int(j), int(i), float(relative[j, i]), float(abs(self.gaps[j, i]))) for j, i in chosen)
 
 
-def _size(Z: Array, X: Array) -> float:
-    """‖Σ zᵢxᵢᴴ‖, which is small where large zᵢ cancel."""
-    return float(np.sqrt(abs(np.vdot(X.conj().T @ X, (Z.conj().T @ Z).conj()))))
+def _size(Z: Array, X: Array, real: bool) -> float:
+    """‖Σ zᵢxᵢᴴ‖, or of its ``real`` part, which is small where large zᵢ cancel."""
+    square = float(np.real(np.sum((Z.conj().T @ Z) * (X.conj().T @ X).conj())))
+    if real:  # ‖Re G‖² is half of ‖G‖² + Re Σ G²
+        square = 0.5 * (square + float(np.real(np.sum((Z.T @ Z) * (X.T @ X).conj()))))
+    return float(np.sqrt(max(square, 0.0)))

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.linalg as la
 
+from .accuracy import Accuracy
 from .bordered import BorderedSystems
 from .couplings import Coupling, Quotients
 from .deflated import Complement
@@ -79,7 +80,7 @@ def solve_block(systems: BorderedSystems, side: Side, F: Array, G: Array) -> Sol
         F, G = F / unit, G / unit
         solve = _solve_adjoint if side == "adjoint" else _solve_tangent
         Z, M, solved, _ = solve(systems, F, G, np.linalg.norm(F, axis=0), None)
-        error = systems.accuracy.block(Z, solved)
+        error = Accuracy(systems, solved).block(Z)
         systems.tell(replace(solved.report, error=error))
         return Solution(Z * unit, M * unit, solved.residuals * unit, error)
 
@@ -98,24 +99,24 @@ def adjoint_of_pairs(
     """
     _check_finite("adjoint", F, g)
     with systems.lock:
-        accuracy, k = systems.accuracy, g.size
+        k = g.size
         # Exactly scaled, so that no size of the loss meets underflow in a norm.
         unit = power_of_two(F, g)
         F, N, g = F / unit, N / unit, g / unit
         scale = np.maximum(scale / unit, np.linalg.norm(F, axis=0))
         gaps = np.conj(systems.deflation[0][:, None] - systems.w)
-        couplings = systems.divide(N, gaps[:k], np.outer(accuracy.lengths[:k], scale))
+        couplings = systems.divide(N, gaps[:k], np.outer(systems.accuracy.lengths[:k], scale))
         alone, zero = not F.any(), np.zeros((k, k), np.result_type(F, g))
         if alone and not g.any():
             return PairSolution(np.zeros_like(F), zero, np.zeros(k), couplings=couplings)
         systems.check_not_defective()
         if alone and not systems.problem.hermitian:
-            Z = systems.left_vectors(g != 0, gauge) * g
-            error, eaten = accuracy.left(Z, g, *systems._left_accuracy)
+            Z = systems.left_vectors(g != 0, gauge, g) * g
+            error, eaten = systems.left_errors(Z, g)
             return PairSolution(Z * unit, zero, np.zeros(k), error, couplings=couplings, eaten=eaten)
         Z, M, solved, others = _solve_adjoint(systems, F, couplings.values + np.diag(g), scale, gauge)
         every = couplings if others is None else couplings.above(others)
-        error, eaten = accuracy.adjoint(Z, g, every, gaps, scale, solved.errors, solved.growth)
+        error, eaten = Accuracy(systems, solved).adjoint(Z, g, every, scale)
         systems.tell(replace(solved.report, error=error))
         return PairSolution(
             Z * unit,
@@ -150,8 +151,7 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array) -> PairSolution:
         Z, M, solved, others = _solve_tangent(systems, F, zero, scale, None)
         couplings = systems.divide(M, gaps[:k], size)
         every = couplings if others is None else couplings.above(others)
-        moved = Z + systems.X @ couplings.values
-        error, eaten = systems.accuracy.tangent(moved, np.diagonal(M), every, gaps, scale, solved)
+        error, eaten = Accuracy(systems, solved).tangent(np.diagonal(M), every, scale)
         systems.tell(replace(solved.report, error=error))
         return PairSolution(
             Z * unit,

@@ -22,7 +22,7 @@ from ..reports import DefectiveEigenvalueError, Report, logger
 from .accuracy import Accuracy
 from .completeness import Completeness
 from .conjugates import folding, without_conjugate
-from .couplings import Quotients, divide
+from .couplings import Coupling, Quotients, divide
 from .deflated import Complement, DeflatedSystems
 from .others import look_for_others
 from .problem import Eigenproblem, Side, apart_from
@@ -76,7 +76,7 @@ class BorderedSystems:
         self.inner = np.zeros((w.size, w.size)) if inner is None else inner
         self.lock = RLock()
         self._left: Array | None = None
-        self._left_accuracy = np.zeros((2, w.size))  # of the left eigenvectors' systems: errors and growth
+        self._left_solved = np.zeros((3, w.size))  # of the left eigenvectors' systems: sizes, errors, growth
         self._known = np.zeros(w.size, dtype=bool)
         self._parts: dict[tuple[int, ...], BorderedSystems] = {}
         #: The systems of all computed pairs, and which of them these are.
@@ -324,12 +324,12 @@ class BorderedSystems:
         if suspects.any():
             self.left_vectors(suspects)
 
-    def left_vectors(self, needed: Array, gauge: Array | None = None) -> Array:
+    def left_vectors(self, needed: Array, gauge: Array | None = None, g: Array | None = None) -> Array:
         """The left eigenvectors with (B x_i)ᴴ y_i = 1: the adjoint solutions for F = 0, g = 1.
 
         Losses of eigenvalues alone need no more. The first call solves for the columns it needs;
         where a later one (a Jacobian, row by row) needs others, all that are left are solved for
-        together, and kept.
+        together, and kept. ``g`` is what they are wanted for, for the report's error.
         """
         missing = needed & ~self._known
         if missing.any():
@@ -345,11 +345,18 @@ class BorderedSystems:
             whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)
             self.conditions = np.maximum(self.conditions, whole)
             self.check_not_defective()
-            self._left_accuracy = np.where(columns, [solved.errors, solved.growth], self._left_accuracy)
-            error = self.accuracy.left(Z, columns.astype(Z.dtype), solved.errors, solved.growth)[0]
-            self.tell(replace(solved.report, error=error))
+            self._left_solved = np.where(columns, [solved.sizes, solved.errors, solved.growth], self._left_solved)
+            g = columns.astype(Z.dtype) if g is None else g * columns
+            self.tell(replace(solved.report, error=self.left_errors(Z * g, g)[0]))
         assert self._left is not None
         return self._left
+
+    def left_errors(self, Z: Array, g: Array) -> tuple[float, tuple[Coupling, ...]]:
+        """Of Z = Y g: its error, and the couplings that rounding has eaten."""
+        size, zero = np.abs(g), np.zeros(g.shape)
+        sizes, errors, growth = self._left_solved
+        solved = Complement((size * sizes)[None], Report("adjoint", "", 0.0, zero), size * errors, growth, zero)
+        return Accuracy(self, solved).left(Z, g)
 
     def solve_in_span(
         self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: bool = False

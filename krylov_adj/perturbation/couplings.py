@@ -46,22 +46,23 @@ class Quotients:
     """Couplings (d, k); zeros where numerators are ``noise``, and where eigenvalues are ``equal``.
 
     ``rounding`` is the error that the numerators' rounding makes of those that are not zero; ``dropped`` are those of
-    equal eigenvalues that are not noise.
+    equal eigenvalues that are not noise, and ``lost`` (d, k) the sizes of their numerators.
     """
 
     values: Array
     rounding: Array
+    lost: Array
     noise: Array
     equal: Array
     dropped: tuple[Coupling, ...]
 
     def above(self, others: Quotients) -> Quotients:
         """These couplings, and those of other pairs in the rows below."""
-        values, rounding, noise, equal = (
+        values, rounding, lost, noise, equal = (
             np.concatenate([getattr(self, part), getattr(others, part)])
-            for part in ("values", "rounding", "noise", "equal")
+            for part in ("values", "rounding", "lost", "noise", "equal")
         )
-        return Quotients(values, rounding, noise, equal, self.dropped + others.dropped)
+        return Quotients(values, rounding, lost, noise, equal, self.dropped + others.dropped)
 
 
 def divide(numerators: Array, gaps: Array, size: Array, equal: Array, eps: float, first: int = 0) -> Quotients:
@@ -78,7 +79,8 @@ def divide(numerators: Array, gaps: Array, size: Array, equal: Array, eps: float
         for j, i in np.argwhere(equal & ~noise)
     )
     rounding = np.where(zero, 0, eps * size / np.abs(safe))
-    return Quotients(np.where(zero, 0, numerators / safe), rounding, noise, equal, dropped)
+    lost = np.where(equal & ~noise, np.abs(numerators), 0)
+    return Quotients(np.where(zero, 0, numerators / safe), rounding, lost, noise, equal, dropped)
 
 
 def rotations(gaps: Array, level: Array) -> Array:
@@ -91,6 +93,11 @@ def rotations(gaps: Array, level: Array) -> Array:
     return theta
 
 
+def dropped_sizes(couplings: Quotients, gaps: Array, level: Array) -> Array:
+    """How large the couplings (d, k) at least were that equal eigenvalues made zeros."""
+    return couplings.lost / np.maximum(np.maximum(np.abs(gaps), level), np.finfo(level.dtype).tiny)
+
+
 def coupling_errors(couplings: Quotients, gaps: Array, size: Array, level: Array, weights: Array, eps: float) -> Array:
     """Errors (d, k) of an adjoint's couplings, of those that were dropped as noise too.
 
@@ -100,5 +107,5 @@ def coupling_errors(couplings: Quotients, gaps: Array, size: Array, level: Array
     unequal = np.abs(weights[:, None] - weights[:k])
     with np.errstate(divide="ignore", invalid="ignore"):
         largest = NOISE * eps * size / np.abs(gaps)
-    lost = np.where(couplings.noise, np.fmin(largest, unequal), 0)
+    lost = np.where(couplings.noise, np.fmin(largest, unequal), 0) + dropped_sizes(couplings, gaps, level)
     return couplings.rounding + lost + (np.abs(couplings.values) + unequal) * rotations(gaps, level)

@@ -18,7 +18,7 @@ import scipy.linalg as la
 
 from ..krylov.augmented import Ends, spectral_ends
 from ..krylov.blocks import LATE, times
-from ..messages import preconditioner_without_adjoint
+from ..linear_messages import preconditioner_without_adjoint
 from ..options import Adjoint, most_iterations
 from ..reports import Report
 from .couplings import NOISE
@@ -40,8 +40,8 @@ AMPLIFIED = 30.0
 class Complement:
     """Solutions U (n, k) on the complement, their report, and what is known of their accuracy.
 
-    ``errors`` (k,) are those that solving left, estimated; ``growth`` (k,) that of ‖R⁻¹‖ for a vector in no
-    particular direction, from below; ``residuals`` (k,) the norms of their residuals.
+    ``errors`` (k,) are those that solving left, estimated; ``growth`` (k,) is what R⁻¹ made of the right-hand sides,
+    and ``residuals`` (k,) are what is left of them.
     """
 
     U: Array
@@ -49,6 +49,11 @@ class Complement:
     errors: Array
     growth: Array
     residuals: Array
+
+    @cached_property
+    def sizes(self) -> Array:
+        """‖u_i‖, (k,)."""
+        return np.linalg.norm(self.U, axis=0)
 
 
 class DeflatedSystems:
@@ -192,7 +197,7 @@ class DeflatedSystems:
             target = np.minimum(wanted[columns] / left, 0.5)
             # Every engine leaves the ones after it their share of the budget.
             limit = max(budget * (count - len(engines) + 1) // count, 1)
-            update, steps, moved = engine(self, side, columns, R, target, max(limit - iterations, 1))
+            update, steps, error = engine(self, side, columns, R, target, max(limit - iterations, 1))
             iterations += steps
             before_update, last = U[:, columns], R
             U[:, columns] = self.project_in(side, before_update + update)
@@ -205,11 +210,12 @@ class DeflatedSystems:
                 now = np.where(worse, left, now)
             residuals[columns] = now / reference[columns]
             floors[columns] = self.rounding(U[:, columns], columns) / reference[columns] + 10 * self.eps
-            # What the residual's last digits moved the solution by, times what is left of the residual.
-            # And what is left of it along the eigenvector of a neighbour that takes no part in the solution so far.
-            error = np.maximum(moved / LATE, known[columns] * now / np.sqrt(problem.n))
             allowed = AMPLIFIED * rtol * np.linalg.norm(U[:, columns], axis=0)
-            errors[columns] = error
+            # At the floor engines see rounding move.
+            error = np.where(residuals[columns] <= floors[columns], 0, error)
+            # And what is left of it along the eigenvector of a neighbour that takes no part in the solution so far.
+            error = np.maximum(error, known[columns] * now / np.sqrt(problem.n))
+            errors[columns] = np.where(worse, errors[columns], error)
             inaccurate = (error > allowed) & (residuals[columns] > floors[columns])
             less = np.minimum(allowed / np.where(inaccurate, error, 1), 1 / LATE)
             less = np.maximum(now * less, 0.1 * floors[columns] * reference[columns])
@@ -244,10 +250,10 @@ class DeflatedSystems:
         if found:
             report = replace(report, neighbours=found)
         growth = np.linalg.norm(U, axis=0) / np.where(norms > 0, norms, 1)
-        growth = np.maximum(growth, self.growth)
         growth = np.maximum(growth, known / np.where(growth > 0, np.sqrt(problem.n), 1))
-        errors = np.maximum(errors, growth * residuals * reference) + self.eps * growth * scale
-        return Complement(U, report, errors, growth, residuals * reference)
+        left = residuals * reference
+        errors = np.maximum(errors, np.maximum(growth, self.growth) * left) + self.eps * growth * scale
+        return Complement(U, report, errors, growth, left)
 
     def known_growth(self, complete: Completeness) -> Array:
         """‖R_i⁻¹‖ on the complement, where the closest of the eigenvalues that were not computed is known."""

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .deflated import DeflatedSystems
 
 Array = np.ndarray
-#: Solutions, steps, and how far each solution moved while its residual fell by `LATE`, to its target.
+#: Solutions, steps, and by how much every solution may be in error: how far it moved at last, times how much of its
+#: residual is left from before.
 Solved = tuple[Array, int, Array]
 Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], Solved]
 
@@ -105,8 +106,8 @@ def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
 
     if systems.problem.B is not None:
         rhs = oblique_adjoint(rhs.copy(order="F"))
-    V, steps, moved = minres(apply, rhs, rtol, maxiter, precondition and restricted)
-    return oblique(V), steps, moved
+    V, steps, errors = minres(apply, rhs, rtol, maxiter, precondition and restricted)
+    return oblique(V), steps, errors
 
 
 def _gmres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
@@ -126,7 +127,7 @@ def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
     The last one goes past what is asked for: next to an eigenvalue that was not computed it may not move before.
     """
     precondition = systems.precondition(side)
-    U, moved = np.zeros_like(rhs), np.zeros(columns.size)
+    U, errors = np.zeros_like(rhs), np.zeros(columns.size)
     before = systems.problem.A.applications
     for m, i in enumerate(columns):
 
@@ -148,8 +149,8 @@ def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
             if not np.linalg.norm(rest) <= left:
                 break
             U[:, [m]] += D
-            moved[m], R = np.linalg.norm(D), rest
-    return U, systems.problem.A.applications - before, moved
+            errors[m], R = np.linalg.norm(D) * np.linalg.norm(rest) / left, rest
+    return U, systems.problem.A.applications - before, errors
 
 
 def _dense(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:

@@ -170,12 +170,24 @@ class Eigenproblem:
         return V if self.B is None else self.B.apply(V)
 
     @cached_property
-    def norms(self) -> tuple[float, float]:
-        """‖A v‖ and ‖B v‖ for one fixed pseudo-random unit vector v: the norms' typical size."""
+    def probe(self) -> tuple[float, float, complex]:
+        """‖A v‖, ‖B v‖ and (B v)ᴴ A v for one fixed pseudo-random unit vector v."""
         v = np.random.default_rng(7).standard_normal((self.n, 1)).astype(real_dtype(self.A.dtype))
         v /= np.linalg.norm(v)
-        norm_B = 1.0 if self.B is None else float(np.linalg.norm(self.B.apply(v)))
-        return float(np.linalg.norm(self.A.apply(v))), norm_B
+        Av, Bv = self.A.apply(v), self.apply_B(v)
+        norm_B = 1.0 if self.B is None else float(np.linalg.norm(Bv))
+        return float(np.linalg.norm(Av)), norm_B, complex(np.vdot(Bv, Av))
+
+    @property
+    def norms(self) -> tuple[float, float]:
+        """‖A v‖ and ‖B v‖ for a pseudo-random unit vector v: the norms' typical size."""
+        return self.probe[:2]
+
+    def distances(self, w: Array) -> Array:
+        """‖(A − wᵢB) v‖ for that vector, (k,)."""
+        norm_A, norm_B, inner = self.probe
+        square = norm_A**2 - 2 * np.real(np.conj(w) * inner) + (np.abs(w) * norm_B) ** 2
+        return np.sqrt(np.maximum(square, 0))
 
     @cached_property
     def dense(self) -> tuple[Array, Array]:

@@ -105,7 +105,7 @@ def bidiagonal_minres(
     -------
     Z : ndarray, shape (m + n, c)
     iterations : int
-    moved : ndarray, shape (c,)
+    errors : ndarray, shape (c,)
         As `minres` returns it.
     """
     m = H.rows
@@ -130,10 +130,10 @@ def bidiagonal_minres(
     reduced = np.linalg.norm(f, axis=0)
     Z = eliminated
     nonzero = np.flatnonzero(reduced > 0)
-    steps, moved = 0, np.zeros(sigma.size)
+    steps, errors = 0, np.zeros(sigma.size)
     if nonzero.size:
         target = rtol[nonzero] * np.linalg.norm(rhs[:, nonzero], axis=0) / reduced[nonzero]
         target = np.clip(target, 10 * np.finfo(rhs.dtype).eps, 0.5)
-        update, steps, moved[nonzero] = minres(apply, f[:, nonzero], target, maxiter, shifts=-sigma[nonzero])
+        update, steps, errors[nonzero] = minres(apply, f[:, nonzero], target, maxiter, shifts=-sigma[nonzero])
         Z[:, nonzero] += update
-    return Z, steps, moved
+    return Z, steps, errors
