@@ -186,7 +186,7 @@ class Lanczos:
         """As `_orthogonal`, of a vector that is to leave the basis' span."""
         square = float(np.dot(w, w if self.B is None else self.B(w)))
         w, image, norm = self._orthogonal(w, rows)
-        if not norm**2 > np.finfo(w.dtype).eps * square:
+        if not norm**2 > np.finfo(w.dtype).eps * max(square, 0.0):  # negative where B is no inner product
             raise Exhausted
         return w, image, norm
 
