@@ -100,8 +100,8 @@ def attach_eigenpairs(
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
     DegeneracyWarning
-        From the backward pass, where the loss treats coinciding eigenvalues differently, or an
-        eigenvalue is nearly defective.
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or reads one that coincides
+        with another one that was not given, or an eigenvalue is nearly defective.
 
     Derivative
     ----------

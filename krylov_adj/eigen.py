@@ -92,8 +92,8 @@ def eigs(
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
     DegeneracyWarning
-        From the backward pass, where the loss treats coinciding eigenvalues differently, or an
-        eigenvalue is nearly defective.
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or reads those of a cluster
+        that k cuts, or a pair in whose place the solver missed another one; or an eigenvalue is nearly defective.
 
     Derivative
     ----------
@@ -200,8 +200,8 @@ def eigsh(
     GaugeWarning
         From the backward pass, where the loss depends on an arbitrary phase or basis.
     DegeneracyWarning
-        From the backward pass, where the loss treats coinciding eigenvalues differently, or an
-        eigenvalue is nearly defective.
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or reads those of a cluster
+        that k cuts, or a pair in whose place the solver missed another one; or an eigenvalue is nearly defective.
 
     Derivative
     ----------

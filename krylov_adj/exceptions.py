@@ -122,8 +122,9 @@ class GaugeWarning(UserWarning):
 class DegeneracyWarning(UserWarning):
     """A derivative was taken where eigenvalues coincide, or nearly lack eigenvectors, or digits.
 
-    Either the loss treats coinciding eigenvalues differently, and what is returned is a generalised
-    gradient; or an eigenvalue is nearly defective, or M is stiff, and rounding changes its derivative visibly.
+    The loss treats coinciding eigenvalues differently, or reads those of a cluster that k cuts, and what is returned
+    is a generalised gradient; or it reads a pair in whose place another one should be, which the solver has missed; or
+    an eigenvalue is nearly defective, or M is stiff, and rounding changes its derivative visibly.
     `Adjoint` (``on_gauge``) makes an error of it, or silences it.
 
     Examples

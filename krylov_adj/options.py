@@ -71,7 +71,8 @@ class Adjoint:
         times the sum of their residuals, or 100 machine epsilons of the size of A and λM.
     on_gauge : {"warn", "raise", "ignore"}, optional
         What happens when the loss depends on the arbitrary phase of an eigenvector, or on the
-        arbitrary basis of a degenerate eigenspace.
+        arbitrary basis of a degenerate eigenspace, or reads what `DegeneracyWarning` is about. With "ignore" nothing
+        is looked for besides the computed eigenvalues.
     on_failure : {"raise", "warn"}, optional
         What happens when a system does not converge.
     callback : callable, optional

@@ -87,8 +87,8 @@ def svds(
         From the backward pass, where the loss depends on the common phase of u and v, on the basis of
         a degenerate singular space, or on how vectors of vanishing singular values go together.
     DegeneracyWarning
-        From the backward pass, where the loss treats coinciding singular values differently, or
-        reads one that is zero.
+        From the backward pass, where the loss treats coinciding singular values differently, reads those of a cluster
+        that k cuts, or one that is zero.
 
     Derivative
     ----------

@@ -8,8 +8,11 @@ import completeness
 import numpy as np
 import pytest
 import scaling
+import search_cost
 from against_peers import error, problems
 from write_performance import BENCHMARKS, PAGE, PLACE, filled
+
+from krylov_adj.perturbation import search as search_module
 
 
 def cells(line):
@@ -83,6 +86,17 @@ def test_completeness(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["completeness.py", "--small"])
     completeness.main()
     assert capsys.readouterr().out.count("| 0 of 2 |") >= 7
+
+
+def test_search_cost(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["search_cost.py", "--small"])
+    search_cost.main()
+    rows = [row for row in tables(capsys.readouterr().out) if row[0] != "problem"]
+    for *_, by, forward, _, search, share, state in rows:
+        assert state in ("proved", "searched", "not settled")
+        assert float(share) == pytest.approx(int(search) / int(forward), abs=0.01)
+        assert int(search) <= max(search_module.STEPS, search_module.BUDGET * int(forward))
+        assert state == "proved" or by == "ARPACK"
 
 
 def test_tables_go_into_their_places():
