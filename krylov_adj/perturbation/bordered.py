@@ -296,13 +296,13 @@ class BorderedSystems:
         """Eigenvalues that may be defective, by what their left eigenvectors may be outside of the span.
 
         That part is R⁻¹ of a right-hand side that is at hand, and ‖R⁻¹‖ is at least ‖u‖/‖b‖ of any
-        system that has been solved.
+        system that has been solved. Those without a right-hand side are not read.
         """
         b = np.linalg.norm(rhs, axis=0)
         growth = np.maximum(np.linalg.norm(U, axis=0) / np.where(b > 0, b, 1), self.systems.growth)
         conditions = self.conditions + growth * self._outside
         limit = DEFECTIVE / np.sqrt(self.eps)
-        return conditions > min(SUSPICIOUS * limit, limit**0.5)
+        return (b > 0) & (conditions > min(SUSPICIOUS * limit, limit**0.5))
 
     @cached_property
     def _outside(self) -> Array:
