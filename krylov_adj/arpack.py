@@ -14,8 +14,8 @@ from scipy.sparse.linalg import eigsh as scipy_eigsh
 
 from .attach import as_value
 from .bindings._trace import strip
+from .matrices import floating
 from .messages import (
-    boxes_in_scipy,
     infinite_eigenvalue,
     not_eigenpairs,
     not_in_the_span,
@@ -72,11 +72,14 @@ class as_scipy(spla.LinearOperator):
 
 def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
     """An argument of SciPy's functions without Boxes; our operators by their matrix where that is faster or needed."""
-    if isinstance(x, LinearOperator):
-        if x.applied_by_matrix() or (needs_matrix and x.has_matrix()):
-            return x.explicit()
-        return as_scipy(as_value(x, True, "matvec"))
-    return strip(x)
+    if not isinstance(x, spla.LinearOperator):
+        return strip(x)
+    x = floating(x)
+    if not isinstance(x, LinearOperator):
+        return x
+    if x.applied_by_matrix() or (needs_matrix and x.has_matrix()):
+        return x.explicit()
+    return as_scipy(as_value(x, True, "matvec"))
 
 
 def call_scipy(
@@ -125,10 +128,6 @@ def _checked_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments
     if reason is None:
         try:
             result = solver(A, k, M, return_eigenvectors=vectors, **arguments)
-        except (ValueError, TypeError) as error:
-            if isinstance(error.__cause__, TypeError) and "ArrayBox" in str(error.__cause__):
-                raise TypeError(boxes_in_scipy()) from error
-            raise
         except RuntimeError as error:
             # SciPy factorises M, which SuperLU says is singular.
             if isinstance(error, spla.ArpackError) or not sp.issparse(M) or arguments["sigma"] is not None:

@@ -16,7 +16,9 @@ from .continuation import Continuation
 from .hermitian import hermitian_part
 from .krylov.blocks import column_dots, times
 from .krylov.shift_invert import factorise
+from .matrices import floating, without_boxes
 from .messages import (
+    boxes_in_scipy,
     dependent_vectors,
     few_digits,
     not_eigenpairs,
@@ -269,7 +271,12 @@ def check_options(adjoint: Any) -> Adjoint:
         return Adjoint()
     if not isinstance(adjoint, Adjoint):
         raise TypeError(f"adjoint must be krylov_adj.Adjoint(...), not {type(adjoint).__name__}")
-    return adjoint
+    given = adjoint.preconditioner
+    if given is None:
+        return adjoint
+    if not hasattr(given, "matvec"):
+        return replace(adjoint, preconditioner=lambda V: strip(given(V)))
+    return replace(adjoint, preconditioner=without_boxes(aslinearoperator(given)))
 
 
 def check_operators(A: Any, M: Any) -> tuple[LinearOperator, LinearOperator | None]:
@@ -279,7 +286,7 @@ def check_operators(A: Any, M: Any) -> tuple[LinearOperator, LinearOperator | No
         raise ValueError(f"expected square matrix (shape={op_A.shape})")
     if M is None:
         return op_A, None
-    op_M = assembled_once(aslinearoperator(M))
+    op_M = assembled_once(aslinearoperator(floating(M, op_A.dtype)))
     if op_M.shape != op_A.shape:
         raise ValueError(f"wrong M dimensions {op_M.shape}, should be {op_A.shape}")
     return op_A, op_M
@@ -433,6 +440,8 @@ def _has_adjoint(operator: LinearOperator) -> bool:
     """Whether the operator's adjoint can be applied; SciPy's answer is an exception."""
     try:
         operator.prepared()._apply_adjoint(np.zeros(operator.shape[0], operator.dtype))
-    except (NotImplementedError, TypeError):
+    except (NotImplementedError, TypeError) as error:
+        if str(error) == boxes_in_scipy():
+            raise
         return False
     return True

@@ -13,6 +13,7 @@ from .attach import check_operators, check_options
 from .bindings._trace import UNTRACED, is_box
 from .continuation import Continuation
 from .forward import attached_pairs, plain_pairs
+from .matrices import floating
 from .operators import LinearOperator
 from .options import Adjoint
 from .ranking import is_buckling
@@ -272,6 +273,9 @@ def _solve(
     own = any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M))
     if own:
         A, M = check_operators(A, M)
+    else:
+        A = floating(A)
+        M = floating(M, A.dtype)
     scale = units(A, M, plain["sigma"])
     if not scale.trivial:
         (A, M), plain, options = scale.operators(A, M), scale.arguments(plain), scale.options(options)

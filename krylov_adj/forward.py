@@ -23,6 +23,7 @@ from .arpack import (
 from .attach import as_value, attach_verified, make_inverse, make_pencil
 from .continuation import Continuation
 from .lapack import dense_pairs, matrices_for_lapack, past_arpack
+from .matrices import named_boxes
 from .operators import LinearOperator
 from .options import Adjoint
 from .perturbation.problem import Beyond, Inverse, ValueOperator
@@ -172,7 +173,8 @@ def _by_scipy(
     """By ARPACK, or of given ``matrices`` by LAPACK."""
     if matrices is None:
         try:
-            return Pairs(*call_scipy(solver, A, k, M, vectors, arguments), "ARPACK")
+            with named_boxes():
+                return Pairs(*call_scipy(solver, A, k, M, vectors, arguments), "ARPACK")
         except (spla.ArpackError, ValueError):
             matrices = matrices_for_lapack(solver is scipy_eigsh, A, k, M, arguments, failed=True)
             if matrices is None:

@@ -26,15 +26,17 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from .matrices import named_boxes
 from .messages import (
     basis_past_finite,
+    boxes_in_scipy,
     buckling_needs_semidefinite,
     fewer_finite,
     not_positive_definite,
     singular_pencil,
 )
 from .options import DENSE_ORDER
-from .perturbation.problem import Beyond
+from .perturbation.problem import Beyond, inexact
 from .ranking import is_buckling, ranking
 
 __all__ = ["DensePairs", "dense_pairs", "matrices_for_lapack", "past_arpack"]
@@ -116,8 +118,12 @@ def _array(operand: Any) -> Array:
     if sp.issparse(operand):
         return operand.toarray()
     if _given_by_functions(operand):
-        dtype = np.result_type(operand.dtype, np.float32)
-        return np.asarray(operand.matmat(np.eye(operand.shape[0], dtype=dtype)))
+        dtype = np.result_type(inexact(operand.dtype), np.float32)
+        with named_boxes():
+            matrix = np.asarray(operand.matmat(np.eye(operand.shape[0], dtype=dtype)))
+        if matrix.dtype.kind == "O":
+            raise TypeError(boxes_in_scipy())
+        return matrix
     return np.asarray(operand)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import scipy.sparse.linalg as spla
 from .bindings._trace import strip
 from .bindings.autograd import apply_constant, xp
 from .krylov.blocks import times
+from .messages import boxes_in_scipy
 from .operators import LinearOperator
+from .perturbation.problem import inexact
 
 __all__ = ["Constant", "Dense", "aslinearoperator"]
 
@@ -55,11 +59,8 @@ class Constant(LinearOperator):
     """A SciPy sparse matrix or a SciPy LinearOperator, differentiable in the vector only."""
 
     def __init__(self, constant: Any):
-        self.constant = constant
-        dtype = constant.dtype
-        if dtype is None:  # a subclass of SciPy's that leaves it to us
-            dtype = np.asarray(constant.matvec(np.zeros(constant.shape[1], np.int8))).dtype
-        spla.LinearOperator.__init__(self, dtype, constant.shape)
+        self.constant = floating(constant)
+        spla.LinearOperator.__init__(self, self.constant.dtype, constant.shape)
 
     def _apply(self, X: Any) -> Any:
         return apply_constant(X, self._values, self._adjoint_values)
@@ -80,8 +81,12 @@ class Constant(LinearOperator):
     def _by_parts(self, function: Callable[[np.ndarray], Any], X: np.ndarray) -> Any:
         """Functions of a real operator may drop imaginary parts."""
         if np.iscomplexobj(X) and self.dtype.kind != "c":
-            return function(X.real) + 1j * function(X.imag)
-        return function(X)
+            return self._by_parts(function, X.real) + 1j * self._by_parts(function, X.imag)
+        with named_boxes():
+            result = function(X)
+        if np.asarray(result).dtype.kind == "O":
+            raise TypeError(boxes_in_scipy())
+        return result
 
     def prepared(self) -> LinearOperator:
         return self
@@ -107,7 +112,7 @@ def aslinearoperator(A: Any) -> LinearOperator:
     Returns
     -------
     LinearOperator
-        A itself if it is one already.
+        A itself if it is one already. Of floating-point numbers: booleans and integers count as double precision.
 
     Raises
     ------
@@ -132,11 +137,80 @@ def aslinearoperator(A: Any) -> LinearOperator:
     array([2., 8.])
     """
     if isinstance(A, LinearOperator):
-        return A
+        return floating(A)
     if isinstance(A, spla.LinearOperator) or sp.issparse(A):
         return Constant(A)
     if isinstance(strip(A), np.ndarray):
         if np.ndim(strip(A)) != 2:
             raise ValueError(f"a matrix has two dimensions, not shape {np.shape(strip(A))}")
-        return Dense(np.asarray(A) if strip(A) is A else A)  # no np.matrix, whose products have two dimensions
+        # No np.matrix, whose products have two dimensions.
+        return Dense(floating(np.asarray(A)) if strip(A) is A else A)
     return Constant(spla.aslinearoperator(A))
+
+
+# --------------------------------------------------------------------------------------------
+# What SciPy's and users' operators are made of.
+# --------------------------------------------------------------------------------------------
+
+
+def floating(operand: Any, like: Any = None) -> Any:
+    """A matrix or operator in floating-point numbers, the same object where it is one.
+
+    Booleans and integers get the precision of the type ``like``, double by default; an operator that says no type
+    gets one. Anything else is left as it is.
+
+    Raises
+    ------
+    TypeError
+        An operator of SciPy's that holds a traced value.
+    """
+    if isinstance(operand, spla.LinearOperator):
+        dtype = _type_of(operand)
+    elif isinstance(operand, np.ndarray) or sp.issparse(operand):
+        dtype = operand.dtype
+    else:
+        return operand
+    if dtype.kind in "biu":
+        dtype = np.dtype(float if like is None else np.finfo(inexact(like)).dtype)
+    if operand.dtype is not None and operand.dtype == dtype:
+        return operand
+    if not isinstance(operand, spla.LinearOperator):
+        return operand.astype(dtype)
+    twin = copy.copy(operand)
+    twin.dtype = dtype
+    return twin
+
+
+def _type_of(operator: spla.LinearOperator) -> np.dtype:
+    """The operator's type; as in SciPy that of its value for an int8 vector, where it says none."""
+    dtype = operator.dtype
+    if dtype is None:
+        with named_boxes():
+            dtype = np.asarray(operator.matvec(np.zeros(operator.shape[1], np.int8))).dtype
+    dtype = np.dtype(dtype)
+    if dtype.kind == "O":
+        raise TypeError(boxes_in_scipy())
+    return dtype
+
+
+def without_boxes(operator: LinearOperator) -> LinearOperator:
+    """The operator's values: it says how to compute, and no derivative passes through it."""
+
+    def apply(V: np.ndarray) -> np.ndarray:
+        return strip(operator._apply(V))
+
+    def apply_adjoint(V: np.ndarray) -> np.ndarray:
+        return strip(operator._apply_adjoint(V))
+
+    return LinearOperator(operator.shape, apply, apply_adjoint, apply, apply_adjoint, operator.dtype)
+
+
+@contextmanager
+def named_boxes() -> Iterator[None]:
+    """Say what it means that NumPy or SciPy meet a traced value in a function of SciPy's operators."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError) as error:
+        if any("ArrayBox" in str(reason) for reason in (error, error.__cause__)):
+            raise TypeError(boxes_in_scipy()) from error
+        raise

@@ -40,7 +40,8 @@ class LinearOperator(spla.LinearOperator):
     matmat, rmatmat : callable, optional
         The same for blocks of shape (n, m); where not given, column by column.
     dtype : dtype, optional
-        Where not given, the type of ``matvec`` of an int8 vector, as in SciPy. A real operator is
+        Where not given, the type of ``matvec`` of an int8 vector, as in SciPy. Solvers compute with booleans and
+        integers in double precision. A real operator is
         applied to the real and imaginary parts of a complex vector separately, and must return
         real results.
 
@@ -76,8 +77,6 @@ class LinearOperator(spla.LinearOperator):
     array([2., 2., 2.])
     """
 
-    dtype: Any
-
     def __init__(
         self,
         shape: tuple[int, int],
@@ -102,11 +101,23 @@ class LinearOperator(spla.LinearOperator):
         self._functions = tuple(mine or function for mine, function in zip(own, given.values(), strict=True))
         self._init_dtype()
 
+    @property
+    def dtype(self) -> Any:
+        """That of the map; found by an application where a subclass has left it to us."""
+        if self._dtype is None:
+            self._init_dtype()
+        return self._dtype
+
+    @dtype.setter
+    def dtype(self, dtype: Any) -> None:
+        self._dtype = dtype
+
     def _init_dtype(self) -> None:
-        if self.dtype is None:
+        if self._dtype is None:
             single, _, block, _ = self._functions
             v = np.zeros(self.shape[1], np.int8)
-            self.dtype = np.asarray(strip(single(v) if single is not None else block(v[:, None]))).dtype
+            self._dtype = np.dtype(float)  # for functions that look
+            self._dtype = np.asarray(strip(single(v) if single is not None else block(v[:, None]))).dtype
 
     def _overridden(self) -> tuple[Any, ...]:
         """What a subclass defines in SciPy's way: _matvec, _rmatvec (or _adjoint), _matmat, _rmatmat."""

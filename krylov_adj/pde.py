@@ -23,6 +23,7 @@ import numpy as np
 
 from .bindings._trace import is_box, strip
 from .bindings.autograd import xp
+from .perturbation.problem import inexact
 from .stencils import Coupling, Stencil
 
 __all__ = ["advection", "diffusion", "laplacian"]
@@ -373,7 +374,7 @@ def _field(values: Any, what: str) -> Any:
         raise ValueError(f"{what} must be an array of numbers of the grid's shape, not {plain.dtype} {plain.shape}")
     if not np.all(np.isfinite(plain)):
         raise ValueError(f"{what} holds NaN or infinity")
-    return values if is_box(values) else plain.astype(np.result_type(plain, np.float32), copy=False)
+    return values if is_box(values) else plain.astype(np.result_type(inexact(plain.dtype), np.float32), copy=False)
 
 
 def _scalar(value: Any, d: int, dtype: np.dtype) -> Any:

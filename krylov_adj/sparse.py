@@ -17,6 +17,7 @@ from .bindings.autograd import apply_constant, xp
 from .bindings.trilinear import INPUT, OUTPUT, contract
 from .operators import LinearOperator
 from .patterns import Pattern, counting_sort, index_dtype
+from .perturbation.problem import inexact
 
 __all__ = ["assemble", "coo_array", "csr_array", "diags_array"]
 
@@ -363,7 +364,7 @@ def _data(data: Any, dimensions: int, what: str) -> Any:
         )
     if values.ndim != dimensions:
         raise ValueError(f"{what} must have {dimensions} dimension(s), not shape {values.shape}")
-    return data if is_box(data) else values
+    return data if is_box(data) else values.astype(inexact(values.dtype), copy=False)
 
 
 def _indices(values: Any, dimensions: int, what: str) -> Array:

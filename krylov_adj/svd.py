@@ -17,7 +17,8 @@ from .attach import as_value, attach_verified, check_adjoint, check_options
 from .bindings._trace import UNTRACED, guarded, is_box
 from .bindings.autograd import beside, xp
 from .bindings.pencil import TracedPencil
-from .messages import boxes_in_scipy, triplets_not_resolved
+from .matrices import floating, named_boxes
+from .messages import triplets_not_resolved
 from .operators import LinearOperator, aslinearoperator
 from .options import Adjoint
 from .perturbation.problem import Eigenproblem, ValueOperator, real_dtype
@@ -131,6 +132,7 @@ def svds(
     (4, 3) 2.0
     """
     chosen = check_options(adjoint)
+    A = floating(A)
     scale = units(A, None, squared=True)
     if solver == "lobpcg" and not scale.trivial:
         tol = min(tol, tol / scale.a)  # an absolute one: that of A or of A′, whichever asks for more
@@ -170,12 +172,8 @@ def _seed(rng: Any, random_state: Any) -> dict[str, Any]:
 
 def _call_scipy(A: Any, k: int, wanted: bool | str, arguments: dict[str, Any], scale: Units = ONE) -> Any:
     """SciPy's triplets of A′ as those of A."""
-    try:
+    with named_boxes():
         result = scipy_svds(A, k, return_singular_vectors=wanted, **arguments)
-    except (ValueError, TypeError) as error:
-        if isinstance(error.__cause__, TypeError) and "ArrayBox" in str(error.__cause__):
-            raise TypeError(boxes_in_scipy()) from error
-        raise
     if isinstance(result, tuple):
         return result[0], scale.values(result[1]), result[2]
     return scale.values(result)

@@ -242,4 +242,13 @@ def power_of_two(*arrays: Array) -> float:
 
 def real_dtype(dtype: Any) -> np.dtype:
     """The real floating-point type of a dtype's precision."""
-    return np.dtype(np.finfo(np.result_type(dtype, np.float32)).dtype)
+    return np.dtype(np.finfo(np.result_type(inexact(dtype), np.float32)).dtype)
+
+
+def inexact(dtype: Any) -> np.dtype:
+    """The type to compute in: of booleans and integers it is double precision, as in SciPy.
+
+    (NumPy's promotion with single precision would leave small integers there.)
+    """
+    dtype = np.dtype(dtype)
+    return np.dtype(float) if dtype.kind in "biu" else dtype
