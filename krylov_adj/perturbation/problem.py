@@ -94,7 +94,9 @@ class Inverse:
 
 @dataclass(frozen=True)
 class Beyond:
-    """What the forward solve of a Hermitian problem knows besides the pairs that were asked for.
+    """What a forward solve that proves its completeness knows besides the pairs that were asked for.
+
+    Lanczos of our own does, of real symmetric problems, and LAPACK.
 
     Attributes
     ----------
