@@ -9,7 +9,7 @@ from autograd import numpy as np
 from scipy.optimize import minimize
 
 import krylov_adj as ka
-from krylov_adj import eigen, warm_start
+from krylov_adj import forward, warm_start
 from krylov_adj.krylov.lanczos import Closest, Exhausted
 from krylov_adj.warm_start import better_shift, gap_beyond
 
@@ -26,13 +26,13 @@ WAVES = onp.stack([onp.kron(onp.sin(a * onp.pi * AXIS), onp.sin(b * onp.pi * AXI
 @pytest.fixture
 def shifts(monkeypatch):
     """The shifts at which inverses are made."""
-    made, make = [], eigen.make_inverse
+    made, make = [], forward.make_inverse
 
     def record(A, M, sigma, OPinv, hermitian):
         made.append(sigma)
         return make(A, M, sigma, OPinv, hermitian)
 
-    monkeypatch.setattr(eigen, "make_inverse", record)
+    monkeypatch.setattr(forward, "make_inverse", record)
     return made
 
 

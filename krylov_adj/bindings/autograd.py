@@ -112,13 +112,13 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pair
     def vjp(g: Any) -> Any:
         # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
         unit = power_of_two(strip(g[0]), strip(g[1]))
-        gw, gX, carried = anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])) / unit
-        chosen = systems.differentiable((strip(gw) != 0) | strip(gX).any(axis=0))
+        cotangents = [anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])) / unit]
+        chosen = systems.differentiable((strip(cotangents[0]) != 0) | strip(cotangents[1]).any(axis=0))
         if chosen is None:
-            W, sigma = _adjoint(pencil, systems, (w, X, E), (gw, gX, carried), t)
+            W, sigma = _adjoint(pencil, systems, (w, X, E), cotangents, t)
         else:  # of the others, which are not read, every cotangent is zero
             some = (w[chosen], X[:, chosen], E[:, chosen])
-            cotangents = (gw[chosen], gX[:, chosen], carried[:, chosen])
+            cotangents = [part[..., chosen] for part in cotangents]
             W, sigma = _adjoint(pencil, systems.restricted(chosen), some, cotangents, t)
             place = np.eye(strip(w).size, dtype=dtype)[chosen]  # (c, k)
             W, sigma = anp.dot(W, place), anp.dot(place.T, anp.dot(sigma, place))
@@ -133,8 +133,9 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pair
 def _adjoint(
     pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems, pairs: Any, cotangents: Any, t: int
 ) -> tuple[Any, Any]:
-    """W (n, k) and σ (k, k) for the pairs (w, X, E), traced up to level t, and their cotangents."""
+    """W (n, k) and σ (k, k) for pairs (w, X, E), traced up to level t, and their cotangents, which it takes away."""
     (w, X, E), (gw, gX, carried) = pairs, cotangents
+    cotangents.clear()  # as large as X, and the solver has arrays of its own
     problem, k = pencil.problem, strip(w).size
     weights, folding = strip(gw), systems.folding
     if folding is not None:
@@ -164,6 +165,7 @@ def _adjoint(
         scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
         reads = (strip(gw) != 0) | values.any(axis=0)
         del values
+    del gX
     solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge)
     told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
     check_gauge(systems, weights, gauge, replace(solution, dropped=told), reads)
@@ -174,7 +176,7 @@ def _adjoint(
         size = np.outer(np.linalg.norm(strip(X), axis=0), scale)
         T = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
         rhs = _stacked(F, T + anp.diag(gw))
-        del gX, F, solution  # each as large as X
+        del F, solution  # as large as X
         Z = anchor(Block(pencil, systems, "adjoint", X, E), Z, left, rhs, t)
     return Z[: problem.n], sigma
 

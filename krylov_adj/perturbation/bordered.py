@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from threading import RLock
+from weakref import ReferenceType, ref
 
 import numpy as np
 import scipy.linalg as la
@@ -80,7 +81,7 @@ class BorderedSystems:
         self._known = np.zeros(w.size, dtype=bool)
         self._parts: dict[tuple[int, ...], BorderedSystems] = {}
         #: The systems of all computed pairs, and which of them these are.
-        self._whole: tuple[BorderedSystems, Array] = self, np.arange(w.size)
+        self._whole: tuple[ReferenceType[BorderedSystems], Array] = ref(self), np.arange(w.size)  # no cycle
         self._complete: Completeness | None = None
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
@@ -234,18 +235,21 @@ class BorderedSystems:
                 inner = self.inner[np.ix_(chosen, chosen)]
                 pairs = self.w[chosen], np.asfortranarray(self.X[:, chosen])
                 part = BorderedSystems(self.problem, *pairs, self.options, self.residuals[chosen], inner)
-                part._whole = self, chosen
+                part._whole = ref(self), chosen
                 self._parts[key] = part
             return self._parts[key]
 
     @property
     def looked(self) -> bool:
         """Whether it has been looked for what `complete` knows."""
-        return self._whole[0]._complete is not None
+        whole = self._whole[0]()
+        return whole is not None and whole._complete is not None
 
     def complete(self) -> Completeness:
         """What is known of the eigenvalues that were not computed: looked for once, whatever asks first."""
-        whole, chosen = self._whole
+        whole, chosen = self._whole[0](), self._whole[1]
+        if whole is None:  # these are all that is left
+            whole, chosen = self, np.arange(self.w.size)
         with whole.lock:
             if whole._complete is None:
                 whole._complete = look_for_others(whole.systems)

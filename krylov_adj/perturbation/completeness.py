@@ -85,12 +85,13 @@ class Judge:
         """Of eigenvalues (m,) at given distances (m, k) from the computed ones, those that matter."""
         closest = np.min(distances, axis=0, initial=np.inf)
         cut = {int(i): float(closest[i]) for i in np.flatnonzero(closest <= tolerance)}
-        said = max(SAID, SAID_EPSILONS * self.systems.eps)
+        said = max(SAID, 3 * SAID_EPSILONS * self.systems.eps)  # by an upper bound of rounding, not an estimate
         apart = np.flatnonzero((closest > tolerance) & (self.rounding > said * closest))
         close = {int(i): (float(closest[i]), float(self.rounding[i] / closest[i])) for i in apart}
         if self.region is None or not values.size:
             return Completeness(state, closest, cut, close)
-        margin = MISSED * self.margin
+        with np.errstate(over="ignore"):  # next to a shift nothing is known to be farther away
+            margin = MISSED * self.margin
         behind = np.array([self.region.behind(value, self.theta, margin) for value in self.transformed(values)])
         missed = np.flatnonzero(behind.any(axis=1))
         return Completeness(state, closest, cut, close, values[missed], behind[missed])
