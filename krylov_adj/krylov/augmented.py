@@ -28,6 +28,10 @@ EDGE = 2.5
 #: Degrees are odd, so that eigenvalues at both ends (±λ) stay apart, and at most this large.
 LARGEST_DEGREE = 31
 
+#: Nor larger than n over this: without a filter a space of n vectors has every solution, so that one of twenty
+#: filtered vectors must not take more than 2n applications.
+APPLICATIONS = 10
+
 #: Lanczos steps for the ends of the spectrum.
 LANCZOS_STEPS = 12
 
@@ -70,8 +74,8 @@ def spectral_ends(
     return float(ritz[0]) - reach, float(ritz[0]), float(ritz[-1]), float(ritz[-1]) + reach
 
 
-def filtered_form(apply: Callable[[Array], Array], theta: Array, ends: Ends | None) -> Filtered:
-    """The form for shifts θ; ``ends`` of a Hermitian operator's spectrum, None for another operator."""
+def filtered_form(apply: Callable[[Array], Array], n: int, theta: Array, ends: Ends | None) -> Filtered:
+    """The form for shifts θ; ``ends`` of the spectrum of a Hermitian operator of order n, None for another operator."""
     spread = float(np.max(np.abs(theta[:, None] - theta)))
     extent = 0.5 * spread or 1e-2 * float(np.max(np.abs(theta))) or 1.0
     if ends is None:
@@ -83,7 +87,7 @@ def filtered_form(apply: Callable[[Array], Array], theta: Array, ends: Ends | No
         return Filtered(apply, extent)
     gaps = [np.ptp(group) / (group.size - 1) for group in (below, above) if group.size > 1]
     gap = max([1e-3 * width] if not any(gaps) else [1e-4 * width, *gaps])
-    degree = 2 * int(min(0.3 * np.sqrt(width / gap), LARGEST_DEGREE) / 2) + 1
+    degree = 2 * int(min(0.3 * np.sqrt(width / gap), LARGEST_DEGREE, n / APPLICATIONS) / 2) + 1
     x = float(np.cosh(np.arccosh(EDGE) / degree))  # |q| is EDGE at centre ± x · halfwidth
     if below.size and above.size:
         centre = 0.5 * float(below.max() + above.min())

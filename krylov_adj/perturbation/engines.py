@@ -238,7 +238,7 @@ def _augmented(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array,
     apply = A.apply
     if side == "adjoint" and not problem.hermitian:
         apply, theta = A.adjoint, np.conj(theta)
-    form = filtered_form(apply, theta, systems.spectral_ends if problem.hermitian else None)
+    form = filtered_form(apply, problem.n, theta, systems.spectral_ends if problem.hermitian else None)
     dimension = systems.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else FILTERED_DIMENSION)
     return shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real)
 
