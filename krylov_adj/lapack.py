@@ -244,6 +244,8 @@ def _in_inner_product(A: Array, N: Array, name: str, sigma: Any = None) -> tuple
     if U.shape[1] == N.shape[0]:
         return la.eigh(A, N)
     Q = _finite_part(A, N, U)
+    if not Q.size:
+        return np.zeros(0, Q.real.dtype), Q
     w, Y = la.eigh(Q.conj().T @ A @ Q, Q.conj().T @ N @ Q)
     return w, Q @ Y
 
@@ -265,7 +267,7 @@ def _pairs(A: Array, M: Array | None) -> tuple[Array, Array, str]:
 
 def _eig(A: Array, M: Array | None) -> tuple[Array, Array]:
     """As complex arrays; of real matrices the members of a pair of conjugates are so to the last bit."""
-    w, X = la.eig(A, M)
+    w, X = la.eig(A, M) if A.size else (np.zeros(0, A.dtype), A)
     if A.dtype.kind != "c":
         upper = np.flatnonzero(w.imag > 0)  # the other member is the next one
         w[upper + 1] = w[upper].conj()

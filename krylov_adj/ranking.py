@@ -152,4 +152,6 @@ def _in_order(keys: list[Array], roundings: list[Array]) -> Array:
 
 
 def _inverse(distance: Array) -> Array:
-    return 1 / np.where(distance == 0, np.finfo(distance.dtype).tiny, distance)
+    """1/d, for d = 0 a number that is larger than all others, and whose square is in range."""
+    least = np.sqrt(np.finfo(distance.dtype).tiny)
+    return 1 / np.where(np.abs(distance) < least, least, distance)

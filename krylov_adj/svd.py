@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 import numpy as np
+import scipy.sparse.linalg as spla
 from scipy.sparse.linalg import svds as scipy_svds
 
 from .arpack import accepted_residual, as_scipy, plain_operand
@@ -132,7 +133,8 @@ def svds(
     (4, 3) 2.0
     """
     chosen = check_options(adjoint)
-    A = floating(A)
+    if isinstance(A, spla.LinearOperator):  # of other types of matrices SciPy says which it takes
+        A = floating(A)
     scale = units(A, None, squared=True)
     if solver == "lobpcg" and not scale.trivial:
         tol = min(tol, tol / scale.a)  # an absolute one: that of A or of A′, whichever asks for more

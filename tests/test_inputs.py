@@ -50,7 +50,7 @@ def test_not_square(solver, form):
 @pytest.mark.parametrize("solver", [ka.eigs, ka.eigsh])
 def test_too_many_pairs_of_a_large_operator(solver):
     """SciPy's errors, traced or not, of operators and sparse matrices of order above 200."""
-    A = sp.diags_array(onp.arange(1.0, 202.0))
+    A = sp.diags(onp.arange(1.0, 202.0))
     for k in (201, 204) if solver is ka.eigsh else (200, 201, 204):
         for form in (sp.csr_array, spla.aslinearoperator, ka.aslinearoperator):
             for more in ({}, {"solver": "arpack"}):

@@ -229,7 +229,7 @@ def needs_OPinv():
 def infinite_eigenvalue():
     """M of rank 1, which no row shows, and too large for LAPACK."""
     M = sp.csc_array((onp.ones(211), onp.arange(211), onp.r_[0, onp.full(211, 211)]), shape=(211, 211))
-    ka.eigs(sp.diags_array(onp.arange(1.0, 212), format="csc"), k=2, M=M, sigma=0.1, v0=onp.ones(211))
+    ka.eigs(sp.diags(onp.arange(1.0, 212), format="csc"), k=2, M=M, sigma=0.1, v0=onp.ones(211))
 
 
 def fewer_finite():
@@ -245,8 +245,8 @@ def singular_pencil():
 
 
 def basis_past_finite():
-    M = sp.diags_array(onp.r_[onp.ones(9), onp.zeros(221)], format="csc")
-    ka.eigsh(sp.diags_array(onp.arange(1.0, 231), format="csc"), k=3, M=M, sigma=0.1)
+    M = sp.diags(onp.r_[onp.ones(9), onp.zeros(221)], format="csc")
+    ka.eigsh(sp.diags(onp.arange(1.0, 231), format="csc"), k=3, M=M, sigma=0.1)
 
 
 def buckling_needs_semidefinite():

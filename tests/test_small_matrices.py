@@ -452,6 +452,8 @@ def test_what_scipy_refuses_is_refused_for_every_k(kind, name):
             theirs = None
         except (ValueError, TypeError) as error:
             theirs = type(error)
+        if theirs is None and name == "sigma":
+            continue  # SciPy before 1.15 drops the imaginary part
         for k in (5, 6):
             for traced in (False, True):
 

@@ -119,7 +119,12 @@ def test_elsewhere(form, dtype):
     onp.testing.assert_allclose(ka.inverse(operand) @ b, x, rtol=1e-7)
     gradient = grad(lambda p: np.sum(ka.solve(ka.aslinearoperator(operand) * p, b)))(1.0)
     assert gradient == pytest.approx(-onp.sum(x), rel=1e-7)
-    s = ka.svds(operand, k=2, v0=V0)[1]
+    s = ka.svds(ka.aslinearoperator(operand), k=2, v0=V0)[1]
+    if isinstance(operand, spla.LinearOperator):
+        onp.testing.assert_allclose(ka.svds(operand, k=2, v0=V0)[1], s, rtol=1e-12)
+    elif dtype == "bool":  # SciPy's words
+        with pytest.raises(ValueError, match="data type"):
+            ka.svds(operand, k=2, v0=V0)
     assert s.dtype == float
     onp.testing.assert_allclose(s, la.svdvals(dense)[1::-1], rtol=1e-10)
     assert grad(lambda p: np.sum(ka.svds(ka.aslinearoperator(operand) * p, k=2, v0=V0)[1]))(1.0) == pytest.approx(
