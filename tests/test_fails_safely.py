@@ -45,9 +45,18 @@ def test_no_cluster_whole_or_cut_is_silently_wrong(name, seed, index):
         break
 
 
-@pytest.mark.parametrize(("name", "seed", "index"), [("cut clusters", 16, 23), ("defective", 37, 12)])
+#: The class, seed and number of a problem.
+MENDED = [
+    ("cut clusters", 16, 23),  # GCROT next to an eigenvalue that was not computed
+    ("defective", 37, 12),  # a Jordan block that the loss hardly feels
+    ("near-defective", 3, 7),  # κ²ε of a tenth of the error
+    ("near-defective", 5, 9),
+    ("near-defective", 8, 4),
+]
+
+
+@pytest.mark.parametrize(("name", "seed", "index"), MENDED)
 def test_what_was_once_silently_wrong(name, seed, index):
-    """GCROT next to an eigenvalue that was not computed; a Jordan block that the loss hardly feels."""
     problem = draw(name, seed, index)
     assert judge(problem, problem.gradient).count != "silent"
 
