@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-#: Errors past this are said: those of 1e-4 are, though the estimate be three times too small. In single precision
-#: rounding alone is past it: there what is lost of its digits, in machine epsilons.
-SAID = 3e-5
+#: Estimates past this are said: halfway between errors that have to be, 1e-4, and those of which nothing need be said,
+#: 1e-6. In single precision rounding alone is past it: there what is lost of its digits, in machine epsilons.
+SAID = 1e-5
 SAID_EPSILONS = 1e3
 
 #: Pairs whose gap times condition number is this part of the pencil's size meet in one eigenvector: 1/κ is of the size
@@ -93,16 +93,20 @@ class Accuracy:
     def level(self) -> Array:
         """|yⱼᴴ E xᵢ| (d, k) of the pairs' backward error E in their span: rounding, and their residuals' part in it."""
         k = self.systems.w.size
-        level = np.outer(self.left_lengths, self.lengths[:k] * self.rounding)
+        level = np.outer(self.left_lengths, self.lengths[:k] * self.rounding_of_products)
         level[:k] += self.left_lengths[:k, None] * np.abs(self.systems.inner) / self.lengths[:k, None]
         return level
 
     @cached_property
     def rounding(self) -> float:
+        """ε times the size of A and λB."""
+        norm_A, norm_B = self.systems.problem.norms
+        return self.systems.eps * (norm_A + float(np.max(np.abs(self.systems.w))) * norm_B)
+
+    @cached_property
+    def rounding_of_products(self) -> float:
         """That of yᴴ(A − λᵢB) x for x and y of length one: of n parts in no particular direction."""
-        problem = self.systems.problem
-        norm_A, norm_B = problem.norms
-        return self.systems.eps * (norm_A + float(np.max(np.abs(self.systems.w))) * norm_B) / float(np.sqrt(problem.n))
+        return self.rounding / float(np.sqrt(self.systems.problem.n))
 
     @cached_property
     def slopes(self) -> Array:
@@ -260,7 +264,7 @@ class Accuracy:
         # Of y outside of the span only the length is known: a share of 1/√n in any direction.
         share = self.turned if systems.problem.hermitian else 1 / np.sqrt(systems.problem.n)
         inside = np.abs(np.diagonal(systems.inner)) / self.lengths[:k] ** 2
-        return (self.left_lengths * self.lengths)[:k] * (systems.residuals * share + inside + self.rounding)
+        return (self.left_lengths * self.lengths)[:k] * (systems.residuals * share + inside + self.rounding_of_products)
 
     def _by_pairs(self, T: Array, scale: Array) -> Array:
         """What the pairs' own errors outside of their span make of solutions, (k,).
