@@ -405,5 +405,6 @@ def gradient_disagrees(check: str, first: float, last: float) -> str:
         "may be that (a) the function is not smooth here (eigenvalues cross, k cuts a cluster, an order changes); "
         "(b) it depends on a random start vector or an eigenvector's sign: fix v0, use canonical_phase; (c) the "
         "forward solve is not accurate enough for differences: lower tol, or give a longer step; (d) a part of f is "
-        "not traced by autograd."
+        "not traced by autograd; (e) where solves estimate as large an error, their accuracy: lower tol and "
+        "Adjoint(rtol=...)."
     )

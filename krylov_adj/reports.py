@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +36,9 @@ RESTARTED = 20
 MARGIN = 5.0
 
 logger = logging.getLogger("krylov_adj")
+
+#: Where reports go besides, in this thread.
+_LISTENER: ContextVar[list[Report] | None] = ContextVar("listener", default=None)
 
 
 @dataclass(frozen=True)
@@ -162,3 +168,22 @@ class Report:
             f"ncv={2 * self.ncv} it needs about a fifth fewer, and more memory and work for the basis: try it where an "
             "application is expensive."
         )
+
+
+def announce(report: Report) -> None:
+    """Log a report, and hand it to whoever listens."""
+    logger.info("%s", report)
+    heard = _LISTENER.get()
+    if heard is not None:
+        heard.append(report)
+
+
+@contextmanager
+def listening() -> Iterator[list[Report]]:
+    """A list that the reports of solves in this thread are put in meanwhile."""
+    heard: list[Report] = []
+    token = _LISTENER.set(heard)
+    try:
+        yield heard
+    finally:
+        _LISTENER.reset(token)

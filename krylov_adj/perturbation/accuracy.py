@@ -98,6 +98,14 @@ class Accuracy:
         return level
 
     @cached_property
+    def left_level(self) -> Array:
+        """|yᵢᴴ E xⱼ| (d, k), which turns yᵢ towards yⱼ as the other turns xᵢ towards xⱼ."""
+        k = self.systems.w.size
+        level = np.outer(self.lengths, self.left_lengths[:k] * self.rounding_of_products)
+        level[:k] += self.left_lengths[:k] * np.abs(self.systems.inner).T / self.lengths[:k]
+        return level
+
+    @cached_property
     def rounding(self) -> float:
         """ε times the size of A and λB."""
         norm_A, norm_B = self.systems.problem.norms
@@ -195,10 +203,12 @@ class Accuracy:
         T = np.abs(couplings.values)
         T[np.arange(k), np.arange(k)] += np.abs(g)
         sizes = np.outer(self.lengths, scale)
-        span = coupling_errors(couplings, self.gaps, sizes, self.level, self.weights(g), eps)
+        span = coupling_errors(couplings, self.gaps, sizes, self.left_level, self.weights(g), eps)
         span = (span + eps * T) * np.outer(self.left_lengths, self.lengths[:k]) / size
-        pairs = self._by_pairs(self.left_lengths[:, None] * T, scale)
-        pairs = np.hypot(pairs, self.turned * np.linalg.norm(Z, axis=0))  # the xᵢ of zᵢxᵢᴴ
+        parts, whole = self.left_lengths[:, None] * T, np.linalg.norm(Z, axis=0)
+        apart = np.linalg.norm(parts, axis=0)  # parts along vectors that nearly coincide cancel
+        parts *= np.minimum(1, (whole + self.solved.sizes) / np.where(apart > 0, apart, 1))
+        pairs = np.hypot(self._by_pairs(parts, scale), self.turned * whole)  # the xᵢ of zᵢxᵢᴴ
         others = np.hypot(self.solved.errors, pairs) * self.lengths[:k] / size
         error = float(np.hypot(np.linalg.norm(span), np.linalg.norm(others)))
         return min(error, 1.0), self._eaten(np.where(couplings.equal, 0, span))

@@ -19,7 +19,7 @@ import scipy.linalg as la
 from ..krylov.blocks import orthonormal_basis, times
 from ..messages import defective
 from ..options import Adjoint
-from ..reports import DefectiveEigenvalueError, Report, logger
+from ..reports import DefectiveEigenvalueError, Report, announce
 from .accuracy import Accuracy
 from .completeness import Completeness
 from .conjugates import folding, without_conjugate
@@ -292,7 +292,7 @@ class BorderedSystems:
 
     def tell(self, report: Report) -> None:
         """Log a report, and give it to the caller's callback."""
-        logger.info("%s", report)
+        announce(report)
         if self.options.callback is not None:
             self.options.callback(report)
 
