@@ -44,17 +44,18 @@ class Continuation:
     -----
     *Where eigenvectors are expected.* From three calls on, as far along their last move as the move before it tells.
 
-    *Real symmetric problems.* Traced `eigsh` calls without ``sigma`` start from the expected eigenvectors, and put a
-    polynomial filter where it was; with ``sigma`` they start from the best approximations that the last
-    three calls' eigenvectors can be combined to (Rayleigh and Ritz: up to 3 k applications of A). There, with
-    explicit matrices and no OPinv, they factorise A − σ′M at a shift σ′ among the wanted eigenvalues, where those
-    lie on one side of ``sigma``: about half of the solves, forward and backward. The eigenvalues are still the k
-    closest to ``sigma``. That these calls prove their results complete makes all of this safe.
+    *Real symmetric problems.* `eigsh` calls that are traced, or on operators of this package, start without ``sigma``
+    from the expected eigenvectors, and put a polynomial filter where it was; with ``sigma`` they start from the best
+    approximations that the last three calls' eigenvectors can be combined to (Rayleigh and Ritz: up to 3 k
+    applications of A). There, with explicit matrices and no OPinv, they factorise A − σ′M at a shift σ′ among the
+    wanted eigenvalues, where those lie on one side of ``sigma``: about half of the solves, forward and backward. The
+    eigenvalues are still the k closest to ``sigma``. That these calls prove their results complete makes all of this
+    safe.
 
-    *Others with an inverse.* Traced `eigs` calls with ``sigma``, without M and for eigenvalues and vectors, run Arnoldi
-    without restarts and stop at the step it has converged in, where ARPACK would go on to the end of its cycle: a third
-    of the solves. Their results come in the last call's order (the largest overlaps of eigenvectors), so that an
-    eigenvalue keeps its place where it passes another one. With an ``ncv`` or ``maxiter`` of the caller's they are
+    *Others with an inverse.* `eigs` calls of the same kinds, with ``sigma`` and without M, run Arnoldi without restarts
+    and stop at the step it has converged in, where ARPACK would go on to the end of its cycle: a third of the solves.
+    Their results come in the last call's order (the largest overlaps of eigenvectors), not most wanted first, so that
+    an eigenvalue keeps its place where it passes another one. With an ``ncv`` or ``maxiter`` of the caller's they are
     ARPACK's.
 
     All others start from the sum of the expected eigenvectors and a random vector of

@@ -179,8 +179,8 @@ def eigsh(
         ``return_eigenvectors=False`` is another one.
     X : ndarray, shape (n, k)
         Eigenvectors; xᴴx = 1, xᴴMx = 1 where M is given, xᴴAx = 1 in buckling mode. Only if
-        ``return_eigenvectors``. Traced calls make them orthonormal to rounding, which SciPy's of close
-        eigenvalues of a complex matrix are not.
+        ``return_eigenvectors``. Calls that are traced, or on operators of this package, make them orthonormal to
+        rounding, which SciPy's of close eigenvalues of a complex matrix are not.
 
     Raises
     ------

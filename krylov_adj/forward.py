@@ -66,7 +66,7 @@ def plain_pairs(
     _start(continuation, A, M, arguments)
     matrices = matrices_for_lapack(hermitian, A, k, M, arguments)
     found = _by_scipy(solver, A, k, M, vectors, arguments, matrices)
-    if continuation is not None and vectors:
+    if continuation is not None and found.X is not None:
         continuation.keep_vectors(found.X)
     return found.w, found.X, found.normalization
 
@@ -108,7 +108,7 @@ def attached_pairs(
         inverse = inverse_at(plain["sigma"])
     warm, starting = None, continuation
     standard = not hermitian and op_M is None and choice == "auto"
-    if standard and continuation is not None and inverse is not None and vectors:
+    if standard and continuation is not None and inverse is not None:
         # Where it does not do, it leaves the v0 that there is.
         warm, starting = warm_arnoldi(op_A.dtype, inverse, k, plain, continuation)
     if own is not None:

@@ -216,6 +216,9 @@ def test_a_warm_start_is_the_same_traced_or_not():
     for a, b in ((0, 2), (1, 3)):
         onp.testing.assert_array_equal(getval(found[a]), getval(found[b]))
     assert methods[:2] == ["ARPACK", "Arnoldi"]
+    warm = ka.Continuation()  # and for values alone
+    for w, t in zip(found[:2], (1.0, 1.001), strict=True):
+        onp.testing.assert_array_equal(call(t, warm, return_eigenvectors=False), w)
     methods.clear()
     warm = ka.Continuation()
     for t in (1.0, 1.001):
