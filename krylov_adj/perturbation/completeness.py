@@ -86,7 +86,9 @@ class Judge:
         closest = np.min(distances, axis=0, initial=np.inf)
         cut = {int(i): float(closest[i]) for i in np.flatnonzero(closest <= tolerance)}
         said = max(SAID, 3 * SAID_EPSILONS * self.systems.eps)  # by an upper bound of rounding, not an estimate
-        apart = np.flatnonzero((closest > tolerance) & (self.rounding > said * closest))
+        # Where half of the digits tell them apart they are not close, whatever a residual of single precision is.
+        near = closest <= np.sqrt(self.systems.eps) * self.size
+        apart = np.flatnonzero((closest > tolerance) & near & (self.rounding > said * closest))
         close = {int(i): (float(closest[i]), float(self.rounding[i] / closest[i])) for i in apart}
         if self.region is None or not values.size:
             return Completeness(state, closest, cut, close)

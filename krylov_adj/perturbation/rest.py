@@ -21,6 +21,9 @@ LAPACK_ORDER = 400
 #: smallest singular value tells whether they coincide.
 CLOSE = 1e-4
 
+#: B is definite where its lowest eigenvalue is above so many machine epsilons of the highest, times n.
+DEFINITE = 10.0
+
 #: An eigenvalue α/β is infinite where β is below so many machine epsilons of the pencil's size.
 INFINITE = 10.0
 
@@ -60,10 +63,9 @@ def eigenvalues(A: Array, B: Array | None, hermitian: bool) -> Array:
     if B is None:
         return la.eigvalsh(A) if hermitian else la.eigvals(A)
     if hermitian:
-        try:
+        lowest, highest = la.eigvalsh(B)[[0, -1]]
+        if lowest > DEFINITE * len(B) * np.finfo(A.dtype).eps * highest:  # not so in buckling mode
             return la.eigvalsh(A, B)
-        except la.LinAlgError:  # B is semidefinite, or, in buckling mode, indefinite
-            pass
     alpha, beta = la.eigvals(A, B, homogeneous_eigvals=True)
     size = INFINITE * np.finfo(A.dtype).eps * np.linalg.norm(B) * np.abs(alpha)
     finite = np.abs(beta) * np.linalg.norm(A) > size
