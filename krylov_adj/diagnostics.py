@@ -188,7 +188,7 @@ class GradientCheck:
     error : float
         Their difference, relative to the gradient's size in that direction.
     estimate : float
-        The largest relative error that the reports of the gradient's solves estimate (`Report.error`); zero without
+        The largest relative error that the reports of the gradient's solves estimate (their ``error``); zero without
         any. It is of the derivatives of eigenpairs: what the differences and the rest of ``f`` add is not in it.
 
     Examples
