@@ -214,3 +214,71 @@ def test_members_of_a_cluster_keep_their_own_second_derivatives():
     expected = second_derivative(exact, h=0.1 * (w[1] - w[0]))
     assert grad(grad(f))(0.0) == pytest.approx(expected, rel=1e-5)
     assert make_jvp(grad(f))(0.0)(1.0)[1] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("gap", [1e-9, 1e-8, 1e-6, 1e-2])
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("kind", ["eigsh", "sigma", "pencil"])
+def test_spectral_functions_in_forward_over_reverse_say_what_they_lose(kind, is_complex, gap):
+    """tr(W f(A) Π): the terms with 1/gap² cancel to a number of the size of one."""
+    family = Family(kind, 16, gap, is_complex)
+    call = {"k": 2, "v0": family.v0} | ({"which": "SA"} if kind == "eigsh" else {"sigma": 0.8})
+
+    def f(t):
+        M = {"M": family.M + t * family.dM} if kind == "pencil" else {}
+        w, X = ka.eigsh(family.A + t * family.D, **M, **call)
+        return np.real(np.sum(np.exp(-w) * np.sum(np.conj(X) * np.dot(family.W, X), axis=0)))
+
+    def value(t):
+        A, M = family.A + t * family.D, family.M + t * family.dM
+        turn = 0.7 * onp.exp(2j * onp.pi * (onp.arange(64) + 0.5) / 64)
+        return sum(onp.trace(family.W @ la.inv((1 + z) * M - A)) * onp.exp(-1 - z) * z for z in turn).real / 64
+
+    expected = second_derivative(value)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        error = abs(make_jvp(grad(f))(0.0)(1.0)[1] - expected) / abs(expected)
+    assert error < 1e-4 or caught
+    if gap == 1e-2:
+        assert error < 1e-6
+        assert not caught
+
+
+@pytest.mark.parametrize("method", ["gmres", "gcrot"])
+@pytest.mark.parametrize("gap", [1e-7, 1e-5, 1e-3])
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_residuals_of_iterative_engines_are_not_amplified_by_gaps(is_complex, gap, method):
+    """They are in terms with 1/gap² that cancel: Σ w², and functions of left eigenvectors."""
+    family = Family("eigs", 20, gap, is_complex)
+    call = {"k": 2, "which": "SR", "v0": family.v0, "adjoint": ka.Adjoint(method=method)}
+
+    def squares(t):
+        return np.real(np.sum(ka.eigs(family.A + t * family.D, **call)[0] ** 2))
+
+    def left(t):
+        A = family.A + t * family.D
+        w, X = ka.eigs(A, **call)
+        Y = ka.left_eigenvectors(A, w, X, adjoint=call["adjoint"])
+        return np.real(np.sum(np.conj(Y) * np.dot(family.W, X)))  # tr(W P)
+
+    def value(loss, t):
+        A = family.A + t * family.D
+        P = projector(A, onp.eye(20), (1.0, 0.7))
+        return onp.trace(A @ A @ P if loss is squares else family.W @ P).real
+
+    for loss in (squares, left):
+        expected = second_derivative(lambda t, loss=loss: value(loss, t))
+        modes = [
+            lambda loss=loss: grad(lambda t: make_jvp(loss)(t)(1.0)[1])(0.0),
+            lambda loss=loss: make_jvp(grad(loss))(0.0)(1.0)[1],
+            lambda loss=loss: grad(grad(loss))(0.0),
+        ]
+        for number, mode in enumerate(modes):
+            # The first has the true motion of left eigenvectors in it.
+            rounding = 1e3 * EPS / gap ** (2 if number == 0 and loss is left else 1)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                error = abs(mode() - expected) / abs(expected)
+            assert error < 1e-6 + rounding
+            assert error < 1e-4 or caught
+            assert error > 1e-6 or not caught

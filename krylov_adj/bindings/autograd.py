@@ -42,7 +42,7 @@ from ..perturbation.problem import power_of_two
 from ._trace import UNTRACED, hide, level, levels, seen_from, strip
 from .block import Block, anchor
 from .pencil import TracedNonlinear, TracedPencil
-from .rounding import carry_motion, carry_rounding
+from .rounding import carry_motion, carry_rounding, channel, part_of, watch_solution
 
 __all__ = ["apply_constant", "attach", "beside", "gradient", "deepest_level", "hermitian_entries", "xp"]
 
@@ -81,7 +81,7 @@ def attach(
     sizes = np.linalg.norm(values, axis=0) / np.linalg.norm(X, axis=0)
     systems = BorderedSystems(pencil.problem, w, X, pencil.options, sizes, X.conj().T @ values)
     del values
-    E = np.zeros((2, w.size), sizes.dtype)
+    E = np.zeros((2 + w.size, w.size), X.dtype)
     below = UNTRACED
     for t in levels(residual):
         if below != UNTRACED:  # the pairs have become traced at the level below
@@ -98,7 +98,7 @@ def attach(
 def eigenpair_primitive(residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> tuple[Any, Any, Any]:
     """The pairs, as they are; their dependence on the parameters is that on the residual.
 
-    So is that of E (2, k), zeros, which the loss does not see: rounding's channel between the derivatives of
+    So is that of E, zeros, which the loss does not see: rounding's channel between the derivatives of
     different levels (`rounding.py`).
     """
     return w, X, E
@@ -112,12 +112,12 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pair
     def vjp(g: Any) -> Any:
         # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
         unit = power_of_two(strip(g[0]), strip(g[1]))
-        cotangents = [anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])) / unit]
+        cotangents = [anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])[:2]) / unit]
         chosen = systems.differentiable((strip(cotangents[0]) != 0) | strip(cotangents[1]).any(axis=0))
         if chosen is None:
             W, sigma = _adjoint(pencil, systems, (w, X, E), cotangents, t)
         else:  # of the others, which are not read, every cotangent is zero
-            some = (w[chosen], X[:, chosen], E[:, chosen])
+            some = (w[chosen], X[:, chosen], part_of(E, chosen))
             cotangents = [part[..., chosen] for part in cotangents]
             W, sigma = _adjoint(pencil, systems.restricted(chosen), some, cotangents, t)
             place = np.eye(strip(w).size, dtype=dtype)[chosen]  # (c, k)
@@ -166,18 +166,20 @@ def _adjoint(
         reads = (strip(gw) != 0) | values.any(axis=0)
         del values
     del gX
-    solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge)
+    again = t != UNTRACED or max(level(F), level(gw)) != UNTRACED
+    solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge, again)
     told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
     check_gauge(systems, weights, gauge, replace(solution, dropped=told), reads)
     if carried[0].any():
         check_second_derivative(systems, solution.error)
     Z, left = np.concatenate([solution.Z, solution.M]), solution.left
-    if t != UNTRACED or max(level(F), level(gw)) != UNTRACED:
+    if again:
         size = np.outer(np.linalg.norm(strip(X), axis=0), scale)
-        T = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
+        T, weight = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
         rhs = _stacked(F, T + anp.diag(gw))
         del F, solution  # as large as X
         Z = anchor(Block(pencil, systems, "adjoint", X, E), Z, left, rhs, t)
+        return watch_solution(Z[: problem.n], E, T, weight, systems), sigma
     return Z[: problem.n], sigma
 
 
@@ -189,25 +191,31 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
     rhs = _stacked(-g[:n], np.zeros((k, k), strip(X).dtype))
     F = strip(rhs)[:n]
-    solution = tangent_of_pairs(systems, F)
+    solution = tangent_of_pairs(systems, F, t != UNTRACED or level(rhs) != UNTRACED)
     check_gauge(systems, np.zeros(k), np.zeros(0), solution, F.any(axis=0))  # whatever of dw and dX will be read
     values = np.concatenate([solution.Z, solution.M])
     Z = anchor(Block(pencil, systems, "tangent", X, E), values, solution.left, rhs, t)
     M = Z[n:]
     size = np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
-    C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)
-    motion = np.stack([np.linalg.norm(part, axis=0) for part in (strip(C), solution.Z)])
+    C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)[0]
     dS = None if problem.normalization == "2" else g[n:]
     dX = tangent_from_bordered(anp, X, NX, Z[:n] + anp.dot(X, C), dS, problem.hermitian)
     if problem.rows is not None:
         dX = without_normal_part(anp, X, dX, problem.rows)
     if problem.unit and np.iscomplexobj(strip(X)):
         dX = without_phase(anp, X, dX)
+    motion = _motion(strip(X), strip(dX), strip(C), solution.Z)
     dX = carry_motion(dX, E, motion, systems)
     dw = -anp.diag(M)
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)
     return box_tuple((dw, dX, motion))
+
+
+def _motion(X: np.ndarray, dX: np.ndarray, C: np.ndarray, Z: np.ndarray) -> np.ndarray:
+    """A tangent of E, for dX = Z + X K, where K is C off the diagonal, and on it what normalisation made of C."""
+    K = C + np.diag(np.einsum("ij,ij->j", X.conj(), dX - Z - X @ C) / np.einsum("ij,ij->j", X.conj(), X))
+    return channel([np.linalg.norm(C, axis=0), np.linalg.norm(Z, axis=0)], K)
 
 
 def _gaps(w: Any) -> Any:
@@ -217,8 +225,8 @@ def _gaps(w: Any) -> Any:
 
 def _quotients(
     systems: BorderedSystems, numerators: Any, gaps: Any, couplings: Quotients, size: np.ndarray, E: Any
-) -> Any:
-    """The couplings numerators / gaps (k, k), traced, with the values that were found.
+) -> tuple[Any, np.ndarray]:
+    """The couplings numerators / gaps (k, k), traced, with the values that were found; their rounding over ε.
 
     A numerator that is noise is zero, its derivative need not be. ``size`` is what the numerators' rounding is
     relative to.
@@ -229,7 +237,7 @@ def _quotients(
     T = (numerators - noise) * kept / (gaps * kept + (1 - kept))
     # The gap is known to rounding of the eigenvalues only.
     weight = (size + np.abs(strip(T)) * systems.accuracy.spread) * kept / np.where(kept > 0, np.abs(apart), 1)
-    return carry_rounding(T, E, weight, systems)
+    return carry_rounding(T, E, weight, systems), weight
 
 
 def _stacked(F: Any, G: Any) -> Any:

@@ -108,8 +108,9 @@ def _vjps(argnums: Any, ans: Any, args: Any, kwargs: Any) -> Callable[[Any], tup
             error = np.max(left) * v + np.max(solution.left) * z
             error += block.systems.accuracy.rounding * v * z + block.systems.eps * (m_v * z + m_z * v)
             found[0] = anp.conj(_anchored(transposed, solution, rhs, t))
-            found[2] = np.stack([np.zeros_like(left), np.full_like(left, error)])
-        return tuple(found.get(argnum, np.zeros((2, left.size))) for argnum in argnums)
+            found[2] = np.zeros_like(strip(E))
+            found[2][1] = error
+        return tuple(found.get(argnum, np.zeros_like(strip(E))) for argnum in argnums)
 
     return vjp
 
@@ -123,7 +124,7 @@ def _jvps(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
         return total
     solution = _plain_solution(block, tangents[0])
     if 2 in tangents:
-        check_motion(block.systems, strip(tangents[2]), solution.error)
+        check_motion(block.systems, np.abs(strip(tangents[2])[:2]), solution.error)
     return total + _anchored(block.at(block.side, t), solution, tangents[0], t)
 
 

@@ -24,6 +24,7 @@ from .deflated import Complement
 
 if TYPE_CHECKING:
     from .bordered import BorderedSystems
+    from .completeness import Completeness
 
 Array = np.ndarray
 
@@ -36,6 +37,10 @@ SAID_EPSILONS = 1e3
 #: Pairs whose gap times condition number is this part of the pencil's size meet in one eigenvector: 1/κ is of the size
 #: of the gap next to a Jordan block of order two, and far larger where as many vectors as eigenvalues meet.
 COALESCING = 0.01
+
+
+#: What residuals may leave of a second derivative.
+LEFT = 1e-7
 
 
 class Accuracy:
@@ -122,6 +127,19 @@ class Accuracy:
         """‖Bxᵢ‖/‖xᵢ‖, (k,): what B makes of vectors like these."""
         k = self.systems.w.size
         return np.linalg.norm(self.systems.BX[:, :k], axis=0) / self.lengths[:k]
+
+    def goals(self, complete: Completeness | None) -> Array | None:
+        """The relative residuals (k,) that a second derivative needs; None where what is asked for will do.
+
+        That of a function of a cluster has terms with 1/gap² inside of it that cancel, down to the residuals. Gaps are
+        relative to the distance to the rest of the spectrum: no other size is in it.
+        """
+        w, k, tau = self.systems.w, self.systems.w.size, self.systems.systems.tolerances(self.systems.w.size)
+        apart = np.abs(w[:, None] - w)
+        gaps = np.where(apart > tau[:, None] + tau, apart, np.inf).min(axis=0)
+        rest = np.full(k, self.spread) if complete is None else np.minimum(complete.closest, self.spread)
+        goals = LEFT * (gaps / np.maximum(rest, apart.max(axis=0))) ** 2
+        return goals if np.any(goals < self.systems.options.tolerance(self.systems.X.dtype)) else None
 
     @cached_property
     def nearness(self) -> Array:

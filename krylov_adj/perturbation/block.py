@@ -79,19 +79,19 @@ def solve_block(systems: BorderedSystems, side: Side, F: Array, G: Array) -> Sol
         unit = power_of_two(F, G)
         F, G = F / unit, G / unit
         solve = _solve_adjoint if side == "adjoint" else _solve_tangent
-        Z, M, solved, _ = solve(systems, F, G, np.linalg.norm(F, axis=0), None)
+        Z, M, solved, _ = solve(systems, F, G, np.linalg.norm(F, axis=0), None, True)
         error = Accuracy(systems, solved).block(Z)
         systems.tell(replace(solved.report, error=error))
         return Solution(Z * unit, M * unit, solved.residuals * unit, error)
 
 
 def adjoint_of_pairs(
-    systems: BorderedSystems, F: Array, N: Array, g: Array, scale: Array, gauge: Array
+    systems: BorderedSystems, F: Array, N: Array, g: Array, scale: Array, gauge: Array, again: bool = False
 ) -> PairSolution:
     """Solve the adjoint systems of eigenpairs: G has g (k,) on its diagonal, and the couplings N/δ off it.
 
     F (n, k) and N = XᴴF (k, k) come from data of size ``scale`` (k,), relative to which they have rounding noise.
-    ``gauge`` goes into the report.
+    ``gauge`` goes into the report. ``again``: the solution is differentiated again.
 
     Raises
     ------
@@ -111,10 +111,10 @@ def adjoint_of_pairs(
             return PairSolution(np.zeros_like(F), zero, np.zeros(k), couplings=couplings)
         systems.check_not_defective()
         if alone and not systems.problem.hermitian:
-            Z = systems.left_vectors(g != 0, gauge, g) * g
+            Z = systems.left_vectors(g != 0, gauge, g, again) * g
             error, eaten = systems.left_errors(Z, g)
             return PairSolution(Z * unit, zero, np.zeros(k), error, couplings=couplings, eaten=eaten)
-        Z, M, solved, others = _solve_adjoint(systems, F, couplings.values + np.diag(g), scale, gauge)
+        Z, M, solved, others = _solve_adjoint(systems, F, couplings.values + np.diag(g), scale, gauge, again)
         every = couplings if others is None else couplings.above(others)
         error, eaten = Accuracy(systems, solved).adjoint(Z, g, every, scale)
         systems.tell(replace(solved.report, error=error))
@@ -129,8 +129,10 @@ def adjoint_of_pairs(
         )
 
 
-def tangent_of_pairs(systems: BorderedSystems, F: Array) -> PairSolution:
+def tangent_of_pairs(systems: BorderedSystems, F: Array, again: bool = False) -> PairSolution:
     """Solve the tangent systems of eigenpairs, F = −dR (n, k) and G = 0, with the couplings M/δ.
+
+    ``again``: the solution is differentiated again.
 
     Raises
     ------
@@ -148,7 +150,7 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array) -> PairSolution:
         if not F.any():
             return PairSolution(F, zero, scale, couplings=systems.divide(zero, gaps[:k], size))
         systems.check_not_defective()
-        Z, M, solved, others = _solve_tangent(systems, F, zero, scale, None)
+        Z, M, solved, others = _solve_tangent(systems, F, zero, scale, None, again)
         couplings = systems.divide(M, gaps[:k], size)
         every = couplings if others is None else couplings.above(others)
         error, eaten = Accuracy(systems, solved).tangent(np.diagonal(M), every, scale)
@@ -173,7 +175,7 @@ def _check_finite(side: Side, *right: Array) -> None:
 
 
 def _solve_adjoint(
-    systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None
+    systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None, again: bool
 ) -> tuple[Array, Array, Complement, Quotients | None]:
     """Z, M, the solution on the complement, and couplings to what completes the deflation; F is overwritten.
 
@@ -192,18 +194,18 @@ def _solve_adjoint(
         size = np.outer(systems.accuracy.lengths[k:], scale)
         others = systems.divide(Xd[:, k:].conj().T @ F, gaps[k:], size, k)
         T[k:] = others.values
-    Z, solved = systems.solve_in_span(T, F, scale, gauge)
+    Z, solved = systems.solve_in_span(T, F, scale, gauge, again=again)
     return Z, M, solved, others
 
 
 def _solve_tangent(
-    systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None
+    systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None, again: bool
 ) -> tuple[Array, Array, Complement, Quotients | None]:
     """As `_solve_adjoint`."""
     X, w, k = systems.X, systems.w, systems.w.size
     wd, Xd = systems.deflation
     gaps = wd[:, None] - w  # (d, k)
-    solved = systems.deflated("tangent", F, scale, gauge)
+    solved = systems.deflated("tangent", F, scale, gauge, again=again)
     U = solved.U
     d = la.lstsq(systems.BX, F - systems.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
     C, others = np.zeros((wd.size, k), np.result_type(d, G)), None

@@ -268,14 +268,22 @@ class BorderedSystems:
     # ---- solving -----------------------------------------------------------------------------
 
     def deflated(
-        self, side: Side, rhs: Array, scale: Array, gauge: Array | None = None, left: bool = False
+        self,
+        side: Side,
+        rhs: Array,
+        scale: Array,
+        gauge: Array | None = None,
+        left: bool = False,
+        again: bool = False,
     ) -> Complement:
         """The solution on the complement, refused where it is none; `tell` what it reports.
 
-        ``left``: right-hand sides are those of left eigenvectors.
+        ``left``: right-hand sides are those of left eigenvectors. ``again``: what is made of the solution is
+        differentiated again.
         """
         looked, complete = self.looked, None if self.options.on_gauge == "ignore" else self.complete()
-        solved = (self.left_systems if left else self.systems).solve(side, rhs, scale, complete)
+        goals = self.accuracy.goals(complete) if again else None
+        solved = (self.left_systems if left else self.systems).solve(side, rhs, scale, complete, goals)
         U, report = solved.U, solved.report
         if complete is not None:
             report = replace(report, completeness=complete.state)
@@ -328,7 +336,9 @@ class BorderedSystems:
         if suspects.any():
             self.left_vectors(suspects)
 
-    def left_vectors(self, needed: Array, gauge: Array | None = None, g: Array | None = None) -> Array:
+    def left_vectors(
+        self, needed: Array, gauge: Array | None = None, g: Array | None = None, again: bool = False
+    ) -> Array:
         """The left eigenvectors with (B x_i)ᴴ y_i = 1: the adjoint solutions for F = 0, g = 1.
 
         Losses of eigenvalues alone need no more. The first call solves for the columns it needs;
@@ -343,7 +353,7 @@ class BorderedSystems:
                 folded = np.zeros_like(missing) if self.folding is None else np.diagonal(self.folding[0]) == 0
                 columns = missing | ~(self._known | folded)
             T = np.eye(self.deflation[0].size, self.w.size, dtype=self.X.dtype) * columns
-            Z, solved = self.solve_in_span(T, None, np.zeros(self.w.size), gauge, True)
+            Z, solved = self.solve_in_span(T, None, np.zeros(self.w.size), gauge, True, again)
             self._left = Z if self._left is None else self._left + Z
             self._known = self._known | columns
             whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(self.BX[:, : self.w.size], axis=0)
@@ -363,7 +373,7 @@ class BorderedSystems:
         return Accuracy(self, solved).left(Z, g)
 
     def solve_in_span(
-        self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: bool = False
+        self, T: Array, F: Array | None, scale: Array, gauge: Array | None, left: bool = False, again: bool = False
     ) -> tuple[Array, Complement]:
         """Z with (B X)ᴴ Z = T and R_i z_i = f_i on the complement; F, zero if None, is overwritten."""
         if self.problem.hermitian:
@@ -377,7 +387,7 @@ class BorderedSystems:
         scale = np.maximum(scale, np.linalg.norm(span, axis=0))
         F = np.negative(span, out=span) if F is None else np.subtract(F, span, out=F)
         del span  # as large as X
-        solved = self.deflated("adjoint", F, scale, gauge, left)
+        solved = self.deflated("adjoint", F, scale, gauge, left, again)
         return times(self.phi, C) + solved.U, solved
 
     def divide(self, numerators: Array, gaps: Array, size: Array, first: int = 0) -> Quotients:

@@ -154,13 +154,22 @@ class DeflatedSystems:
 
     # ---- solving -----------------------------------------------------------------------------
 
-    def solve(self, side: Side, rhs: Array, scale: Array, complete: Completeness | None = None) -> Complement:
+    def solve(
+        self,
+        side: Side,
+        rhs: Array,
+        scale: Array,
+        complete: Completeness | None = None,
+        goals: Array | None = None,
+    ) -> Complement:
         """u_i with R_i u_i = P_out rhs_i, for every column i.
 
         ``scale`` (k,) is the size of the data that rhs was computed from: columns that are noise
         relative to the largest of them are not solved for. As long as the recomputed residuals
         fall, the engine runs again on what is left of the right-hand side. By what is known of the eigenvalues that
         were not computed, ``complete``, columns with a singular R_i are not solved for, unless they are consistent.
+        Relative residuals fall to ``goals`` (k,), or as far as rounding allows, where these are less than what is
+        asked for; they need not.
         """
         problem, options = self.problem, self.options
         before = self.counts()
@@ -218,6 +227,11 @@ class DeflatedSystems:
             errors[columns] = np.where(worse, errors[columns], error)
             inaccurate = (error > allowed) & (residuals[columns] > floors[columns])
             less = np.minimum(allowed / np.where(inaccurate, error, 1), 1 / LATE)
+            if goals is not None:
+                goal = np.maximum(goals[columns], floors[columns])
+                loose = residuals[columns] > goal
+                less = np.where(loose, np.minimum(np.where(inaccurate, less, 1), goal / residuals[columns]), less)
+                inaccurate |= loose
             less = np.maximum(now * less, 0.1 * floors[columns] * reference[columns])
             wanted[columns] = np.where(inaccurate, less, wanted[columns])
             open_ = inaccurate | (residuals[columns] > np.maximum(rtol, floors[columns]))

@@ -26,6 +26,6 @@ def left_vectors(systems: BorderedSystems) -> Array:
                     partner[j] = i
     own = partner == np.arange(k)
     with systems.lock:
-        Y = systems.left_vectors(own).copy()
+        Y = systems.left_vectors(own, again=True).copy()
     Y[:, ~own] = Y[:, partner[~own]].conj()
     return Y
