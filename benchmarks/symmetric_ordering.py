@@ -18,7 +18,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from adjoint_cost import median_times
 
-from krylov_adj.krylov.shift_invert import factorise
+from krylov_adj.krylov.factors import factorise
 
 
 def row(name: str, A, M, sigma: complex, solver: str, k: int = 6) -> None:

@@ -1,28 +1,29 @@
 """Gradients of eigenvalues and eigenvectors of large sparse and matrix-free operators."""
 
-from . import pde
 from ._version import __version__
-from .attach import attach_eigenpairs
-from .continuation import Continuation
-from .diagnostics import canonical_phase, check_gradient, check_operator
-from .eigen import eigs, eigsh
-from .kronecker import kron, kronsum, shifted
-from .left import condition_numbers, left_eigenvectors
-from .linear import inverse, schur_complement, solve
-from .nonlinear import attach_nonlinear
-from .operators import LinearOperator, aslinearoperator
+from .autograd.attach import attach_eigenpairs
+from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
+from .autograd.eigen import eigs, eigsh
+from .autograd.left import condition_numbers, left_eigenvectors
+from .autograd.linear import inverse, schur_complement, solve
+from .autograd.nonlinear import attach_nonlinear
+from .autograd.operators import pde
+from .autograd.operators.base import LinearOperator
+from .autograd.operators.kronecker import kron, kronsum, shifted
+from .autograd.operators.matrices import aslinearoperator
+from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+from .autograd.svd import svds
+from .forward.continuation import Continuation
 from .options import Adjoint
-from .reports import (
+from .report.errors import (
     AdjointNoConvergence,
     DefectiveEigenvalueError,
     DegeneracyWarning,
     EigenNoConvergence,
     GaugeWarning,
     LinearNoConvergence,
-    Report,
 )
-from .sparse import assemble, coo_array, csr_array, diags_array
-from .svd import svds
+from .report.report import Report
 
 __all__ = [
     "Adjoint",

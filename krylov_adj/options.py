@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .reports import Report
+    from .report.report import Report
 
 METHODS = ("auto", "shared", "augmented", "minres", "gmres", "gcrot", "direct", "dense")
 ON_GAUGE = ("warn", "raise", "ignore")

@@ -16,7 +16,7 @@ import scipy.sparse.linalg as spla
 from autograd import grad, hessian, make_jvp
 
 import krylov_adj as ka
-from krylov_adj.algebra import assembled_once
+from krylov_adj.autograd.operators.algebra import assembled_once
 
 RNG = onp.random.default_rng(4)
 

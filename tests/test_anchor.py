@@ -23,7 +23,7 @@ from autograd.differential_operators import make_jvp_reversemode
 from autograd.tracer import isbox
 
 import krylov_adj as ka
-from krylov_adj.bindings import _trace
+from krylov_adj.autograd import trace as _trace
 
 N = 7
 

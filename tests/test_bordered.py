@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 
-from krylov_adj.exceptions import DefectiveEigenvalueError
 from krylov_adj.krylov.forms import ShiftInvert
 from krylov_adj.krylov.gmres import gmres
 from krylov_adj.krylov.minres import minres
@@ -14,6 +13,7 @@ from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.block import solve_block
 from krylov_adj.perturbation.bordered import BorderedSystems
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
+from krylov_adj.report.errors import DefectiveEigenvalueError
 
 N, K = 14, 3
 

@@ -13,8 +13,8 @@ from krylov_adj.perturbation import rest
 from krylov_adj.perturbation.completeness import Judge
 from krylov_adj.perturbation.deflated import DeflatedSystems
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
+from krylov_adj.perturbation.ranking import Ranking, ranking
 from krylov_adj.perturbation.selection import Region
-from krylov_adj.ranking import Ranking, ranking
 
 N = 60
 

@@ -12,10 +12,10 @@ from autograd import grad, make_hvp, make_jvp
 from autograd.tracer import isbox
 
 import krylov_adj as ka
-from krylov_adj import continuation, warm_start
+from krylov_adj.forward import continuation, warm_start
+from krylov_adj.forward.warm_start import rayleigh_ritz
 from krylov_adj.krylov.arnoldi import arnoldi
 from krylov_adj.perturbation.problem import ValueOperator
-from krylov_adj.warm_start import rayleigh_ritz
 
 N = 20
 RNG = onp.random.default_rng(0)

@@ -9,8 +9,8 @@ import re
 import pytest
 
 import krylov_adj as ka
-from krylov_adj.diagnostics import GradientCheck
-from krylov_adj.stencils import Stencil
+from krylov_adj.autograd.diagnostics import GradientCheck
+from krylov_adj.autograd.operators.stencils import Stencil
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(module.name for module in pkgutil.walk_packages(ka.__path__, "krylov_adj."))

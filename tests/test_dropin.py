@@ -16,8 +16,8 @@ from autograd import grad
 from autograd.tracer import getval
 
 import krylov_adj as ka
-from krylov_adj.bindings import autograd as binding
-from krylov_adj.bindings import block
+from krylov_adj.autograd import equations as block
+from krylov_adj.autograd import primitives as binding
 
 N = 60
 START = onp.random.default_rng(1).standard_normal(N)

@@ -15,9 +15,13 @@ import pytest
 from test_structure import MAX_LINES, RANKS
 
 import krylov_adj as ka
-from krylov_adj import differences, options, reports, symmetric, warm_start
-from krylov_adj.krylov import augmented, chebyshev, lanczos, linear_system, shift_invert
+from krylov_adj import options
+from krylov_adj.autograd import differences
+from krylov_adj.forward import symmetric, warm_start
+from krylov_adj.krylov import augmented, chebyshev, lanczos, linear_system
+from krylov_adj.krylov import factors as shift_invert
 from krylov_adj.perturbation import bordered, deflated, engines
+from krylov_adj.report import report as reports
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -179,13 +183,13 @@ STATED = [
         (engines.RESTART, engines.SHARED_DIMENSION, engines.AUGMENTED_DIMENSION, engines.FILTERED_DIMENSION),
     ),
     ("krylov_adj/options.py", r"ten times the sum of their residuals, or (\d+) machine epsilons", of_a_cluster()),
-    ("krylov_adj/eigen.py", r"problems of order above (\d+), with\s+``sigma``", (options.DENSE_ORDER,)),
-    ("krylov_adj/svd.py", r"above ``max\(tol, (\S+)\)·σ`` \((\S+) in single precision", tolerances()),
-    ("krylov_adj/linear.py", r"max\((\d+) n, (\d+)\) iterations", ITERATIONS),
+    ("krylov_adj/autograd/eigen.py", r"problems of order above (\d+), with\s+``sigma``", (options.DENSE_ORDER,)),
+    ("krylov_adj/autograd/svd.py", r"above ``max\(tol, (\S+)\)·σ`` \((\S+) in single precision", tolerances()),
+    ("krylov_adj/autograd/linear.py", r"max\((\d+) n, (\d+)\) iterations", ITERATIONS),
     ("krylov_adj/krylov/linear_system.py", r"few digits: (\S+) in double, (\S+) in single", few_digits()),
-    ("krylov_adj/krylov/shift_invert.py", r"Where ω is past (\d+) ε one step", (shift_invert.BACKWARD,)),
-    ("krylov_adj/diagnostics.py", r"Default (\d+) machine epsilons", accepted_by_check_operator()),
-    ("krylov_adj/diagnostics.py", r"in at most (\d+) calls from the default step", calls_of_check_gradient()),
+    ("krylov_adj/krylov/factors.py", r"Where ω is past (\d+) ε one step", (shift_invert.BACKWARD,)),
+    ("krylov_adj/autograd/diagnostics.py", r"Default (\d+) machine epsilons", accepted_by_check_operator()),
+    ("krylov_adj/autograd/diagnostics.py", r"in at most (\d+) calls from the default step", calls_of_check_gradient()),
     ("docs/decisions.md", r"at most (\d+) where it is not\. An entry of the tableau", calls_of_check_gradient()),
     ("docs/decisions.md", r"no M, of order above (\d+)", (options.DENSE_ORDER,)),
     ("docs/decisions.md", r"in no more than (\d+) \+ 2 k vectors", (warm_start.WARM_DIMENSION,)),

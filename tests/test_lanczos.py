@@ -12,12 +12,12 @@ import scipy.sparse.linalg as spla
 from autograd import grad
 
 import krylov_adj as ka
+from krylov_adj.forward.symmetric import symmetric_pairs
 from krylov_adj.krylov import blocks
 from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, look, plain, wider
+from krylov_adj.krylov.factors import factorise
 from krylov_adj.krylov.lanczos import Closest, Exhausted, Lanczos, LargestInModulus, Wanted, cut, wanted_pairs
-from krylov_adj.krylov.shift_invert import factorise
 from krylov_adj.perturbation.problem import Inverse, ValueOperator
-from krylov_adj.symmetric import symmetric_pairs
 
 N = 240
 ARGUMENTS = {

@@ -17,7 +17,7 @@ from autograd import grad, make_jvp
 from autograd.extend import defvjp, primitive
 
 import krylov_adj as ka
-from krylov_adj import linear_messages, messages
+from krylov_adj.report import linear_messages, messages
 
 N = 20
 RNG = onp.random.default_rng(0)

@@ -9,9 +9,10 @@ from autograd import numpy as np
 from scipy.optimize import minimize
 
 import krylov_adj as ka
-from krylov_adj import forward, warm_start
+from krylov_adj.forward import eigenpairs as forward
+from krylov_adj.forward import warm_start
+from krylov_adj.forward.warm_start import better_shift, gap_beyond
 from krylov_adj.krylov.lanczos import Closest, Exhausted
-from krylov_adj.warm_start import better_shift, gap_beyond
 
 N = 20
 D2 = (N + 1) ** 2 * sp.diags([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()

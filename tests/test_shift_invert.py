@@ -12,8 +12,8 @@ import scipy.sparse.linalg as spla
 from autograd import grad, make_vjp
 
 import krylov_adj as ka
-from krylov_adj.krylov import shift_invert
-from krylov_adj.ranking import ranking
+from krylov_adj.krylov import factors as shift_invert
+from krylov_adj.perturbation.ranking import ranking
 
 RNG = onp.random.default_rng(0)
 EYE = sp.eye(24, format="csr")

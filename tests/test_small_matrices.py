@@ -17,7 +17,7 @@ from autograd import grad, make_jvp
 from autograd.tracer import getval
 
 import krylov_adj as ka
-from krylov_adj.lapack import dense_pairs
+from krylov_adj.forward.lapack import dense_pairs
 
 KINDS = {"symmetric": (True, True), "hermitian": (True, False), "real": (False, True), "complex": (False, False)}
 MASSES = ("none", "definite", "singular")

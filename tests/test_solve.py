@@ -234,7 +234,7 @@ def test_without_traces_nothing_of_autograd_is_reached(monkeypatch):
     def refuse(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr("krylov_adj.linear.attach_solution", refuse)
+    monkeypatch.setattr("krylov_adj.autograd.linear.attach_solution", refuse)
     monkeypatch.setattr(ka.LinearOperator, "prepared", refuse)
     A, b = problem("definite", float)
     for form in ("dense", "algebra", "closure"):

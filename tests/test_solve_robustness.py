@@ -148,7 +148,7 @@ def test_the_tape_frees_the_factors(monkeypatch):
         systems.append(weakref.ref(system))
         return system
 
-    monkeypatch.setattr("krylov_adj.linear.LinearSystem", tracked)
+    monkeypatch.setattr("krylov_adj.autograd.linear.LinearSystem", tracked)
     f, _ = losses("direct", "non-normal", float, "algebra")
     gc.disable()
     try:

@@ -11,7 +11,7 @@ import scipy.sparse.linalg as spla
 from autograd import grad, hessian, make_jvp
 
 import krylov_adj as ka
-from krylov_adj.units import ONE, units
+from krylov_adj.forward.scaling import ONE, units
 
 N = 40
 #: log₂ of the units of A and M.

@@ -18,8 +18,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from scipy.linalg import get_lapack_funcs
 
-from ..linear_messages import singular
-from ..messages import not_finite
+from ..report.linear_messages import singular
+from ..report.messages import not_finite
 from .gmres import gmres
 from .minres import minres
 

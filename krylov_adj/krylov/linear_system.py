@@ -22,10 +22,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ..linear_messages import indefinite_preconditioner, linear_not_converged, needs_hermitian, singular
-from ..messages import operator_adjoint_wrong
 from ..options import most_iterations
-from ..reports import AdjointNoConvergence, LinearNoConvergence, Report, logger
+from ..report.errors import AdjointNoConvergence, LinearNoConvergence
+from ..report.linear_messages import indefinite_preconditioner, linear_not_converged, needs_hermitian, singular
+from ..report.messages import operator_adjoint_wrong
+from ..report.report import Report, logger
 from .blocks import column_dots, column_norms
 from .linear_solvers import HERMITIAN, ITERATIVE, Apply, Breakdown, Engine, iterative_engines, lu_factors
 

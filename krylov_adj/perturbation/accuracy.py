@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reports import Report
+from ..report.report import Report
 from .couplings import Coupling, Quotients, coupling_errors, divide, dropped_sizes, rotations
 from .deflated import Complement
 

@@ -17,9 +17,10 @@ import numpy as np
 import scipy.linalg as la
 
 from ..krylov.blocks import orthonormal_basis, times
-from ..messages import defective
 from ..options import Adjoint
-from ..reports import DefectiveEigenvalueError, Report, announce
+from ..report.errors import DefectiveEigenvalueError
+from ..report.messages import defective
+from ..report.report import Report, announce
 from .accuracy import Accuracy
 from .completeness import Completeness
 from .conjugates import folding, without_conjugate

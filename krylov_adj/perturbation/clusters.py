@@ -6,7 +6,9 @@ import warnings
 
 import numpy as np
 
-from ..messages import (
+from ..options import Adjoint
+from ..report.errors import DegeneracyWarning, GaugeWarning
+from ..report.messages import (
     close_eigenvalues,
     cut_eigenvalues,
     in_words_of_eigenpairs,
@@ -21,8 +23,6 @@ from ..messages import (
     reads_zero,
     unequal_weights,
 )
-from ..options import Adjoint
-from ..reports import DegeneracyWarning, GaugeWarning
 from .block import PairSolution
 from .bordered import BorderedSystems
 from .completeness import MISSED

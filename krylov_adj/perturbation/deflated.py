@@ -18,9 +18,9 @@ import scipy.linalg as la
 
 from ..krylov.augmented import Ends, spectral_ends
 from ..krylov.blocks import LATE, times
-from ..linear_messages import preconditioner_without_adjoint
 from ..options import Adjoint, most_iterations
-from ..reports import Report
+from ..report.linear_messages import preconditioner_without_adjoint
+from ..report.report import Report
 from .couplings import NOISE
 from .engines import engines_in_order
 from .neighbours import betrayed

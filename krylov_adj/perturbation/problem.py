@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from ..continuation import Continuation
-from ..messages import not_finite
+from ..forward.continuation import Continuation
+from ..report.messages import not_finite
 from .selection import Selection
 
 Array = np.ndarray

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..messages import cut_cluster, in_words_of_eigenpairs, not_converged, vanishing_triplets
-from ..reports import AdjointNoConvergence, Report
+from ..report.errors import AdjointNoConvergence
+from ..report.messages import cut_cluster, in_words_of_eigenpairs, not_converged, vanishing_triplets
+from ..report.report import Report
 
 if TYPE_CHECKING:
     from .bordered import BorderedSystems

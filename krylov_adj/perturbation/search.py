@@ -17,7 +17,7 @@ import scipy.sparse.linalg as spla
 
 from ..krylov.complement import Outlook, look_outside
 from ..krylov.nearest import nearest
-from ..reports import logger
+from ..report.report import logger
 from .completeness import ROUNDING, Completeness, Judge
 from .rest import LAPACK_ORDER, by_lapack
 from .singular import AugmentedOperator

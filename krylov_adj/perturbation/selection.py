@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ranking import Ranking
+from .ranking import Ranking
 
 Array = np.ndarray
 

@@ -1,0 +1,295 @@
+"""`eigs` and `eigsh`: SciPy's functions, differentiable.
+
+A call on plain arrays, or on SciPy's matrices and operators, goes to SciPy as it came. With operators that are traced,
+or ours, a solver runs on their plain values, and what it returns is attached (`forward.py`, `attach.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..forward.arpack import plain_operand, scipy_eigs, scipy_eigsh
+from ..forward.continuation import Continuation
+from ..forward.eigenpairs import attached_pairs, plain_pairs
+from ..forward.scaling import units
+from ..options import Adjoint
+from ..perturbation.ranking import is_buckling
+from ..report.errors import EigenNoConvergence
+from .attach import check_operators, check_options
+from .operators.base import LinearOperator
+from .operators.matrices import floating
+from .trace import UNTRACED, is_box
+
+__all__ = ["eigs", "eigsh"]
+
+#: Who solves: what suits the problem, or ARPACK alone.
+SOLVERS = ("auto", "arpack")
+
+
+def eigs(
+    A: Any,
+    k: int = 6,
+    M: Any = None,
+    sigma: Any = None,
+    which: str = "LM",
+    v0: Any = None,
+    ncv: int | None = None,
+    maxiter: int | None = None,
+    tol: float = 0,
+    return_eigenvectors: bool = True,
+    Minv: Any = None,
+    OPinv: Any = None,
+    OPpart: Any = None,
+    rng: Any = None,
+    *,
+    adjoint: Adjoint | None = None,
+    continuation: Continuation | None = None,
+    solver: str = "auto",
+) -> Any:
+    """`scipy.sparse.linalg.eigs`, differentiable.
+
+    Parameters
+    ----------
+    A, M : dense array (traced or not), SciPy sparse, SciPy or krylov_adj LinearOperator
+        Shape (n, n). Any may depend on traced values where its type can. M is Hermitian positive
+        (semi)definite. Where it is not and sigma is given, the eigenvalues of (A − σM)⁻¹M are
+        computed instead and the vectors have unit 2-norm; without sigma that is an error (SciPy
+        would return wrong numbers).
+    k, sigma, which, v0, ncv, maxiter, tol, return_eigenvectors, Minv, OPinv, OPpart, rng
+        As in SciPy.
+    adjoint : Adjoint, optional
+        How derivatives are computed.
+    continuation : Continuation, optional
+        Start from what the last call that was given this object has left, and leave it for the next.
+    solver : {"auto", "arpack"}, optional
+        ``"auto"``: on operators and matrices of this package what suits the problem, the same whether anything is
+        traced or not. ``"arpack"``: SciPy's ARPACK in both. Plain arrays, and SciPy's matrices and operators, are
+        SciPy's where nothing is traced.
+
+    Returns
+    -------
+    w : ndarray, shape (min(k, n),)
+        Complex eigenvalues, the most wanted first; ties by larger real, then larger imaginary part. Conjugate pairs of
+        a real problem stand together, Im w > 0 first; where k cuts a pair, that member alone.
+    X : ndarray, shape (n, k)
+        Eigenvectors; xᴴx = 1, or xᴴMx = 1 where M is given. Only if ``return_eigenvectors``.
+
+    Raises
+    ------
+    EigenNoConvergence
+        `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
+    ValueError
+        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, fewer finite eigenvalues
+        than k (of a singular M), or results that do not satisfy A x = w M x.
+    TypeError
+        An operator or sparse matrix of order above 200 with k ≥ n − 1.
+    AdjointNoConvergence, DefectiveEigenvalueError
+        From the backward pass.
+
+    Warns
+    -----
+    RuntimeWarning
+        SciPy's, where k > n: all n pairs are returned.
+    GaugeWarning
+        From the backward pass, where the loss depends on an arbitrary phase or basis.
+    DegeneracyWarning
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or reads those of a cluster
+        that k cuts, or a pair in whose place the solver missed another one; or an eigenvalue is nearly defective.
+
+    Derivative
+    ----------
+    As for `attach_eigenpairs`; with respect to the entries of an M that normalises the vectors it is that of a
+    function of its Hermitian part. With ``sigma`` and explicit matrices the forward factorisation is
+    used again, transposed. It is made in another order than SciPy's where the sparse A − σM has a
+    symmetric pattern (half the fill); pass ``OPinv`` for one of your own. Not differentiable: v0,
+    Minv, OPinv, sigma.
+
+    Notes
+    -----
+    A real matrix's complex pairs may be cut by k, as in SciPy; each member is differentiable. With ``sigma``, ``which``
+    ranks 1/(w − σ), as in SciPy. For k ≥ n − 1, and where a singular M leaves ARPACK no room, LAPACK computes all pairs
+    and those that ``which`` names are returned; operators and sparse matrices are made dense for it, up to order 200.
+
+    References
+    ----------
+    Lehoucq, Sorensen & Yang, ARPACK Users' Guide, SIAM 1998. docs/derivation.md.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> A = numpy.diag(numpy.arange(1.0, 9.0)) + numpy.triu(numpy.ones((8, 8)), 1)
+    >>> def f(A):
+    ...     w, X = ka.eigs(A, k=2, which="LR", v0=numpy.ones(8))
+    ...     return np.sum(np.real(w))
+    >>> print(round(float(np.trace(grad(f)(A))), 10))  # A + cI moves both eigenvalues by c
+    2.0
+    """
+    arguments = {
+        "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
+        "Minv": Minv, "OPinv": OPinv, "OPpart": OPpart, "rng": rng,
+    }  # fmt: skip
+    return _solve(scipy_eigs, A, k, M, return_eigenvectors, arguments, adjoint, continuation, solver)
+
+
+def eigsh(
+    A: Any,
+    k: int = 6,
+    M: Any = None,
+    sigma: Any = None,
+    which: str = "LM",
+    v0: Any = None,
+    ncv: int | None = None,
+    maxiter: int | None = None,
+    tol: float = 0,
+    return_eigenvectors: bool = True,
+    Minv: Any = None,
+    OPinv: Any = None,
+    mode: str = "normal",
+    rng: Any = None,
+    *,
+    adjoint: Adjoint | None = None,
+    continuation: Continuation | None = None,
+    solver: str = "auto",
+) -> Any:
+    """`scipy.sparse.linalg.eigsh`, differentiable.
+
+    Parameters
+    ----------
+    A, M : dense array (traced or not), SciPy sparse, SciPy or krylov_adj LinearOperator
+        Shape (n, n), Hermitian for all parameters; M positive (semi)definite, or indefinite in
+        buckling mode, where A is positive semidefinite.
+    k, sigma, which, v0, ncv, maxiter, tol, return_eigenvectors, Minv, OPinv, mode, rng
+        As in SciPy.
+    adjoint : Adjoint, optional
+        How derivatives are computed.
+    continuation : Continuation, optional
+        Start from what the last call that was given this object has left, and leave it for the next.
+    solver : {"auto", "arpack"}, optional
+        ``"auto"``: on operators and matrices of this package what suits the problem, the same whether anything is
+        traced or not. ``"arpack"``: SciPy's ARPACK in both. Plain arrays, and SciPy's matrices and operators, are
+        SciPy's where nothing is traced.
+
+    Returns
+    -------
+    w : ndarray, shape (min(k, n),)
+        Real eigenvalues, ascending; of real matrices, for k < n, in SciPy's order, which for
+        ``return_eigenvectors=False`` is another one.
+    X : ndarray, shape (n, k)
+        Eigenvectors; xᴴx = 1, xᴴMx = 1 where M is given, xᴴAx = 1 in buckling mode. Only if
+        ``return_eigenvectors``. Calls that are traced, or on operators of this package, make them orthonormal to
+        rounding, which SciPy's of close eigenvalues of a complex matrix are not.
+
+    Raises
+    ------
+    EigenNoConvergence
+        `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
+    ValueError
+        Bad arguments, NaN or infinity from an operator, an M that is not positive definite, fewer finite eigenvalues
+        than k (of a singular M), or results that do not satisfy A x = w M x (an A that is not Hermitian).
+    TypeError
+        An operator or sparse matrix of order above 200 with k ≥ n (complex: k ≥ n − 1).
+    AdjointNoConvergence
+        From the backward pass.
+
+    Warns
+    -----
+    RuntimeWarning
+        SciPy's, where k > n: all n pairs are returned.
+    GaugeWarning
+        From the backward pass, where the loss depends on an arbitrary phase or basis.
+    DegeneracyWarning
+        From the backward pass, where the loss treats coinciding eigenvalues differently, or reads those of a cluster
+        that k cuts, or a pair in whose place the solver missed another one; or an eigenvalue is nearly defective.
+
+    Derivative
+    ----------
+    As for `attach_eigenpairs`: with respect to the entries of a dense or sparse A or M it is that of a function of
+    their Hermitian parts, so a gradient step leaves them Hermitian. A loss of the eigenvalues alone needs no linear
+    solve. The sign of a real eigenvector is arbitrary and cannot be detected: use `canonical_phase` where it matters.
+
+    Notes
+    -----
+    Calls that are traced, or on operators of this package, of real symmetric problems of order above 200, with
+    ``sigma`` or with ``which="SA"``, ``"LA"`` or ``"LM"`` and no M, run Lanczos: with the inverse, or with a polynomial
+    filter in place of ARPACK's restarts. They prove that no eigenvalue was missed, whatever the start vector, or find
+    it. The sign of a vector is that of its product with ``v0`` (with a fixed vector by default), not ARPACK's. ``ncv``
+    is the basis, and ``maxiter`` limits restarts, as in SciPy; what does not converge so is left to ARPACK.
+
+    For k ≥ n (complex: k ≥ n − 1), and where a singular M leaves ARPACK no room, LAPACK computes all pairs and those
+    that ``which`` names are returned; operators and sparse matrices are made dense for it, up to order 200.
+
+    With ``sigma`` and sparse matrices, the same calls factorise A − σM in an order for symmetric
+    patterns, without pivoting where that is accurate: half of SciPy's fill, and the factors serve
+    the derivative too. The pairs are SciPy's to rounding. Pass ``OPinv`` for an inverse of your own.
+
+    References
+    ----------
+    Lehoucq, Sorensen & Yang, ARPACK Users' Guide, SIAM 1998. Wu & Simon, SIAM J. Matrix Anal. Appl. 22 (2000)
+    602. docs/derivation.md.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> def ground_state(V):
+    ...     def matvec(x):
+    ...         return 2 * x - np.concatenate([x[1:], [0.0]]) - np.concatenate([[0.0], x[:-1]]) + V * x
+    ...     H = ka.LinearOperator((9, 9), matvec, dtype=float)
+    ...     w, X = ka.eigsh(H, k=1, which="SA", v0=numpy.ones(9))
+    ...     return w[0]
+    >>> g = grad(ground_state)(numpy.zeros(9))  # Hellmann-Feynman: the density of the state
+    >>> print(round(float(np.sum(g)), 10), int(np.argmax(g)))
+    1.0 4
+    """
+    arguments = {
+        "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
+        "Minv": Minv, "OPinv": OPinv, "mode": mode, "rng": rng,
+    }  # fmt: skip
+    return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint, continuation, solver)
+
+
+def _solve(
+    scipy_solver: Any,
+    A: Any,
+    k: int,
+    M: Any,
+    vectors: bool,
+    arguments: dict[str, Any],
+    adjoint: Adjoint | None,
+    continuation: Continuation | None,
+    solver: str,
+) -> Any:
+    options = check_options(adjoint)
+    if solver not in SOLVERS:
+        raise ValueError(f"solver={solver!r}: expected one of {SOLVERS}")
+    if not isinstance(continuation, Continuation | None):
+        raise TypeError(f"continuation must be krylov_adj.Continuation(), not {type(continuation).__name__}")
+    plain = {name: plain_operand(value) for name, value in arguments.items()}
+    own = any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M))
+    if own:
+        A, M = check_operators(A, M)
+    else:
+        A = floating(A)
+        M = floating(M, A.dtype)
+    scale = units(A, M, plain["sigma"])
+    if not scale.trivial:
+        (A, M), plain, options = scale.operators(A, M), scale.arguments(plain), scale.options(options)
+    try:
+        if own and (solver == "auto" or scale.deepest != UNTRACED):
+            w, X, normalization = attached_pairs(
+                scipy_solver, A, k, M, vectors, plain, continuation, solver, options, scale
+            )
+        else:
+            w, X, normalization = plain_pairs(scipy_solver, A, k, M, vectors, plain, continuation)
+    except EigenNoConvergence as error:
+        usual = "A" if is_buckling(plain) else "2" if M is None else "M"
+        error.eigenvalues = scale.values(error.eigenvalues)
+        error.eigenvectors = scale.vectors(error.eigenvectors, getattr(error, "normalization", usual))
+        raise
+    w = scale.values(w)
+    return (w, scale.vectors(X, normalization)) if vectors else w

@@ -1,0 +1,350 @@
+"""autograd: eigenpairs and bordered solutions as primitives, differentiable to any order.
+
+Conventions. The core writes df = Re Σ conj(g) dz; autograd (measured) df = Re Σ g dz. A cotangent is
+therefore conjugated where it enters and where it leaves, here and nowhere else: autograd's gradient
+with respect to complex parameters is the conjugate of the direction of steepest ascent.
+
+The anchor. Eigenpairs are computed on plain values. Then, for every level t that the operators'
+output carries, lowest first, the residual R_t = A X − B X Λ (and S_t = Xᴴ N X − I) is evaluated with
+the operators as seen from t and the pairs of the level below, and
+
+    (w, X) ← eigenpair_primitive(R_t, w, X),
+
+which returns w and X as they are and has the adjoint (tangent) map as its derivative in R_t, the
+identity in w and X. That map is a block-bordered system, whose couplings of eigenpairs are quotients by the gaps
+of their eigenvalues, traced; its solution is anchored in the same way to the residual of its own
+equation (`block.py`); hence derivatives of any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import grad as gradient
+from autograd.builtins import tuple as box_tuple
+from autograd.extend import defjvp, defvjp, primitive
+
+from ..perturbation.adjoint import adjoint_right_hand_side, tangent_from_bordered, without_normal_part, without_phase
+from ..perturbation.block import adjoint_of_pairs, tangent_of_pairs
+from ..perturbation.bordered import BorderedSystems
+from ..perturbation.clusters import check_gauge, check_second_derivative, phase_dependence
+from ..perturbation.couplings import NOISE, Quotients
+from ..perturbation.problem import power_of_two
+from .equations import Block, anchor
+from .pencil import TracedNonlinear, TracedPencil
+from .rounding import carry_motion, carry_rounding, channel, part_of, watch_solution
+from .trace import UNTRACED, hide, level, levels, seen_from, strip
+
+__all__ = ["apply_constant", "attach", "beside", "gradient", "deepest_level", "hermitian_entries", "xp"]
+
+#: The array namespace whose functions take arrays and Boxes alike.
+xp = anp
+
+
+class _Pairs:
+    """What the primitives carry along: the pencil and its systems at the converged values."""
+
+    def __init__(self, pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems):
+        self.pencil, self.systems = pencil, systems
+
+
+def deepest_level(*operators: Any) -> int:
+    """The highest level of a Box in what operators return, `UNTRACED` without one; an application each."""
+    given = [operator for operator in operators if operator is not None]
+    outputs = [operator._apply(np.ones(operator.shape[1], operator.dtype)) for operator in given]
+    return max(levels(*outputs), default=UNTRACED)
+
+
+def attach(
+    pencil: TracedPencil | TracedNonlinear,
+    w: np.ndarray,
+    X: np.ndarray,
+    verify: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+) -> tuple[Any, Any]:
+    """(w, X) as differentiable functions of whatever the pencil's operators are traced in.
+
+    ``verify(A X, B X, N X)`` is called once, with plain values, and raises where the pairs are not
+    what they should be.
+    """
+    pencil = pencil.at(w, X)
+    residual = pencil.residual(w, X, verify)
+    values = strip(residual)[: X.shape[0]]
+    sizes = np.linalg.norm(values, axis=0) / np.linalg.norm(X, axis=0)
+    systems = BorderedSystems(pencil.problem, w, X, pencil.options, sizes, X.conj().T @ values)
+    del values
+    E = np.zeros((2 + w.size, w.size), X.dtype)
+    below = UNTRACED
+    for t in levels(residual):
+        if below != UNTRACED:  # the pairs have become traced at the level below
+            pencil = pencil.at(w, X)
+            residual = pencil.traced_residual(w, X, systems.compressor, below)
+        at_t = seen_from(residual, t)
+        if level(at_t) == t:
+            w, X, E = eigenpair_primitive(hide(at_t), w, X, E, _Pairs(pencil, systems))
+            below = t
+    return w, X
+
+
+@primitive
+def eigenpair_primitive(residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> tuple[Any, Any, Any]:
+    """The pairs, as they are; their dependence on the parameters is that on the residual.
+
+    So is that of E, zeros, which the loss does not see: rounding's channel between the derivatives of
+    different levels (`rounding.py`).
+    """
+    return w, X, E
+
+
+def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> Callable[[Any], Any]:
+    t = max(level(residual), level(w), level(X), level(E))
+    pencil, systems = pairs.pencil, pairs.systems
+    dtype = strip(residual).dtype
+
+    def vjp(g: Any) -> Any:
+        # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
+        unit = power_of_two(strip(g[0]), strip(g[1]))
+        cotangents = [anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])[:2]) / unit]
+        chosen = systems.differentiable((strip(cotangents[0]) != 0) | strip(cotangents[1]).any(axis=0))
+        if chosen is None:
+            W, sigma = _adjoint(pencil, systems, (w, X, E), cotangents, t)
+        else:  # of the others, which are not read, every cotangent is zero
+            some = (w[chosen], X[:, chosen], part_of(E, chosen))
+            cotangents = [part[..., chosen] for part in cotangents]
+            W, sigma = _adjoint(pencil, systems.restricted(chosen), some, cotangents, t)
+            place = np.eye(strip(w).size, dtype=dtype)[chosen]  # (c, k)
+            W, sigma = anp.dot(W, place), anp.dot(place.T, anp.dot(sigma, place))
+        cotangent = anp.conj(W)
+        if pencil.problem.normalization != "2":
+            cotangent = anp.concatenate([cotangent, _cast(-0.5 * anp.conj(sigma), cotangent)])
+        return unit * (cotangent if dtype.kind == "c" else anp.real(cotangent))
+
+    return vjp
+
+
+def _adjoint(
+    pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems, pairs: Any, cotangents: Any, t: int
+) -> tuple[Any, Any]:
+    """W (n, k) and σ (k, k) for pairs (w, X, E), traced up to level t, and their cotangents, which it takes away."""
+    (w, X, E), (gw, gX, carried) = pairs, cotangents
+    cotangents.clear()  # as large as X, and the solver has arrays of its own
+    problem, k = pencil.problem, strip(w).size
+    weights, folding = strip(gw), systems.folding
+    if folding is not None:
+        gw = gw @ folding[0] + anp.conj(gw) @ folding[1]
+    elif not np.iscomplexobj(strip(X)):
+        gw = anp.real(gw)  # of real eigenvalues, complex in type
+    if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
+        F, sigma, N = gX, np.zeros((k, k), strip(X).dtype), np.zeros((k, k), strip(X).dtype)
+        scale, gauge = np.zeros(k), phase_dependence(strip(X), gX, np.zeros(k))
+        reads = strip(gw) != 0
+    else:
+        if folding is not None:
+            gX = gX @ folding[0] + anp.conj(gX) @ folding[1]
+        NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+        values = strip(gX)
+        if problem.rows is not None:
+            gX = without_normal_part(anp, X, gX, problem.rows)
+        # After folding: the phases of a pair turn together.
+        noise = NOISE * (systems.eps * carried[0] + carried[1])
+        gauge = phase_dependence(strip(X), values, noise)
+        if problem.unit and np.iscomplexobj(values):
+            gX = without_phase(anp, X, gX)
+        F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
+        N = anp.dot(anp.conj(X).T, F)
+        # F is a difference: its rounding is that of its terms.
+        norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
+        scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
+        reads = (strip(gw) != 0) | values.any(axis=0)
+        del values
+    del gX
+    again = t != UNTRACED or max(level(F), level(gw)) != UNTRACED
+    solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge, again)
+    told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
+    check_gauge(systems, weights, gauge, replace(solution, dropped=told), reads)
+    if carried[0].any():
+        check_second_derivative(systems, solution.error)
+    Z, left = np.concatenate([solution.Z, solution.M]), solution.left
+    if again:
+        size = np.outer(np.linalg.norm(strip(X), axis=0), scale)
+        T, weight = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
+        rhs = _stacked(F, T + anp.diag(gw))
+        del F, solution  # as large as X
+        Z = anchor(Block(pencil, systems, "adjoint", X, E), Z, left, rhs, t)
+        return watch_solution(Z[: problem.n], E, T, weight, systems), sigma
+    return Z[: problem.n], sigma
+
+
+def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> Any:
+    t = max(level(residual), level(w), level(X), level(E))
+    pencil, systems = pairs.pencil, pairs.systems
+    problem, k = pencil.problem, strip(w).size
+    n = problem.n
+    NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+    rhs = _stacked(-g[:n], np.zeros((k, k), strip(X).dtype))
+    F = strip(rhs)[:n]
+    solution = tangent_of_pairs(systems, F, t != UNTRACED or level(rhs) != UNTRACED)
+    check_gauge(systems, np.zeros(k), np.zeros(0), solution, F.any(axis=0))  # whatever of dw and dX will be read
+    values = np.concatenate([solution.Z, solution.M])
+    Z = anchor(Block(pencil, systems, "tangent", X, E), values, solution.left, rhs, t)
+    M = Z[n:]
+    size = np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
+    C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)[0]
+    dS = None if problem.normalization == "2" else g[n:]
+    dX = tangent_from_bordered(anp, X, NX, Z[:n] + anp.dot(X, C), dS, problem.hermitian)
+    if problem.rows is not None:
+        dX = without_normal_part(anp, X, dX, problem.rows)
+    if problem.unit and np.iscomplexobj(strip(X)):
+        dX = without_phase(anp, X, dX)
+    motion = _motion(strip(X), strip(dX), strip(C), solution.Z)
+    dX = carry_motion(dX, E, motion, systems)
+    dw = -anp.diag(M)
+    if not np.iscomplexobj(strip(w)):
+        dw = anp.real(dw)
+    return box_tuple((dw, dX, motion))
+
+
+def _motion(X: np.ndarray, dX: np.ndarray, C: np.ndarray, Z: np.ndarray) -> np.ndarray:
+    """A tangent of E, for dX = Z + X K, where K is C off the diagonal, and on it what normalisation made of C."""
+    K = C + np.diag(np.einsum("ij,ij->j", X.conj(), dX - Z - X @ C) / np.einsum("ij,ij->j", X.conj(), X))
+    return channel([np.linalg.norm(C, axis=0), np.linalg.norm(Z, axis=0)], K)
+
+
+def _gaps(w: Any) -> Any:
+    """λ_j − λ_i, (k, k)."""
+    return anp.reshape(w, (-1, 1)) - anp.reshape(w, (1, -1))
+
+
+def _quotients(
+    systems: BorderedSystems, numerators: Any, gaps: Any, couplings: Quotients, size: np.ndarray, E: Any
+) -> tuple[Any, np.ndarray]:
+    """The couplings numerators / gaps (k, k), traced, with the values that were found; their rounding over ε.
+
+    A numerator that is noise is zero, its derivative need not be. ``size`` is what the numerators' rounding is
+    relative to.
+    """
+    values, apart = strip(numerators), strip(gaps)
+    noise = np.where(couplings.noise, values, 0)
+    kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
+    T = (numerators - noise) * kept / (gaps * kept + (1 - kept))
+    # The gap is known to rounding of the eigenvalues only.
+    weight = (size + np.abs(strip(T)) * systems.accuracy.spread) * kept / np.where(kept > 0, np.abs(apart), 1)
+    return carry_rounding(T, E, weight, systems), weight
+
+
+def _stacked(F: Any, G: Any) -> Any:
+    """[F; G], (n + k, k)."""
+    return anp.concatenate([_cast(F, G), _cast(G, F)])
+
+
+def _cast(x: Any, like: Any) -> Any:
+    """x as complex where ``like`` is: autograd's concatenate would hand a real part a complex cotangent."""
+    if np.iscomplexobj(strip(like)) and not np.iscomplexobj(strip(x)):
+        return x * strip(like).dtype.type(1)
+    return x
+
+
+def _zeros_like(x: Any) -> np.ndarray:
+    return np.zeros_like(strip(x))
+
+
+defvjp(
+    eigenpair_primitive,
+    _eigenpair_vjp,
+    lambda ans, residual, w, X, E, pairs: lambda g: g[0],
+    lambda ans, residual, w, X, E, pairs: lambda g: g[1],
+    lambda ans, residual, w, X, E, pairs: lambda g: g[2],
+)
+defjvp(
+    eigenpair_primitive,
+    _eigenpair_jvp,
+    lambda g, ans, residual, w, X, E, pairs: box_tuple((g, _zeros_like(X), _zeros_like(E))),
+    lambda g, ans, residual, w, X, E, pairs: box_tuple((_zeros_like(w), g, _zeros_like(E))),
+    lambda g, ans, residual, w, X, E, pairs: box_tuple((_zeros_like(w), _zeros_like(X), g)),
+)
+
+
+# --------------------------------------------------------------------------------------------
+# Constant operators applied to traced vectors.
+# --------------------------------------------------------------------------------------------
+
+
+@primitive
+def apply_constant(X: Any, apply: Callable[[Any], Any], adjoint: Callable[[Any], Any]) -> Any:
+    """apply(X), for a linear map that knows plain arrays only."""
+    return apply(X)
+
+
+defvjp(
+    apply_constant,
+    lambda ans, X, apply, adjoint: lambda g: _like(X, anp.conj(apply_constant(anp.conj(g), adjoint, apply))),
+)
+defjvp(apply_constant, lambda g, ans, X, apply, adjoint: apply_constant(g, apply, adjoint))
+
+
+def _like(X: Any, g: Any) -> Any:
+    return g if np.iscomplexobj(strip(X)) else anp.real(g)
+
+
+# --------------------------------------------------------------------------------------------
+# What has no derivative, beside what has one.
+# --------------------------------------------------------------------------------------------
+
+
+@primitive
+def beside(part: Any, given: np.ndarray, kept: np.ndarray, reason: str) -> Any:
+    """``given`` with ``part`` in place of the columns ``kept``; to read the others' derivative is an error.
+
+    ``reason`` is its text.
+    """
+    whole = given.astype(np.result_type(given, part))
+    whole[..., kept] = part
+    return whole
+
+
+def _beside_vjp(ans: Any, part: Any, given: np.ndarray, kept: np.ndarray, reason: str) -> Callable[[Any], Any]:
+    def vjp(g: Any) -> Any:
+        if np.delete(strip(g), kept, axis=-1).any():
+            raise ValueError(reason)
+        return g[..., kept]
+
+    return vjp
+
+
+def _beside_jvp(g: Any, ans: Any, part: Any, given: np.ndarray, kept: np.ndarray, reason: str) -> Any:
+    raise ValueError(reason)  # whatever is read: tangents are those of all
+
+
+defvjp(beside, _beside_vjp, argnums=[0])
+defjvp(beside, _beside_jvp, argnums=[0])
+
+
+# --------------------------------------------------------------------------------------------
+# Entries of Hermitian matrices.
+# --------------------------------------------------------------------------------------------
+
+
+@primitive
+def hermitian_entries(entries: Any, mirror: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """The entries of a Hermitian matrix A as those of H = ½(A + Aᴴ), which they are.
+
+    ``mirror`` puts every entry in the place of its mirror image at the diagonal, and is its own inverse.
+    """
+    return entries
+
+
+@primitive
+def symmetrised(entries: Any, mirror: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """½(1 + conj ∘ mirror), of which the tangent and, for df = Re Σ g dz, the cotangent map is the same map."""
+    mean = np.conj(mirror(entries), order="C")
+    mean += entries
+    mean *= 0.5
+    return mean
+
+
+for function in (hermitian_entries, symmetrised):
+    defvjp(function, lambda ans, entries, mirror: lambda g: symmetrised(g, mirror), argnums=[0])
+    defjvp(function, lambda g, ans, entries, mirror: symmetrised(g, mirror), argnums=[0])

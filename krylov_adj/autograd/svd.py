@@ -1,0 +1,228 @@
+"""`svds`: SciPy's function, differentiable.
+
+Without a traced operator the call goes to SciPy as it came. With one SciPy runs on its plain values,
+and the triplets it returns are attached as eigenpairs of [[0, A], [Aᴴ, 0]] (`perturbation/singular.py`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import scipy.sparse.linalg as spla
+from scipy.sparse.linalg import svds as scipy_svds
+
+from ..forward.arpack import accepted_residual, as_scipy, plain_operand
+from ..forward.scaling import ONE, Units, units
+from ..options import Adjoint
+from ..perturbation.problem import Eigenproblem, ValueOperator, real_dtype
+from ..perturbation.ranking import Ranking
+from ..perturbation.selection import Selection
+from ..perturbation.singular import AugmentedOperator
+from ..perturbation.triplets import refined, vanishing
+from ..report.messages import triplets_not_resolved
+from ..report.report import Report
+from .attach import as_value, attach_verified, check_adjoint, check_options
+from .operators.base import LinearOperator
+from .operators.matrices import aslinearoperator, floating, named_boxes
+from .pencil import TracedPencil
+from .primitives import beside, xp
+from .trace import UNTRACED, guarded, is_box
+
+__all__ = ["svds"]
+
+_HAS_RNG = "rng" in inspect.signature(scipy_svds).parameters
+
+
+def svds(
+    A: Any,
+    k: int = 6,
+    ncv: int | None = None,
+    tol: float = 0,
+    which: str = "LM",
+    v0: Any = None,
+    maxiter: int | None = None,
+    return_singular_vectors: bool | str = True,
+    solver: str = "arpack",
+    rng: Any = None,
+    options: dict[str, Any] | None = None,
+    *,
+    random_state: Any = None,
+    adjoint: Adjoint | None = None,
+) -> Any:
+    """`scipy.sparse.linalg.svds`, differentiable.
+
+    Parameters
+    ----------
+    A : dense array (traced or not), SciPy sparse, SciPy or krylov_adj LinearOperator
+        Shape (m, n). May depend on traced values where its type can. A LinearOperator without
+        ``rmatvec`` gets its adjoint from autograd.
+    k, ncv, tol, which, v0, maxiter, return_singular_vectors, solver, rng, options, random_state
+        As in SciPy; all three solvers.
+    adjoint : Adjoint, optional
+        How derivatives are computed. A preconditioner approximates the inverse of H − σ for
+        H = [[0, A], [Aᴴ, 0]], of order m + n.
+
+    Returns
+    -------
+    u : ndarray, shape (m, k)
+        Left singular vectors; None for ``return_singular_vectors="vh"``.
+    s : ndarray, shape (k,)
+        Singular values, in SciPy's order. The only result for ``return_singular_vectors=False``.
+    vh : ndarray, shape (k, n)
+        Right singular vectors in rows, conjugated; None for ``return_singular_vectors="u"``.
+
+    Raises
+    ------
+    EigenNoConvergence
+        `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
+    ValueError
+        Bad arguments, NaN or infinity from the operator, a wrong adjoint; triplets that are none,
+        see Notes.
+    AdjointNoConvergence
+        From the backward pass.
+
+    Warns
+    -----
+    GaugeWarning
+        From the backward pass, where the loss depends on the common phase of u and v, on the basis of
+        a degenerate singular space, or on how vectors of vanishing singular values go together.
+    DegeneracyWarning
+        From the backward pass, where the loss treats coinciding singular values differently, reads those of a cluster
+        that k cuts, or one that is zero.
+
+    Derivative
+    ----------
+    Of u, s and vh, in the gauge Im(uᴴdu + vᴴdv) = 0, with respect to everything that A depends on; to
+    any order; forward and reverse. The triplets are treated as eigenpairs of H = [[0, A], [Aᴴ, 0]]: A is
+    never squared, and the systems that are solved have the condition of A. A loss of the singular
+    values alone needs no linear solve. The common sign of real u and v is arbitrary and cannot be
+    detected. σ = 0 is no smooth function of A; and where A is rectangular, the vectors of the longer side
+    that belong to σ → 0 have derivatives that grow like 1/σ.
+
+    Not differentiable: v0, tol and how else the triplets are computed.
+
+    Notes
+    -----
+    SciPy works with AᴴA (the solver "propack" does not), and loses small singular values: the
+    residual ‖Aᴴu − σv‖ of its triplets is about ε‖A‖²/σ. Traced calls look at the residuals of A itself.
+    Where one is above ``max(tol, 1e-10)·σ`` (1e-5 in single precision; ``Adjoint(rtol=...)``) and above
+    rounding, Newton's method on A makes it smaller, and values and vectors returned are better than
+    SciPy's; where that fails, because SciPy's vectors are mixtures of several, it is an error. Untraced
+    calls return what SciPy returns.
+
+    An integer ``rng`` is taken as given by keyword, wherever it stands.
+
+    References
+    ----------
+    Eigenpairs of H: G. H. Golub & W. Kahan, SIAM J. Numer. Anal. 2 (1965) 205. docs/derivation.md.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import numpy
+    >>> from autograd import grad
+    >>> import krylov_adj as ka
+    >>> A = numpy.diag([3.0, 2.0, 1.0, 0.5])[:, :3] + 0.1
+    >>> def spread(A):
+    ...     u, s, vh = ka.svds(A, k=2, v0=numpy.ones(3))
+    ...     return s[1] - s[0]
+    >>> g = grad(spread)(A)  # u₁v₁ᵀ − u₀v₀ᵀ, of rank two
+    >>> print(g.shape, round(float(np.sum(g * g)), 10))
+    (4, 3) 2.0
+    """
+    chosen = check_options(adjoint)
+    if isinstance(A, spla.LinearOperator):  # of other types of matrices SciPy says which it takes
+        A = floating(A)
+    scale = units(A, None, squared=True)
+    if solver == "lobpcg" and not scale.trivial:
+        tol = min(tol, tol / scale.a)  # an absolute one: that of A or of A′, whichever asks for more
+    arguments = {
+        "ncv": ncv, "tol": tol, "which": which, "v0": plain_operand(v0), "maxiter": maxiter, "solver": solver,
+        "options": options, **_seed(rng, random_state),
+    }  # fmt: skip
+    wanted = return_singular_vectors
+    A = scale.operators(A, None)[0]
+    if not (isinstance(A, LinearOperator) or is_box(A)):
+        return _call_scipy(A, k, wanted, arguments, scale)
+    operator, deepest = aslinearoperator(A).prepared(), scale.deepest
+    value = as_value(operator, False, "A", deepest)
+    plain = operator.explicit()
+    plain = as_scipy(value) if plain is None else plain
+    if deepest == UNTRACED:
+        return _call_scipy(plain, k, wanted, arguments, scale)
+    check_adjoint(value, False)
+    # SciPy knows which values of ``return_singular_vectors`` are none.
+    known = any(wanted is form or wanted == form for form in (True, False, "u", "vh"))
+    u, s, vh = _call_scipy(plain, k, True if known else wanted, arguments)
+    ranking = Ranking("SA" if which == "SM" else "LA", None, "none", True)
+    selection = Selection(ranking, int(ncv or max(2 * k + 1, 20)), value.applications)
+    u, s, v = _attach(operator, deepest, value, (u, s, vh), solver, float(tol), scale.options(chosen), scale, selection)
+    if not wanted:
+        return s
+    return (None if wanted == "vh" else u), s, (None if wanted == "u" else xp.conj(v).T)
+
+
+def _seed(rng: Any, random_state: Any) -> dict[str, Any]:
+    """``rng`` and ``random_state`` as this version of SciPy knows them."""
+    given: dict[str, Any] = {} if random_state is None else {"random_state": random_state}
+    if rng is not None:
+        given |= {"rng": rng} if _HAS_RNG else {"random_state": np.random.default_rng(rng)}
+    return given
+
+
+def _call_scipy(A: Any, k: int, wanted: bool | str, arguments: dict[str, Any], scale: Units = ONE) -> Any:
+    """SciPy's triplets of A′ as those of A."""
+    with named_boxes():
+        result = scipy_svds(A, k, return_singular_vectors=wanted, **arguments)
+    if isinstance(result, tuple):
+        return result[0], scale.values(result[1]), result[2]
+    return scale.values(result)
+
+
+def _attach(
+    operator: LinearOperator,
+    deepest: int,
+    value: ValueOperator,
+    triplets: tuple[np.ndarray, np.ndarray, np.ndarray],
+    solver: str,
+    tol: float,
+    options: Adjoint,
+    scale: Units,
+    selection: Selection,
+) -> tuple[Any, Any, Any]:
+    """u, s, v as functions of whatever the operator is traced in."""
+    m = operator.shape[0]
+    H = AugmentedOperator(value)
+    u, s, vh = triplets
+    dtype = np.result_type(value.dtype, np.float32)
+    u, s, v = u.astype(dtype), s.astype(real_dtype(dtype)), vh.conj().T.astype(dtype)
+    rtol, kept = max(tol, options.tolerance(dtype)), np.arange(s.size)
+    found = refined(H, u, s, v, rtol, options)
+    reason = triplets_not_resolved(found.s * scale.a, found.residuals * scale.a, found.strayed, found.bad)
+    # From AᴴA SciPy has one vector of σ = 0, and the other from a division by zero: an error where that is read.
+    resolved = np.flatnonzero(s > vanishing(H, s))
+    if found.bad.size and resolved.size and not np.intersect1d(found.bad, resolved).size:
+        kept = resolved
+        found = refined(H, u[:, kept], s[kept], v[:, kept], rtol, options)
+    if found.bad.size:
+        raise ValueError(reason)
+    apply, apply_adjoint = guarded(operator._apply, deepest), guarded(operator._apply_adjoint, deepest)
+
+    def augmented(X: Any) -> Any:
+        return xp.concatenate([apply(X[m:]), apply_adjoint(X[:m])])
+
+    asked_for = selection if kept.size == s.size else None  # what was left out was computed, too
+    problem = Eigenproblem(H, None, True, "2", rows=m, units=scale.pair, selection=asked_for)
+    pencil = TracedPencil(problem, options, augmented, augmented, None, None)
+    name = str(solver).upper() if np.array_equal(found.s, s[kept]) else f"{str(solver).upper()}+Newton"
+    report = Report("forward", name, 0.0, np.zeros(kept.size), applications=value.applications)
+    X = np.concatenate([found.U, found.V]) / dtype.type(np.sqrt(2))
+    w, X = attach_verified(pencil, found.s, X, accepted_residual(dtype, tol), report)
+    root = dtype.type(np.sqrt(2))
+    U, w, V = root * X[:m], scale.values(w), root * X[m:]
+    if kept.size < s.size:
+        U, V = (beside(part, given, kept, reason) for part, given in ((U, u), (V, v)))
+        w = beside(w, scale.values(s), kept, reason)
+    return U, w, V

@@ -1,0 +1,356 @@
+"""SciPy's `eigs` and `eigsh` on plain values, and what has to be put right around them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from scipy.sparse.linalg import eigs as scipy_eigs
+from scipy.sparse.linalg import eigsh as scipy_eigsh
+
+from ..autograd.attach import as_value
+from ..autograd.operators.base import LinearOperator, random_vector
+from ..autograd.operators.matrices import floating
+from ..autograd.trace import strip
+from ..perturbation.pairs import ROUNDINGS
+from ..perturbation.problem import ValueOperator
+from ..perturbation.ranking import Ranking, is_buckling, ranking
+from ..report.errors import EigenNoConvergence
+from ..report.messages import (
+    infinite_eigenvalue,
+    not_eigenpairs,
+    not_in_the_span,
+    not_positive_definite,
+    not_the_eigenvalue,
+)
+
+__all__ = [
+    "accepted_residual",
+    "admits",
+    "as_scipy",
+    "call_scipy",
+    "in_order_of_values",
+    "next_to_one",
+    "plain_operand",
+    "scipy_eigs",
+    "scipy_eigsh",
+    "spoiled_residual",
+]
+
+Array = np.ndarray
+
+_HAS_RNG = "rng" in inspect.signature(scipy_eigs).parameters
+
+
+class as_scipy(spla.LinearOperator):
+    """A value operator as SciPy's LinearOperator."""
+
+    def __init__(self, operator: ValueOperator):
+        super().__init__(operator.dtype, operator.shape)
+        self.operator = operator
+
+    @property
+    def applications(self) -> int:
+        return self.operator.applications
+
+    def _matvec(self, x: Array) -> Array:
+        return self.operator.apply(x)
+
+    def _matmat(self, X: Array) -> Array:
+        return self.operator.apply(X)
+
+    def _rmatvec(self, x: Array) -> Array:
+        return self.operator.adjoint(x)
+
+    def _rmatmat(self, X: Array) -> Array:
+        return self.operator.adjoint(X)
+
+
+def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
+    """An argument of SciPy's functions without Boxes; our operators by their matrix where that is faster or needed."""
+    if not isinstance(x, spla.LinearOperator):
+        return strip(x)
+    x = floating(x)
+    if not isinstance(x, LinearOperator):
+        return x
+    if x.applied_by_matrix() or (needs_matrix and x.has_matrix()):
+        return x.explicit()
+    return as_scipy(as_value(x, True, "matvec"))
+
+
+def call_scipy(
+    solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]
+) -> tuple[Array, Array | None, str]:
+    """SciPy's w, X (None for real `eigsh` without vectors) and normalisation, where they are right, in our order.
+
+    SciPy takes M on trust, and some results of `eigs` too. Real `eigsh` keeps SciPy's order, which without vectors is
+    another one. Elsewhere vectors are always asked for: without them SciPy's values of a real matrix are others where
+    k cuts a pair of conjugates, and zero where sigma is complex.
+    """
+    hermitian, real = solver is scipy_eigsh, A.dtype.kind != "c"
+    keeps_order = hermitian and real
+    ask = vectors or not keeps_order
+    result, standard = _checked_scipy(solver, A, k, M, ask, _seeded(solver, A, arguments))
+    w, X = result if ask else (result, None)
+    if X is not None and not keeps_order:
+        w, X = _arranged(ranking(hermitian, real, M is None or M.dtype.kind != "c", arguments, standard), w, X)
+    return w, X, "A" if hermitian and is_buckling(arguments) else "2" if M is None or standard else "M"
+
+
+def _arranged(rank: Ranking, w: Array, X: Array) -> tuple[Array, Array]:
+    """Pairs in our order; where k cuts a pair of conjugates, by the member with Im w > 0."""
+    if np.isrealobj(w):  # of complex `eigsh`
+        order = np.argsort(w, kind="stable")
+    else:
+        # Of a real matrix ARPACK has found both, and SciPy has dropped either.
+        k = w.size
+        w, X = rank.with_conjugates(w, X)
+        order = rank.most_wanted_first(w)[:k]
+    return w[order], X[:, order]
+
+
+def _from_vectors(solver: Any, A: Any, arguments: dict[str, Any]) -> bool:
+    """Whether SciPy computes eigenvalues from vectors, which may be mixtures."""
+    sigma = arguments["sigma"]
+    return solver is scipy_eigs and sigma is not None and bool(np.imag(sigma) != 0) and A.dtype.kind != "c"
+
+
+def _checked_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> tuple[Any, bool]:
+    """SciPy's result, and whether it is that of (A − σM)⁻¹M as a standard problem, at unit 2-norm."""
+    any_pencil = solver is scipy_eigs and arguments["sigma"] is not None
+    reason = None if M is None else _defect_of_M(solver, M, arguments)
+    if reason is None and M is not None and not vectors and sp.issparse(M):
+        reason = _defect_by_factors(solver, M, arguments)  # without vectors there is no residual to show it
+    if reason is None:
+        try:
+            result = solver(A, k, M, return_eigenvectors=vectors, **arguments)
+        except RuntimeError as error:
+            # SciPy factorises M, which SuperLU says is singular.
+            if isinstance(error, spla.ArpackError) or not sp.issparse(M) or arguments["sigma"] is not None:
+                raise
+            raise ValueError(not_positive_definite("it is singular", solver.__name__, None)) from error
+        if solver is scipy_eigs and next_to_one(result[0], A, arguments):
+            failure = _check_pairs(A, M, *result, tol=float(arguments["tol"]))
+            if failure is not None:
+                raise ValueError(failure)
+            return result, False
+        # What `_defect_of_M` misses, the pairs' residuals show; and those of a real A with a complex
+        # sigma are mixtures where two eigenvalues share a value of Re or Im (A − σM)⁻¹.
+        if not vectors and M is not None and is_buckling(arguments):
+            infinite = int(np.sum(_too_large(A, M, result)))  # their θ is 1, which may be selected
+            if infinite:
+                raise ValueError(infinite_eigenvalue(result, infinite))
+        if not vectors or (M is None and not _from_vectors(solver, A, arguments)):
+            return result, False
+        failure = _check_pairs(A, M, *result, tol=float(arguments["tol"]))
+        if failure is None:
+            return result, False
+        if M is None or not any_pencil:
+            raise ValueError(failure)
+    elif not any_pencil:
+        raise ValueError(not_positive_definite(reason, solver.__name__, arguments["sigma"]))
+    return _eigs_of_any_pencil(A, k, M, arguments), True
+
+
+def next_to_one(w: Array, A: Any, arguments: dict[str, Any]) -> bool:
+    """Whether sigma is so close to one of the w that rounding may have spoiled the others.
+
+    Its part in (A − σM)⁻¹ v is so large that its rounding is that of what others have; unless A is Hermitian, that
+    comes back to them.
+    """
+    sigma, applied = arguments["sigma"], isinstance(A, as_scipy) or not isinstance(A, spla.LinearOperator)
+    if sigma is None or not applied or not w.size:
+        return False
+    distance = np.abs(w - sigma)
+    return bool(np.min(distance) < np.sqrt(np.finfo(distance.dtype).eps) * np.max(distance))
+
+
+def _too_large(A: Any, M: Any, w: Array) -> Array:
+    """Which w are so large, of rounding's 1/ε times ‖A‖/‖M‖, that they cannot be told from infinite ones."""
+    v = random_vector(A.shape[0], A.dtype)
+    norm_A, norm_M = (float(np.linalg.norm(spla.aslinearoperator(operand).matvec(v))) for operand in (A, M))
+    return ~(np.abs(w) * norm_M * 1e3 * np.finfo(w.dtype).eps < norm_A)
+
+
+def accepted_residual(dtype: Any, tol: float) -> float:
+    """The largest residual, relative to ‖A‖ + |λ|‖M‖, that a pair may have for what it was asked.
+
+    ARPACK judges convergence in the operator it iterates with; this is for what is no pair at all.
+    """
+    return max(10 * float(np.sqrt(np.finfo(dtype).eps)), 100 * tol)
+
+
+def spoiled_residual(dtype: Any, tol: float) -> float:
+    """The same for pairs that rounding may have spoiled, so that derivatives have not lost most of their digits."""
+    return max(float(np.finfo(dtype).eps ** 0.6), 100 * tol)
+
+
+def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | None:
+    """What is wrong with the pairs, by r = A y − M z of one random combination y = X c, z = X Λ c.
+
+    ‖r‖ relative to ‖A‖ + |λ|‖M‖, every pair by its own; and Xᴴr relative to what A and M do in the span of X, or to
+    rounding in them: of eigenvalues far below ‖A‖/‖M‖ that alone tells whether they are any. Two applications of
+    each operator.
+    """
+    if not w.size:
+        return None
+    if not np.all(np.isfinite(w)):
+        return infinite_eigenvalue(w, int(np.sum(~np.isfinite(w))))
+    apply_A = spla.aslinearoperator(A).matvec
+    apply_M = (lambda v: v) if M is None else spla.aslinearoperator(M).matvec
+    rtol, eps = accepted_residual(X.dtype, tol), float(np.finfo(X.dtype).eps)
+    v = random_vector(X.shape[0], A.dtype)
+    norms = np.linalg.norm(X, axis=0)
+    Y = X / np.where(norms > 0, norms, 1)  # of what is no eigenvector, M-normalised ones may be tiny
+    norm_A, norm_M = float(np.linalg.norm(apply_A(v))), float(np.linalg.norm(apply_M(v)))
+    scales = norm_A + np.abs(w) * norm_M
+    scales = np.where(scales > 0, scales, 1)
+    c = random_vector(w.size, X.dtype) * w.size**0.5 / scales
+    AY, MZ = apply_A(Y @ c), apply_M(Y @ (w * c))
+    size = max(1.0, float(np.linalg.norm(AY) + np.linalg.norm(MZ)) / w.size**0.5)
+    residual = float(np.linalg.norm(AY - MZ)) / size
+    if not residual <= rtol:
+        return not_eigenpairs(np.full(w.size, residual), rtol, scales * size)
+    left, *parts = (float(np.linalg.norm(Y.conj().T @ image)) for image in (AY - MZ, AY, MZ))
+    accepted = max(rtol * sum(parts), ROUNDINGS * eps * w.size)
+    if not left <= accepted:
+        return not_in_the_span(left / sum(parts), accepted / sum(parts))
+    largest = float(np.max(np.abs(w)))
+    if norm_A >= rtol * largest * norm_M:
+        return None
+    # Next to an eigenvalue so large, ‖A‖ counts for nothing: an infinite one has any quotient.
+    i = int(np.argmax(np.abs(w)))
+    quotient = np.vdot(Y[:, i], apply_A(Y[:, i])) / np.vdot(Y[:, i], apply_M(Y[:, i]))
+    distance = np.abs(w - np.where(np.arange(w.size) == i, quotient, w))
+    allowed = np.full(w.size, np.sqrt(rtol) * largest)
+    return None if distance[i] <= allowed[i] else not_the_eigenvalue(w, distance, allowed)
+
+
+def _seeded(solver: Any, A: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """``rng`` where SciPy has no such argument, or (complex `eigsh`) has it and ignores it."""
+    rest = dict(arguments)
+    rng = rest.pop("rng")
+    if _HAS_RNG and (rng is None or not (solver is scipy_eigsh and A.dtype.kind == "c")):
+        return {**rest, "rng": rng}
+    if rng is not None and rest["v0"] is None:
+        rest["v0"] = np.random.default_rng(rng).uniform(-1, 1, A.shape[0])
+    return rest
+
+
+# --------------------------------------------------------------------------------------------
+# M that is not what ARPACK needs.
+# --------------------------------------------------------------------------------------------
+
+
+def admits(M: Any, arguments: dict[str, Any]) -> bool:
+    """Whether M may be an inner product for `eigsh`; why not, SciPy's call says."""
+    return M is None or _defect_of_M(scipy_eigsh, M, arguments) is None
+
+
+def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
+    """Why M is no inner product, or None. Semidefinite M are admitted with sigma."""
+    indefinite_allowed = solver is scipy_eigsh and is_buckling(arguments)
+    if isinstance(M, spla.LinearOperator):
+        return _defect_on_probes(M, indefinite_allowed)
+    M = M.tocsr() if sp.issparse(M) else np.asarray(M)  # DIA has no max()
+    size = abs(M).max()
+    tol = float(np.sqrt(np.finfo(np.result_type(M.dtype, np.float32)).eps)) * size
+    asymmetry = abs(M - M.conj().T).max()
+    if asymmetry > tol:
+        return f"max|M − Mᴴ| is {asymmetry:.1e} with max|M| {size:.1e}"
+    if indefinite_allowed:
+        return None
+    diagonal = np.real(M.diagonal())
+    if diagonal.min() < -tol:
+        return f"its diagonal holds {diagonal.min():.1e}"
+    if not sp.issparse(M):
+        try:
+            la.cholesky(M)
+        except la.LinAlgError:
+            lowest = la.eigvalsh(M)[0]
+            if lowest < -tol or arguments["sigma"] is None:
+                return f"its lowest eigenvalue is {lowest:.1e}"
+    return None
+
+
+def _defect_by_factors(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
+    """A Hermitian matrix is positive definite if and only if all pivots of M = LDLᴴ are positive."""
+    if solver is scipy_eigsh and is_buckling(arguments):
+        return None
+    try:
+        options = {"SymmetricMode": True}
+        lu = spla.splu(M.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+    except RuntimeError:  # exactly singular: semidefinite at best, for which sigma is needed
+        return None if arguments["sigma"] is not None else "it is singular"
+    pivots = lu.U.diagonal().real
+    if np.array_equal(lu.perm_r, lu.perm_c) and pivots.min() < -np.finfo(pivots.dtype).eps * abs(M).max() * M.shape[0]:
+        return f"its factorisation has the pivot {pivots.min():.1e}"
+    return None
+
+
+def _defect_on_probes(M: spla.LinearOperator, indefinite_allowed: bool) -> str | None:
+    """Two applications to pseudo-random vectors; what they miss, the pairs' residuals show."""
+    rng = np.random.default_rng(11)
+    dtype = np.result_type(M.dtype, np.float32)
+    V = rng.standard_normal((M.shape[0], 2)) + (1j * rng.standard_normal((M.shape[0], 2)) if dtype.kind == "c" else 0)
+    V = V.astype(dtype)
+    gram = V.conj().T @ np.stack([M.matvec(V[:, j]) for j in range(2)], axis=1)
+    tol = float(np.sqrt(np.finfo(dtype).eps)) * np.abs(gram).max()
+    if abs(gram[0, 1] - gram[1, 0].conj()) > tol or np.abs(np.diagonal(gram).imag).max() > tol:
+        return f"vᴴMu − (uᴴMv)* is {abs(gram[0, 1] - gram[1, 0].conj()):.1e} for two random vectors"
+    if not indefinite_allowed and np.diagonal(gram).real.min() < 0:
+        return f"vᴴMv is {np.diagonal(gram).real.min():.1e} for a random vector"
+    return None
+
+
+def _eigs_of_any_pencil(A: Any, k: int, M: Any, arguments: dict[str, Any]) -> tuple[Array, Array]:
+    """Pairs of A x = w M x from those of (A − σM)⁻¹M x = θ x, w = σ + 1/θ; unit 2-norm."""
+    sigma, OPinv = arguments["sigma"], arguments["OPinv"]
+    if OPinv is None:
+        from ..autograd.attach import make_inverse
+        from ..autograd.operators.matrices import aslinearoperator
+
+        inverse = make_inverse(aslinearoperator(A), aslinearoperator(M), sigma, None, False)
+        if inverse is None:
+            raise ValueError(
+                "M is not Hermitian positive definite and the matrices are not explicit: pass OPinv, the inverse "
+                "of A − sigma M, or dense or sparse A and M"
+            )
+        OPinv = as_scipy(inverse.operator)
+    M_operator, OPinv = spla.aslinearoperator(M), spla.aslinearoperator(OPinv)
+    dtype = np.result_type(A.dtype, M.dtype, OPinv.dtype, np.float32)
+    shape = M_operator.shape
+    operator = spla.LinearOperator(shape, lambda v: OPinv.matvec(M_operator.matvec(v)), dtype=dtype)
+    kept = {name: arguments[name] for name in ("which", "v0", "ncv", "maxiter", "tol", "rng") if name in arguments}
+    try:
+        theta, X = scipy_eigs(operator, k, **kept)
+    except EigenNoConvergence as error:
+        found = error.eigenvalues != 0
+        error.eigenvalues, error.eigenvectors = sigma + 1 / error.eigenvalues[found], error.eigenvectors[:, found]
+        error.normalization = "2"  # as that of what converges
+        raise
+    v = random_vector(shape[0], dtype)
+    size = max(float(np.abs(theta).max()), float(np.linalg.norm(operator.matvec(v))))
+    infinite = int(np.sum(np.abs(theta) <= 100 * np.finfo(dtype).eps * size))
+    if infinite:
+        raise ValueError(infinite_eigenvalue(theta, infinite))
+    return sigma + 1 / theta, X
+
+
+# --------------------------------------------------------------------------------------------
+# SciPy's order of values alone.
+# --------------------------------------------------------------------------------------------
+
+
+def in_order_of_values(arguments: dict[str, Any], w: Array, X: Array) -> tuple[Array, Array]:
+    """The pairs of real `eigsh` as SciPy orders them when it is asked for eigenvalues only.
+
+    ARPACK then returns its Ritz values by increasing wantedness, and with sigma the eigenvalues by increasing size.
+    """
+    key = w if arguments["sigma"] is not None else ranking(True, True, True, arguments).wantedness(w)
+    order = np.argsort(key, kind="stable")
+    return w[order], X[:, order]

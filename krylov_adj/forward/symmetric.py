@@ -1,0 +1,389 @@
+"""Eigenpairs of real symmetric problems for `eigsh`: Lanczos with an inverse, or with a filter.
+
+For what ARPACK needs most applications for, and with the certainty that no eigenvalue was missed
+(`krylov.lanczos`). Whatever is not covered here, or does not converge, is ARPACK's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from ..krylov.blocks import column_norms
+from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
+from ..krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
+from ..options import DENSE_ORDER
+from ..perturbation.problem import Beyond, Inverse, ValueOperator
+from .continuation import Continuation
+from .warm_start import Warm, gap_beyond
+
+Array = np.ndarray
+
+#: The basis, unless ``ncv`` says: as ARPACK's without an inverse, where it may be the memory, and with one
+#: enough for most problems without a restart.
+DIMENSION = 20
+INVERSE_DIMENSION = 30
+
+#: Of the random vectors, unless ``rng`` is given: equal calls have equal results.
+SEED = 7
+
+#: A filter of no higher degree is not worth a new beginning.
+EASY = 2
+
+#: Steps with a filter after which its place is looked at again.
+EXPLORE = 8
+
+#: Fillings of the basis after which an inverse at another shift is given up, and how much T's wanted values may differ.
+FILLINGS = 2
+UNEVEN = 1e4
+
+#: Residuals of a filter's values are accepted from this many ε on: of multiple ones they do not get smaller.
+NOISE = 10
+
+#: Eigenvalues closer than so many ε of the size of A cannot be told apart.
+ROUNDING = 100
+
+#: Fillings of the basis within which the k-th value has to have left the filter's interval, by q of it.
+TRIAL = 4
+OUTSIDE = 1.01
+
+
+@dataclass(frozen=True)
+class SymmetricPairs:
+    """k eigenpairs by increasing w, and what was found besides."""
+
+    w: Array
+    X: Array
+    method: str
+    beyond: Beyond
+
+
+def covered(A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any]) -> bool:
+    """Whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
+
+    Not: complex problems, M without sigma, modes other than "normal", small or invalid problems.
+    """
+    n, sigma, which, v0 = A.shape[0], arguments["sigma"], arguments["which"], arguments["v0"]
+    ncv, maxiter, tol = (arguments[name] for name in ("ncv", "maxiter", "tol"))
+    kind = which == "LM" if sigma is not None else M is None and which in ("SA", "LA", "LM")
+    real = all(operator.dtype.kind == "f" for operator in (A, M) if operator is not None) and not np.imag(sigma or 0.0)
+    if not kind or not real or arguments["mode"] != "normal" or n <= DENSE_ORDER:
+        return False
+    integers = all(value is None or isinstance(value, Integral) for value in (k, ncv, maxiter))
+    if not integers or not 0 < k < n or (maxiter is not None and maxiter <= 0):
+        return False
+    if arguments["Minv"] is not None or not isinstance(tol, Real) or not float(tol) >= 0:
+        return False
+    start = None if v0 is None else np.asarray(v0)
+    usable = start is None or (
+        start.shape == (n,) and start.dtype.kind in "fiub" and 0 < np.max(np.abs(start)) < np.inf
+    )
+    return usable and k + 4 <= _dimension(n, k, arguments)
+
+
+def _dimension(n: int, k: int, arguments: dict[str, Any]) -> int:
+    default = DIMENSION if arguments["sigma"] is None else INVERSE_DIMENSION
+    return min(int(arguments["ncv"] or max(3 * k, default)), n // 2)
+
+
+def symmetric_pairs(
+    A: ValueOperator,
+    M: ValueOperator | None,
+    k: int,
+    arguments: dict[str, Any],
+    inverse: Inverse | None,
+    continuation: Continuation | None = None,
+    warm: Warm | None = None,
+) -> SymmetricPairs | None:
+    """The pairs of a real symmetric problem that is `covered`, M-normalised; None where ARPACK is to be asked.
+
+    That is what has not converged, and an inverse that is not real. It may have another shift than sigma.
+    """
+    n, sigma, which = A.shape[0], arguments["sigma"], arguments["which"]
+    operators = (A, M, None if inverse is None else inverse.operator)
+    dtypes = [operator.dtype for operator in operators if operator is not None]
+    if (inverse is None) != (sigma is None) or any(dtype.kind != "f" for dtype in dtypes):
+        return None
+    v0, maxiter, tol = (arguments[name] for name in ("v0", "maxiter", "tol"))
+    dimension, dtype = _dimension(n, k, arguments), np.result_type(*dtypes)
+    rng = np.random.default_rng(SEED if arguments["rng"] is None else arguments["rng"])
+    scale = 1.0 if M is None else _scale(M)
+
+    def random() -> Array:
+        return (scale * rng.standard_normal(n)).astype(dtype)
+
+    first = random()
+    start = None if v0 is None else (np.asarray(v0) / np.max(np.abs(v0))).astype(dtype)
+    reference = first if start is None else start
+    if warm is not None:
+        # Completeness is proved, so that no random part is needed for what the kept vectors do not have.
+        reference, start = warm.reference, warm.start.astype(dtype)
+    solve = _Solve(
+        k=int(k),
+        dimension=dimension,
+        tol=max(float(tol), float(np.finfo(dtype).eps)),
+        most=10 * n if maxiter is None else dimension + int(maxiter) * (dimension - int(k)),
+        random=random,
+        first=first,
+        start=start,
+        continuation=continuation,
+    )
+    try:
+        if inverse is not None:
+            found = solve.inverted(A, inverse, M, float(np.real(sigma)))
+        elif which == "LM":
+            found = solve.largest(A)
+        else:
+            found = solve.filtered(A, 1 if which == "LA" else -1)
+    except Exhausted:
+        return None
+    if found is None:
+        return None
+    w = found.w
+    order = np.argsort(w[:k])
+    # Signs that do not jump from one parameter to the next.
+    signs = np.where(reference @ found.X[:, :k] < 0, -1, 1)
+    X = np.asfortranarray((found.X[:, :k] * signs.astype(dtype))[:, order])
+    beyond = Beyond(w[k:].astype(dtype) if found.told else None, found.other_w.astype(dtype), found.other_X)
+    return SymmetricPairs(w[:k][order].astype(dtype), X, found.method, beyond)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Eigenpairs, the most wanted first, with those next to the k-th; others that are nearly converged.
+
+    ``told``: rounding leaves what is next to the k-th value apart from it. ``place``: the filter, and ‖A‖.
+    """
+
+    w: Array
+    X: Array
+    method: str
+    told: bool
+    other_w: Array
+    other_X: Array
+    place: tuple[Chebyshev, float] | None = None
+
+
+@dataclass(frozen=True)
+class _Solve:
+    """What both ways are given.
+
+    ``first`` is a random vector; ``start`` another start if there is one, for spaces that looking for a filter has not
+    begun; ``most`` the steps after which to give up.
+    """
+
+    k: int
+    dimension: int
+    tol: float
+    most: int
+    random: Callable[[], Array]
+    first: Array
+    start: Array | None
+    continuation: Continuation | None
+
+    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> _Found | None:
+        """T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
+        B = None if M is None else M.apply
+        shift, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
+        # The unit of A's and M's rounding, as `DeflatedSystems.tolerances` has it.
+        size = np.linalg.norm(A.apply(self.first)) / np.linalg.norm(self.first if B is None else B(self.first))
+
+        def image(v: Array) -> Array:
+            return inverse.operator.apply(v if B is None else B(v))
+
+        # As in ARPACK: T's range is where the eigenvectors are. And the unit of its values.
+        start = image(self.first if self.start is None else self.start)
+        unit = start.dtype.type(np.max(np.abs(start)))
+        if not unit > 0:
+            return None
+
+        def apply(v: Array) -> Array:
+            return inverse.operator.apply(v) / unit
+
+        def rounding(key: float) -> float:
+            key *= float(unit)
+            return ROUNDING * eps * (float(size) * key + abs(sigma) * key + 1)
+
+        wanted = Closest(shift - sigma, float(unit))
+        lanczos = Lanczos(apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
+        # Another shift than σ is worth no more than σ takes, and no digits, which rounding next to it costs the others.
+        most = self.most if shift == sigma else min(self.most, FILLINGS * self.dimension)
+        found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), most)
+        if found is None:
+            return None
+        theta, X = found
+        w, last = shift + 1 / (theta * float(unit)), float(wanted.key(theta)[self.k - 1])
+        uneven = np.max(np.abs(theta)) / np.min(np.abs(theta))
+        if uneven > UNEVEN and (shift != sigma or eps * uneven > FARTHEST or self._spoiled(A, M, w, X.T)):
+            return None
+        others, V = lanczos.others(last - lanczos.near(last))
+        others = shift + 1 / (others * float(unit))
+        gap = gap_beyond(float(w[self.k - 1]) - sigma, others - sigma)
+        if self.continuation is not None and gap is not None:
+            self.continuation.gap = self.k, sigma, gap
+        return _Found(w, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
+
+    def _spoiled(self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array) -> bool:
+        """Whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
+        AX, MX = A.apply(X), X if M is None else M.apply(X)
+        sizes = column_norms(np.asfortranarray(AX)) + np.abs(w) * column_norms(np.asfortranarray(MX))
+        residuals = column_norms(np.asfortranarray(AX - MX * w))
+        return bool(np.any(residuals > np.sqrt(np.finfo(X.dtype).eps) * np.max(sizes)))
+
+    def largest(self, A: ValueOperator) -> _Found | None:
+        """The largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
+        eps = float(np.finfo(self.first.dtype).eps)
+
+        def rounding(key: float) -> float:
+            return ROUNDING * eps * float(np.max(np.abs(np.diagonal(space.H)))) / key if key else np.inf
+
+        def accept(theta: Array) -> Array:
+            return np.maximum(max(self.tol, NOISE * eps) * np.abs(theta), np.finfo(float).tiny)
+
+        dimension = max(LOOK, self.dimension)
+        space = Lanczos(A.apply, None, self.first, dimension, LargestInModulus(), self.random, rounding=rounding)
+        if space.converge(self.k, accept, LOOK) is None:
+            for side in (1, -1):
+                spectrum = look(space, side)
+                if spectrum.ritz.size == 1:  # A is a multiple of the identity
+                    return None
+                q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side)
+                if -spectrum.lower < side * q.edge and q.degree > EASY:
+                    return self.filtered(A, side, spectrum)
+        found = wanted_pairs(space, self.k, accept, self.most) if np.any(space.H) else None
+        if found is None:
+            return None
+        theta, X = found
+        last = abs(float(theta[self.k - 1]))
+        others, V = space.others(last - space.near(last))
+        return _Found(theta, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
+
+    def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> _Found | None:
+        """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
+
+        At the lower end of the spectrum (``side`` −1) or at the upper one (1). No polynomial where the first steps,
+        from which the spectrum is known (unless it is given), find them already.
+        """
+        kept, before, what = self.continuation, A.applications, (self.k, side)
+        placed = None if kept is None else kept.placed
+        if kept is not None and self.start is not None and placed is not None and placed[0] == what:
+            _, q, norm, most = placed
+            found = self._with(A, side, q.extended(), norm)
+            if found is not None:
+                # Where it takes more than to look anew, that is for the next call.
+                kept.placed = placed if A.applications - before <= most else None
+                return found
+        found = self._anew(A, side, spectrum)
+        if kept is not None and found is not None and found.place is not None:
+            kept.placed = what, *found.place, A.applications - before
+        return found
+
+    def _anew(self, A: ValueOperator, side: int, spectrum: Spectrum | None) -> _Found | None:
+        """`filtered` by a polynomial for what is seen of the spectrum."""
+        seen, resolved = None, False
+        if spectrum is None:
+            dimension = max(LOOK, self.dimension)
+            seen = Lanczos(lambda v: side * A.apply(v), None, self.first, dimension, Wanted(), self.random)
+            resolved = seen.converge(self.k, partial(self._resolved, seen), LOOK) is not None
+            spectrum = look(seen, 1)
+        if spectrum.ritz.size == 1:  # A is a multiple of the identity
+            return None
+        multiple, norm = spectrum.multiple(self.k), spectrum.norm
+        q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side, multiple)
+        if resolved or spectrum.clustered() or q.degree <= EASY:
+            width = float(spectrum.ritz[0]) - spectrum.lower
+            q = plain(spectrum.lower, width, side)
+            if seen is not None:
+                rounding = partial(_rounding, q, norm * float(np.finfo(self.first.dtype).eps))
+                seen.become(partial(q.apply, A.apply), 1 / width, 2 - spectrum.lower / width, rounding)
+            return self._with(A, side, q, norm, seen)
+        del seen  # its memory is needed
+        coarse, degree = spectrum.count[0] >= wanted_count(self.k) and not multiple, 0
+        space = None
+        while coarse and q.degree > degree:  # finer, until it is fine enough
+            space = self._space(A, q, self.first, norm)
+            for _ in range(min(self.k + EXPLORE, self.dimension)):
+                space.step()
+            theta, S, _ = space.ritz()
+            outside = theta > 1
+            count = counts(S[0] ** 2, self.first.size)[outside]
+            if not outside.any() or count[-1] < 2 * wanted_count(self.k):
+                break
+            q, degree = design(side * q.inverse(theta[outside]), count, spectrum.lower, self.k, side), q.degree
+            space = None
+        return self._with(A, side, q, norm, space)  # what was begun is worth more than another start
+
+    def _resolved(self, space: Lanczos, theta: Array) -> Array:
+        """What residuals are accepted of values of ±A."""
+        noise = NOISE * float(np.finfo(self.first.dtype).eps) * float(np.max(np.abs(np.diagonal(space.H))))
+        return np.maximum(self.tol * np.abs(theta), max(noise, np.finfo(float).tiny))
+
+    def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
+        apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
+        return Lanczos(apply, None, start, self.dimension, Wanted(), self.random, rounding=rounding)
+
+    def _with(
+        self,
+        A: ValueOperator,
+        side: int,
+        q: Chebyshev,
+        norm: float,
+        space: Lanczos | None = None,
+    ) -> _Found | None:
+        """The pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
+        eps, start = float(np.finfo(self.first.dtype).eps), self.first if self.start is None else self.start
+
+        def accept(theta: Array) -> Array:
+            # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.
+            return np.maximum(self.tol * np.abs(q.inverse(theta)) / norm, NOISE * eps) * theta
+
+        space, left = space or self._space(A, q, start, norm), self.most
+        while True:
+            space.converge(self.k, accept, min(TRIAL * self.dimension, left // q.degree))
+            if space.m >= self.k and space.ritz()[0][self.k - 1] > OUTSIDE:
+                break
+            left -= space.steps * q.degree
+            if left <= self.dimension * q.degree:
+                return None
+            q = wider(q, float(q.inverse(space.ritz()[0][0])))
+            space = self._space(A, q, start, norm)
+        found = wanted_pairs(space, self.k, accept, left // q.degree)
+        if found is None:
+            return None
+        # Eigenpairs of A on the span.
+        X = np.asfortranarray(found[1].T)
+        AX = A.apply(X)
+        G = X.T @ AX
+        w, U = np.linalg.eigh(0.5 * (G + G.T))
+        X, AX = X @ U, AX @ U
+        accepted = np.maximum(1e3 * eps * norm, 10 * self.tol * np.abs(w))
+        wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
+        if np.any(wrong | (column_norms(AX - X * w) > accepted)):
+            return None
+        last = float(found[0][self.k - 1])
+        others, V = space.others(last - space.near(last))
+        outside = others > OUTSIDE
+        method, told = "Lanczos" if q.degree == 1 else "filtered Lanczos", space.rounding(last) <= FARTHEST
+        others, V = q.inverse(others[outside]), V[outside].T
+        return _Found(w[::-side], X[:, ::-side], method, told, others, V, (q, norm))
+
+
+def _rounding(q: Chebyshev, error: float, theta: float) -> float:
+    """What an error in A's eigenvalues is in those of q(A), relatively."""
+    return ROUNDING * error * float(q.slope(q.inverse(np.array(theta)))) / abs(theta)
+
+
+def _scale(M: ValueOperator) -> Any:
+    """M's diagonal to the power of −½, where it is explicit.
+
+    A vector of random entries on this scale has an equal share of all eigenvectors, wherever they live.
+    """
+    if not M.explicit:
+        return 1.0
+    diagonal = np.asarray(M.matrix.diagonal())
+    return np.where(diagonal > 0, diagonal, np.max(diagonal)) ** -0.5
