@@ -16,7 +16,7 @@ from autograd import grad
 from autograd.tracer import getval
 
 import krylov_adj as ka
-from krylov_adj.autograd import equations as block
+from krylov_adj.autograd import equations
 from krylov_adj.autograd import primitives as binding
 
 N = 60
@@ -171,7 +171,7 @@ def test_arpack_on_our_operators_is_scipys(solver, dtype, monkeypatch):
         raise AssertionError("a primitive was reached")
 
     monkeypatch.setattr(binding, "eigenpair_primitive", fail)
-    monkeypatch.setattr(block, "block_primitive", fail)
+    monkeypatch.setattr(equations, "solution_primitive", fail)
     mine, scipys = SOLVERS[solver]
     A, M = matrices(solver, dtype)
     values_alone = solver == "eigsh" and onp.dtype(dtype).kind != "c"

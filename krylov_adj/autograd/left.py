@@ -13,7 +13,7 @@ from ..perturbation.pairs import examine
 from ..perturbation.problem import power_of_two
 from ..report.messages import not_eigenpairs, pairs_less_traced
 from .attach import attach_eigenpairs, check_eigenvalues, check_operators, check_options, make_inverse, make_pencil
-from .left_block import attach_left
+from .bordered import attach_left
 from .operators.base import LinearOperator
 from .primitives import xp
 from .trace import levels, strip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,13 +14,16 @@ from ..krylov.linear_solvers import HERMITIAN
 from ..krylov.linear_system import SOLVERS, LinearSystem, Operator, Stage
 from ..perturbation.problem import ValueOperator
 from .attach import as_value, check_operators
-from .linear_solution import EVERY_LEVEL, TracedSystem, attach_solution
+from .equations import EVERY_LEVEL, NO_CHANNEL, Side, Solved, attach_solution
 from .operators.base import LinearOperator
 from .operators.matrices import aslinearoperator
 from .primitives import deepest_level
-from .trace import UNTRACED, is_box, strip
+from .trace import UNTRACED, is_box, seen_from, strip
 
 __all__ = ["inverse", "schur_complement", "solve"]
+
+#: Of residuals: no channel carries them.
+NO_NORMS = np.zeros(0)
 
 
 def solve(
@@ -134,7 +138,8 @@ def solve(
     x = values.solve("forward", strip(b), x0)
     if adjoint is None:
         return x
-    return attach_solution(TracedSystem(values, operator._apply, adjoint), "forward", x, b, EVERY_LEVEL)
+    equation = LinearEquation(values, operator._apply, adjoint)
+    return attach_solution(equation, "forward", Solved(x, NO_NORMS), b, EVERY_LEVEL)
 
 
 def inverse(A: Any, *, solver: str | None = None, preconditioner: Any = None, rtol: float = 1e-10) -> LinearOperator:
@@ -256,6 +261,31 @@ def schur_complement(
     return a11 - a12 @ inverse(a22, solver=solver, preconditioner=preconditioner, rtol=rtol) @ a21
 
 
+@dataclass(frozen=True, eq=False)
+class LinearEquation:
+    """A x = b as plain values, and A, Aᴴ as the user's operator applies them, Boxes included."""
+
+    values: LinearSystem
+    apply: Callable[[Any], Any]
+    apply_adjoint: Callable[[Any], Any]
+    channel: ClassVar[np.ndarray] = NO_CHANNEL
+
+    def at(self, t: int) -> LinearEquation:
+        return self
+
+    def solve(self, side: Side, rhs: np.ndarray) -> Solved:
+        return Solved(self.values.solve(side, rhs), NO_NORMS)
+
+    def image(self, side: Side, z: Any, t: int) -> Any:
+        return seen_from((self.apply_adjoint if side == "adjoint" else self.apply)(z), t)
+
+    def measure_rounding(self, z: np.ndarray, left: np.ndarray, solved: Solved) -> np.ndarray:
+        return self.channel
+
+    def check_motion(self, motion: np.ndarray, solved: Solved) -> None:
+        """Nothing is carried between levels."""
+
+
 class _Inverse(LinearOperator):
     """A⁻¹ through the systems of `solve`, made once."""
 
@@ -282,7 +312,7 @@ class _Inverse(LinearOperator):
         )
         if solver == "direct":
             _ = self._values.factors  # A that is singular is an error here, not in the first application
-        self._traced = TracedSystem(self._values, operator._apply, adjoint) if traced and adjoint else None
+        self._traced = LinearEquation(self._values, operator._apply, adjoint) if traced and adjoint else None
 
     def __reduce__(self) -> Any:
         return _Inverse, self._made_of
@@ -296,10 +326,10 @@ class _Inverse(LinearOperator):
     def _solution(self, stage: Stage, X: Any) -> Any:
         x = self._values.solve(stage, strip(X))
         if self._traced is not None:
-            return attach_solution(self._traced, stage, x, X, EVERY_LEVEL)
+            return attach_solution(self._traced, stage, Solved(x, NO_NORMS), X, EVERY_LEVEL)
         if is_box(X):
-            system = TracedSystem(self._values, self._values.operator.apply, self._values.operator.adjoint)
-            return attach_solution(system, stage, x, X, UNTRACED)
+            equation = LinearEquation(self._values, self._values.operator.apply, self._values.operator.adjoint)
+            return attach_solution(equation, stage, Solved(x, NO_NORMS), X, UNTRACED)
         return x
 
     def prepared(self) -> LinearOperator:

@@ -13,7 +13,7 @@ the operators as seen from t and the pairs of the level below, and
 which returns w and X as they are and has the adjoint (tangent) map as its derivative in R_t, the
 identity in w and X. That map is a block-bordered system, whose couplings of eigenpairs are quotients by the gaps
 of their eigenvalues, traced; its solution is anchored in the same way to the residual of its own
-equation (`block.py`); hence derivatives of any order.
+equation (`equations.py`); hence derivatives of any order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_gauge, check_second_derivative, phase_dependence
 from ..perturbation.couplings import NOISE, Quotients
 from ..perturbation.problem import power_of_two
-from .equations import Block, anchor
+from .bordered import BlockBordered
+from .equations import Solved, attach_solution
 from .pencil import TracedNonlinear, TracedPencil
 from .rounding import carry_motion, carry_rounding, channel, part_of, watch_solution
 from .trace import UNTRACED, hide, level, levels, seen_from, strip
@@ -173,7 +174,7 @@ def _adjoint(
         T, weight = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
         rhs = _stacked(F, T + anp.diag(gw))
         del F, solution  # as large as X
-        Z = anchor(Block(pencil, systems, "adjoint", X, E), Z, left, rhs, t)
+        Z = attach_solution(BlockBordered(pencil, systems, X, E), "adjoint", Solved(Z, left), rhs, t)
         return watch_solution(Z[: problem.n], E, T, weight, systems), sigma
     return Z[: problem.n], sigma
 
@@ -188,8 +189,8 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     F = strip(rhs)[:n]
     solution = tangent_of_pairs(systems, F, t != UNTRACED or level(rhs) != UNTRACED)
     check_gauge(systems, np.zeros(k), np.zeros(0), solution, F.any(axis=0))  # whatever of dw and dX will be read
-    values = np.concatenate([solution.Z, solution.M])
-    Z = anchor(Block(pencil, systems, "tangent", X, E), values, solution.left, rhs, t)
+    solved = Solved(np.concatenate([solution.Z, solution.M]), solution.left)
+    Z = attach_solution(BlockBordered(pencil, systems, X, E), "tangent", solved, rhs, t)
     M = Z[n:]
     size = np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
     C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)[0]
