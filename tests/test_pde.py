@@ -14,7 +14,8 @@ import scipy.sparse.linalg as spla
 from autograd import grad, make_jvp
 
 import krylov_adj as ka
-from krylov_adj.autograd.operators import pde, stencils
+from krylov_adj.autograd.operators import pde
+from krylov_adj.forms import stencils
 
 GRIDS = [(7,), (4, 5), (3, 4, 2), (1, 3), (2,), (1,)]
 THETA = 0.7

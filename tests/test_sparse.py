@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from autograd import grad, make_jvp
 
 import krylov_adj as ka
-from krylov_adj.autograd.operators.patterns import Pattern
+from krylov_adj.forms.patterns import Pattern
 
 # A pattern with everything that is legal: columns out of order, a place that is stored twice, an
 # empty row, an explicit zero.

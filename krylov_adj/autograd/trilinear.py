@@ -1,44 +1,18 @@
-"""Operators that are linear in their coefficients too: one primitive, derivatives of any order.
-
-An operator A(a) that is linear in its coefficients a defines a trilinear form (no conjugates)
-
-    F(a, x, y) = yᵀ A(a) x,
-
-whose three contractions with two of its arguments are the application, that of the transpose, and
-the cotangent of the coefficients:
-
-    A(a) x,      A(a)ᵀ y,      ∂F/∂a (x, y).
-
-Each is bilinear, and its derivative with respect to either argument is another of the three. So a
-form brings three functions on plain arrays, and the primitive differentiates into itself.
-"""
+"""autograd: the contraction of a trilinear form as a primitive that differentiates into itself (forms/trilinear.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from autograd.extend import defjvp, defvjp, primitive
 
+from ..forms.trilinear import COEFFICIENTS, INPUT, OUTPUT, TrilinearForm
 from .primitives import xp
 from .trace import strip
 
-__all__ = ["COEFFICIENTS", "INPUT", "OUTPUT", "TrilinearForm", "contract"]
-
-#: The slots of F(a, x, y).
-COEFFICIENTS, INPUT, OUTPUT = 0, 1, 2
-
-
-class TrilinearForm(Protocol):
-    """What `contract` needs: contractions of plain arrays.
-
-    Coefficients have the shape (p,), inputs (n,) or (n, k), outputs (m,) or (m, k); the columns of
-    blocks belong together, and the contraction to the coefficients is the sum over them.
-    """
-
-    def contract(self, free: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """F with u and v, in this order, in the two slots that are not ``free``."""
+__all__ = ["contract"]
 
 
 @primitive

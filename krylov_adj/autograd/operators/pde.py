@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...forms.stencils import Coupling
 from ...perturbation.problem import inexact
 from ..primitives import xp
 from ..trace import is_box, strip
-from .stencils import Coupling, Stencil
+from .stencils import Stencil
 
 __all__ = ["advection", "diffusion", "laplacian"]
 

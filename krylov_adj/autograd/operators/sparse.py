@@ -12,12 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ...forms.patterns import Pattern, counting_sort, index_dtype
+from ...forms.trilinear import INPUT, OUTPUT
 from ...perturbation.problem import inexact
 from ..primitives import apply_constant, xp
 from ..trace import is_box, strip
-from ..trilinear import INPUT, OUTPUT, contract
+from ..trilinear import contract
 from .base import LinearOperator
-from .patterns import Pattern, counting_sort, index_dtype
 
 __all__ = ["assemble", "coo_array", "csr_array", "diags_array"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ...krylov.blocks import times
-from ..trilinear import COEFFICIENTS, OUTPUT
+from ..krylov.blocks import times
+from .trilinear import COEFFICIENTS, OUTPUT
 
 __all__ = ["Pattern", "counting_sort", "index_dtype"]
 
