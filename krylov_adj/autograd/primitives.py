@@ -28,11 +28,11 @@ from autograd import grad as gradient
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..perturbation.adjoint import adjoint_right_hand_side, tangent_from_bordered, without_normal_part, without_phase
 from ..perturbation.block import adjoint_of_pairs, tangent_of_pairs
 from ..perturbation.bordered import BorderedSystems
-from ..perturbation.clusters import check_gauge, check_second_derivative, phase_dependence
+from ..perturbation.clusters import check_gauge, check_second_derivative
 from ..perturbation.couplings import NOISE, Quotients
+from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent
 from ..perturbation.problem import power_of_two
 from .bordered import BlockBordered
 from .equations import Solved, attach_solution
@@ -132,51 +132,26 @@ def _adjoint(
     """W (n, k) and σ (k, k) for pairs (w, X, E), traced up to level t, and their cotangents, which it takes away."""
     (w, X, E), (gw, gX, carried) = pairs, cotangents
     cotangents.clear()  # as large as X, and the solver has arrays of its own
-    problem, k = pencil.problem, strip(w).size
-    weights, folding = strip(gw), systems.folding
-    if folding is not None:
-        gw = gw @ folding[0] + anp.conj(gw) @ folding[1]
-    elif not np.iscomplexobj(strip(X)):
-        gw = anp.real(gw)  # of real eigenvalues, complex in type
-    if level(gX) == UNTRACED and not gX.any():  # the loss reads eigenvalues only
-        F, sigma, N = gX, np.zeros((k, k), strip(X).dtype), np.zeros((k, k), strip(X).dtype)
-        scale, gauge = np.zeros(k), phase_dependence(strip(X), gX, np.zeros(k))
-        reads = strip(gw) != 0
-    else:
-        if folding is not None:
-            gX = gX @ folding[0] + anp.conj(gX) @ folding[1]
-        NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
-        values = strip(gX)
-        if problem.rows is not None:
-            gX = without_normal_part(anp, X, gX, problem.rows)
-        # After folding: the phases of a pair turn together.
-        noise = NOISE * (systems.eps * carried[0] + carried[1])
-        gauge = phase_dependence(strip(X), values, noise)
-        if problem.unit and np.iscomplexobj(values):
-            gX = without_phase(anp, X, gX)
-        F, sigma = adjoint_right_hand_side(anp, X, NX, gX, problem.hermitian)
-        N = anp.dot(anp.conj(X).T, F)
-        # F is a difference: its rounding is that of its terms.
-        norm_NX, K = np.linalg.norm(strip(NX), axis=0).max(), strip(X).conj().T @ values
-        scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
-        reads = (strip(gw) != 0) | values.any(axis=0)
-        del values
+    values_only = level(gX) == UNTRACED and not gX.any()
+    NX = None if values_only else lambda: seen_from(pencil.normaliser(seen_from(X, t)), t)
+    rhs = begin_adjoint(anp, strip, systems, X, NX, gw, gX, carried)
     del gX
-    again = t != UNTRACED or max(level(F), level(gw)) != UNTRACED
-    solution = adjoint_of_pairs(systems, strip(F), strip(N), strip(gw), scale, gauge, again)
-    told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
-    check_gauge(systems, weights, gauge, replace(solution, dropped=told), reads)
+    again = t != UNTRACED or max(level(rhs.F), level(rhs.gw)) != UNTRACED
+    solution = adjoint_of_pairs(systems, strip(rhs.F), strip(rhs.N), strip(rhs.gw), rhs.scale, rhs.gauge, again)
+    told = tuple(c for c in solution.dropped if c.size * rhs.scale[c.i] > NOISE * carried[1][c.i])
+    check_gauge(systems, rhs.weights, rhs.gauge, replace(solution, dropped=told), rhs.reads)
     if carried[0].any():
         check_second_derivative(systems, solution.error)
     Z, left = np.concatenate([solution.Z, solution.M]), solution.left
     if again:
-        size = np.outer(np.linalg.norm(strip(X), axis=0), scale)
-        T, weight = _quotients(systems, N, anp.conj(_gaps(w)), solution.couplings, size, E)
-        rhs = _stacked(F, T + anp.diag(gw))
-        del F, solution  # as large as X
-        Z = attach_solution(BlockBordered(pencil, systems, X, E), "adjoint", Solved(Z, left), rhs, t)
-        return watch_solution(Z[: problem.n], E, T, weight, systems), sigma
-    return Z[: problem.n], sigma
+        size = np.outer(np.linalg.norm(strip(X), axis=0), rhs.scale)
+        T, weight = _quotients(systems, rhs.N, anp.conj(_gaps(w)), solution.couplings, size, E)
+        stacked = _stacked(rhs.F, T + anp.diag(rhs.gw))
+        sigma = rhs.sigma
+        del rhs, solution  # as large as X
+        Z = attach_solution(BlockBordered(pencil, systems, X, E), "adjoint", Solved(Z, left), stacked, t)
+        return watch_solution(Z[: pencil.problem.n], E, T, weight, systems), sigma
+    return Z[: pencil.problem.n], rhs.sigma
 
 
 def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pairs) -> Any:
@@ -195,11 +170,7 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     size = np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
     C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)[0]
     dS = None if problem.normalization == "2" else g[n:]
-    dX = tangent_from_bordered(anp, X, NX, Z[:n] + anp.dot(X, C), dS, problem.hermitian)
-    if problem.rows is not None:
-        dX = without_normal_part(anp, X, dX, problem.rows)
-    if problem.unit and np.iscomplexobj(strip(X)):
-        dX = without_phase(anp, X, dX)
+    dX = finish_tangent(anp, systems, X, NX, Z[:n] + anp.dot(X, C), dS)
     motion = _motion(strip(X), strip(dX), strip(C), solution.Z)
     dX = carry_motion(dX, E, motion, systems)
     dw = -anp.diag(M)
@@ -227,10 +198,7 @@ def _quotients(
     A numerator that is noise is zero, its derivative need not be. ``size`` is what the numerators' rounding is
     relative to.
     """
-    values, apart = strip(numerators), strip(gaps)
-    noise = np.where(couplings.noise, values, 0)
-    kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
-    T = (numerators - noise) * kept / (gaps * kept + (1 - kept))
+    (T, kept), apart = divide_by_gaps(strip, numerators, gaps, couplings), strip(gaps)
     # The gap is known to rounding of the eigenvalues only.
     weight = (size + np.abs(strip(T)) * systems.accuracy.spread) * kept / np.where(kept > 0, np.abs(apart), 1)
     return carry_rounding(T, E, weight, systems), weight

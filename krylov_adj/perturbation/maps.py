@@ -1,0 +1,192 @@
+"""Adjoint and tangent maps of eigenpairs: from cotangents of (λ, X) to right-hand sides, and back from solutions.
+
+The eigenpairs are functions of the residuals of their equations,
+
+    R = A X − B X Λ,    S = Xᴴ N X − I   (where N ≠ I depends on parameters),
+
+with (λ, X) inside of them held fixed, and for a real f with df = Re Σ ( conj(gλᵢ) dλᵢ + gxᵢᴴ dxᵢ )
+
+    df = Re Σᵢ wᵢᴴ dRᵢ − ½ Re tr(σᴴ dS).
+
+Derivation. From (A − λᵢB) dxᵢ − dλᵢ B xᵢ = −dRᵢ and Re xᵢᴴN dxᵢ = −½ dSᵢᵢ, in the gauge
+Im xᵢᴴN dxᵢ = 0: dxᵢ = vᵢ − xᵢ (xᵢᴴN vᵢ + ½ dSᵢᵢ) for any solution vᵢ. Transposed, the part of gxᵢ along
+xᵢ goes into σ, and hᵢ = gxᵢ − N xᵢ (xᵢᴴgxᵢ), which is orthogonal to xᵢ, is the right-hand side of
+
+    (A − λᵢB)ᴴ wᵢ = −hᵢ,   (B xᵢ)ᴴ wᵢ = gλᵢ,      σ = diag Re xᵢᴴgxᵢ.
+
+A Hermitian problem keeps *all* of Xᴴ N X = I, so the Hermitian part of K = XᴴgX belongs to S off the
+diagonal too, σ = ½(K + Kᴴ), and is taken out of gX first: G = gX − N X σ. What XᴴG keeps is the
+anti-Hermitian part of K, and only that is divided by a gap. At simple eigenvalues both forms agree;
+in a cluster only this one is right.
+
+The functions take the array namespace ``xp`` (numpy, or an AD framework's), because at higher orders
+they are differentiated themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .bordered import BorderedSystems
+from .clusters import phase_dependence
+from .couplings import NOISE, Quotients
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Cotangents:
+    """The right-hand side of the adjoint systems, and what has to be known of it.
+
+    Attributes
+    ----------
+    F : array, shape (n, k)
+    N : array, shape (k, k)
+        XᴴF, the numerators of the couplings.
+    gw : array, shape (k,)
+        Cotangents of the eigenvalues; of a conjugate pair's members together, where the first stands.
+    sigma : array, shape (k, k)
+        Minus twice the cotangent of S.
+    weights : ndarray, shape (k,)
+        gw as they came, plain.
+    scale : ndarray, shape (k,)
+        The size of the data that F was computed from, relative to which it has rounding noise.
+    gauge : ndarray, shape (k,) or (0,)
+        How much the loss depends on phases.
+    reads : ndarray of bool, shape (k,)
+        Which pairs the loss reads at all.
+    """
+
+    F: Any
+    N: Any
+    gw: Any
+    sigma: Any
+    weights: Array
+    scale: Array
+    gauge: Array
+    reads: Array
+
+
+def begin_adjoint(
+    xp: Any,
+    plain: Callable[[Any], Array],
+    systems: BorderedSystems,
+    X: Any,
+    NX: Callable[[], Any] | None,
+    gw: Any,
+    gX: Any,
+    carried: Array,
+) -> Cotangents:
+    """Return the right-hand side of the adjoint systems for cotangents (gw, gX) in the core's convention.
+
+    ``plain`` gives the value of what is traced. ``NX`` makes N X; it is None where the loss reads eigenvalues only, so
+    that gX is zero. ``carried`` (2, k) are sizes of terms that have cancelled in gX, and what solvers have left in
+    them.
+    """
+    problem, k = systems.problem, plain(gw).size
+    weights, pairing = plain(gw), systems.folding
+    if pairing is not None:
+        gw = gw @ pairing[0] + xp.conj(gw) @ pairing[1]
+    elif not np.iscomplexobj(plain(X)):
+        gw = xp.real(gw)  # of real eigenvalues, complex in type
+    if NX is None:
+        zero, no_phase = np.zeros((k, k), plain(X).dtype), np.zeros(k if np.iscomplexobj(plain(X)) else 0)
+        return Cotangents(gX, zero, gw, zero, weights, np.zeros(k), no_phase, plain(gw) != 0)
+    if pairing is not None:
+        gX = gX @ pairing[0] + xp.conj(gX) @ pairing[1]
+    of_N = NX()
+    values = plain(gX)
+    if problem.rows is not None:
+        gX = without_normal_part(xp, X, gX, problem.rows)
+    # After folding: the phases of a pair turn together.
+    gauge = phase_dependence(plain(X), values, NOISE * (systems.eps * carried[0] + carried[1]))
+    if problem.unit and np.iscomplexobj(values):
+        gX = without_phase(xp, X, gX)
+    F, sigma = adjoint_right_hand_side(xp, X, of_N, gX, problem.hermitian)
+    N = xp.dot(xp.conj(X).T, F)
+    # F is a difference: its rounding is that of its terms.
+    norm_NX, K = np.linalg.norm(plain(of_N), axis=0).max(), plain(X).conj().T @ values
+    scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
+    reads = (plain(gw) != 0) | values.any(axis=0)
+    return Cotangents(F, N, gw, sigma, weights, scale, gauge, reads)
+
+
+def finish_tangent(xp: Any, systems: BorderedSystems, X: Any, NX: Any, V: Any, dS: Any) -> Any:
+    """Return dX in its gauge, from the solution V of the tangent systems and their couplings."""
+    problem = systems.problem
+    dX = tangent_from_bordered(xp, X, NX, V, dS, problem.hermitian)
+    if problem.rows is not None:
+        dX = without_normal_part(xp, X, dX, problem.rows)
+    return without_phase(xp, X, dX) if problem.unit and X.dtype.kind == "c" else dX
+
+
+def divide_by_gaps(
+    plain: Callable[[Any], Array], numerators: Any, gaps: Any, couplings: Quotients
+) -> tuple[Any, Array]:
+    """Return the couplings numerators / gaps (k, k), traced, and which have a gap.
+
+    ``couplings`` are those that the solve has found: a numerator that is noise is zero, its derivative need not be.
+    """
+    values = plain(numerators)
+    noise = np.where(couplings.noise, values, 0)
+    kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
+    return (numerators - noise) * kept / (gaps * kept + (1 - kept)), kept
+
+
+def adjoint_right_hand_side(xp: Any, X: Any, NX: Any, gX: Any, hermitian: bool) -> tuple[Any, Any]:
+    """−h (n, k) and σ (k, k) for cotangents gX (n, k) of eigenvectors X with Xᴴ N X = I."""
+    if hermitian:
+        K = xp.conj(X).T @ gX
+        sigma = 0.5 * (K + xp.conj(K).T)
+        G = gX - NX @ sigma
+        if NX is not X:  # XᴴNX = I to the rounding of N X only, past that of K: XᴴG is K − σ
+            G = G - NX @ (xp.conj(X).T @ G - (K - sigma))
+        return NX * column_dots(xp, X, G) - G, sigma
+    c = column_dots(xp, X, gX)
+    return NX * c - gX, xp.diag(xp.real(c))
+
+
+def without_normal_part(xp: Any, X: Any, gX: Any, rows: int) -> Any:
+    """gX without the part along changes that UᴴU = VᴴV = I forbids, for X = (U, V)/√2 with ``rows`` rows of U.
+
+    Singular vectors keep both, which is more than XᴴX = I: of gU the part U S with S = ½(UᴴgU + gUᴴU) has
+    Re tr(SᴴUᴴdU) = 0. Only what is left of it is divided by σᵢ + σⱼ. The map is its own adjoint, so that it
+    serves tangents as well.
+    """
+
+    def half(Y: Any, G: Any) -> Any:
+        K = xp.conj(Y).T @ G
+        return G - Y @ (K + xp.conj(K).T)  # 2 YYᴴ is the projector onto the span
+
+    return xp.concatenate([half(X[:rows], gX[:rows]), half(X[rows:], gX[rows:])])
+
+
+def without_phase(xp: Any, X: Any, Y: Any) -> Any:
+    """Y − i x Im(xᴴy)/‖x‖² of every column: cotangents and tangents of vectors that get unit 2-norm, in its gauge.
+
+    The map is its own adjoint.
+    """
+    squares = xp.sum(xp.real(X) ** 2 + xp.imag(X) ** 2, axis=0)
+    return Y - 1j * X * (xp.imag(column_dots(xp, X, Y)) / squares)
+
+
+def tangent_from_bordered(xp: Any, X: Any, NX: Any, V: Any, dS: Any, hermitian: bool) -> Any:
+    """dX from the solution V of the tangent systems with right-hand side −dR.
+
+    Term by term the adjoint of `adjoint_right_hand_side`; dS (k, k) is None where N is fixed.
+    """
+    V = V - X * column_dots(xp, NX, V)
+    if hermitian:
+        K = xp.conj(NX).T @ V
+        V = V - X @ (0.5 * (K + xp.conj(K).T))
+        return V if dS is None else V - 0.5 * (X @ dS)
+    return V if dS is None else V - 0.5 * X * xp.real(xp.diag(dS))
+
+
+def column_dots(xp: Any, V: Any, W: Any) -> Any:
+    """vᵢᴴ wᵢ of every column, shape (k,)."""
+    return xp.sum(xp.conj(V) * W, axis=0)
