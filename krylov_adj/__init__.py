@@ -1,29 +1,73 @@
-"""Gradients of eigenvalues and eigenvectors of large sparse and matrix-free operators."""
+"""Gradients of eigenvalues and eigenvectors of large sparse and matrix-free operators.
+
+Public names are loaded at first use, so that one front end can be imported without the frameworks of the others.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .autograd.attach import attach_eigenpairs
-from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
-from .autograd.eigen import eigs, eigsh
-from .autograd.left import condition_numbers, left_eigenvectors
-from .autograd.linear import inverse, schur_complement, solve
-from .autograd.nonlinear import attach_nonlinear
-from .autograd.operators import pde
-from .autograd.operators.base import LinearOperator
-from .autograd.operators.kronecker import kron, kronsum, shifted
-from .autograd.operators.matrices import aslinearoperator
-from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
-from .autograd.svd import svds
-from .forward.continuation import Continuation
-from .options import Adjoint
-from .report.errors import (
-    AdjointNoConvergence,
-    DefectiveEigenvalueError,
-    DegeneracyWarning,
-    EigenNoConvergence,
-    GaugeWarning,
-    LinearNoConvergence,
-)
-from .report.report import Report
+
+if TYPE_CHECKING:
+    from .autograd.attach import attach_eigenpairs
+    from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
+    from .autograd.eigen import eigs, eigsh
+    from .autograd.left import condition_numbers, left_eigenvectors
+    from .autograd.linear import inverse, schur_complement, solve
+    from .autograd.nonlinear import attach_nonlinear
+    from .autograd.operators import pde
+    from .autograd.operators.base import LinearOperator
+    from .autograd.operators.kronecker import kron, kronsum, shifted
+    from .autograd.operators.matrices import aslinearoperator
+    from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+    from .autograd.svd import svds
+    from .forward.continuation import Continuation
+    from .options import Adjoint
+    from .report.errors import (
+        AdjointNoConvergence,
+        DefectiveEigenvalueError,
+        DegeneracyWarning,
+        EigenNoConvergence,
+        GaugeWarning,
+        LinearNoConvergence,
+    )
+    from .report.report import Report
+
+#: The modules that have the public names.
+_MODULES = {
+    "Adjoint": ".options",
+    "Continuation": ".forward.continuation",
+    "AdjointNoConvergence": ".report.errors",
+    "DefectiveEigenvalueError": ".report.errors",
+    "DegeneracyWarning": ".report.errors",
+    "EigenNoConvergence": ".report.errors",
+    "GaugeWarning": ".report.errors",
+    "LinearNoConvergence": ".report.errors",
+    "LinearOperator": ".autograd.operators.base",
+    "Report": ".report.report",
+    "aslinearoperator": ".autograd.operators.matrices",
+    "assemble": ".autograd.operators.sparse",
+    "attach_eigenpairs": ".autograd.attach",
+    "attach_nonlinear": ".autograd.nonlinear",
+    "canonical_phase": ".autograd.diagnostics",
+    "check_gradient": ".autograd.diagnostics",
+    "check_operator": ".autograd.diagnostics",
+    "condition_numbers": ".autograd.left",
+    "coo_array": ".autograd.operators.sparse",
+    "csr_array": ".autograd.operators.sparse",
+    "diags_array": ".autograd.operators.sparse",
+    "eigs": ".autograd.eigen",
+    "eigsh": ".autograd.eigen",
+    "inverse": ".autograd.linear",
+    "kron": ".autograd.operators.kronecker",
+    "kronsum": ".autograd.operators.kronecker",
+    "left_eigenvectors": ".autograd.left",
+    "pde": ".autograd.operators",
+    "schur_complement": ".autograd.linear",
+    "shifted": ".autograd.operators.kronecker",
+    "solve": ".autograd.linear",
+    "svds": ".autograd.svd",
+}
 
 __all__ = [
     "Adjoint",
@@ -60,3 +104,15 @@ __all__ = [
     "solve",
     "svds",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name], __name__), name)
+    globals()[name] = value  # no second time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,5 @@
 """Linear operators that autograd differentiates through."""
 
-from . import algebra  # gives `LinearOperator` its arithmetic
+from . import algebra, pde  # the first gives `LinearOperator` its arithmetic
 
-__all__ = ["algebra"]
+__all__ = ["algebra", "pde"]
