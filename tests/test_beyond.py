@@ -12,9 +12,13 @@ from krylov_adj.krylov import lanczos
 from krylov_adj.krylov.lanczos import Lanczos
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.block import solve_block
-from krylov_adj.perturbation.bordered import BorderedSystems
-from krylov_adj.perturbation.deflated import DeflatedSystems
+from krylov_adj.perturbation.pairs import DeflatedPairs
 from krylov_adj.perturbation.problem import Beyond, Eigenproblem, ValueOperator
+from krylov_adj.perturbation.sides import adjoint_side, tangent_side
+from krylov_adj.perturbation.solving import initial_guess, solve
+from krylov_adj.perturbation.systems import BorderedSystems
+
+SIDES = {"adjoint": adjoint_side, "tangent": tangent_side}
 
 N = 22
 D2 = (N + 1) ** 2 * sp.diags([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()
@@ -104,7 +108,7 @@ def test_what_is_wrong_does_no_harm(side, wrong, mass):
         operators = [ValueOperator((n, n), float, K.__matmul__, K.__matmul__, "") for K in (A, B)]
         problem = Eigenproblem(operators[0], operators[1] if mass else None, True, "M", beyond=known)
         options = Adjoint(method="minres", rtol=1e-12)
-        systems = BorderedSystems(problem, w[:k], onp.asfortranarray(X[:, :k]), options)
+        systems = BorderedSystems.of(problem, w[:k], onp.asfortranarray(X[:, :k]), options)
         solutions.append(solve_block(systems, side, F, G).Z)
     onp.testing.assert_allclose(*solutions, atol=1e-9 * onp.max(onp.abs(solutions[0])))
 
@@ -139,14 +143,13 @@ def test_a_start_lies_where_the_solutions_do(side):
     operators = [ValueOperator((n, n), float, K.__matmul__, K.__matmul__, "") for K in (A, B)]
     mixed = X[:, k : k + 4] + 1e-4 * rng.standard_normal((n, 4))
     problem = Eigenproblem(*operators, True, "M", beyond=Beyond(None, w[k : k + 4], mixed))
-    Q_X, Q_BX = (la.qr(V, mode="economic")[0] for V in (X[:, :k], B @ X[:, :k]))
-    systems = DeflatedSystems(problem, w[:k], X[:, :k], Q_X, Q_BX, Adjoint(), onp.zeros(k))
+    side = SIDES[side](DeflatedPairs.of(problem, w[:k], X[:, :k], Adjoint()))
     columns = onp.arange(k)
-    b = systems.project_out(side, B @ X[:, k : k + 4] @ rng.standard_normal((4, k)))
-    U, left = systems.guess(side, b, columns)
+    b = side.project_out(B @ X[:, k : k + 4] @ rng.standard_normal((4, k)))
+    U, left = initial_guess(side, b, columns)
     assert onp.all(onp.linalg.norm(left, axis=0) < 0.1 * onp.linalg.norm(b, axis=0))
-    onp.testing.assert_allclose(U, systems.project_in(side, U), atol=1e-13 * onp.max(onp.abs(U)))
-    onp.testing.assert_allclose(left, systems.project_out(side, b - systems.shifted(side, U, columns)), atol=1e-12)
+    onp.testing.assert_allclose(U, side.project_in(U), atol=1e-13 * onp.max(onp.abs(U)))
+    onp.testing.assert_allclose(left, side.project_out(b - side.apply(U, columns)), atol=1e-12)
 
 
 @pytest.mark.parametrize("side", ["adjoint", "tangent"])
@@ -155,12 +158,10 @@ def test_a_start_that_leaves_nothing(side):
     w, eye = 2.0 ** onp.arange(8), onp.eye(8)
     operator = ValueOperator((8, 8), float, lambda V: (w * V.T).T, lambda V: (w * V.T).T, "")
     problem = Eigenproblem(operator, None, True, "2", beyond=Beyond(None, w[2:4], eye[:, 2:4]))
-    systems = DeflatedSystems(
-        problem, w[:2], eye[:, :2], eye[:, :2], eye[:, :2], Adjoint(method="minres"), onp.zeros(2)
-    )
+    side = SIDES[side](DeflatedPairs.of(problem, w[:2], eye[:, :2], Adjoint(method="minres")))
     b = onp.stack([eye[2], eye[3] + eye[5]], axis=1)
-    U, left = systems.guess(side, b, onp.arange(2))
+    U, left = initial_guess(side, b, onp.arange(2))
     assert not U[:, 0].any()
     onp.testing.assert_allclose(left[:, 0], b[:, 0])
     assert U[3, 1] == 1 / 6
-    onp.testing.assert_allclose(systems.solve(side, b, onp.ones(2)).U[2, 0], 1 / 3)
+    onp.testing.assert_allclose(solve(side, b, onp.ones(2)).U[2, 0], 1 / 3)

@@ -11,8 +11,8 @@ from krylov_adj.krylov.nearest import nearest
 from krylov_adj.krylov.shared import shared_krylov
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.block import solve_block
-from krylov_adj.perturbation.bordered import BorderedSystems
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
+from krylov_adj.perturbation.systems import BorderedSystems
 from krylov_adj.report.errors import DefectiveEigenvalueError
 
 N, K = 14, 3
@@ -49,7 +49,7 @@ def test_any_right_hand_side(kind, mass, side, method):
         w, X = la.eigh(A, B)
     w, X = w[:K], X[:, :K]
     problem = Eigenproblem(operator(A), operator(B) if mass else None, kind != "general", "M" if mass else "2")
-    systems = BorderedSystems(problem, w, X, Adjoint(method=method, rtol=1e-12))
+    systems = BorderedSystems.of(problem, w, X, Adjoint(method=method, rtol=1e-12))
     F, G = rng.normal(size=(N, K)).astype(A.dtype), rng.normal(size=(K, K)).astype(A.dtype)
     if A.dtype.kind == "c":
         F, G = F + 1j * rng.normal(size=(N, K)), G + 1j * rng.normal(size=(K, K))
@@ -171,7 +171,7 @@ def test_accurate_next_to_an_eigenvalue_that_was_not_computed(method, gap):
     reports = []
     options = Adjoint(method=method, callback=reports.append)
     F = V @ amounts[:, None]
-    Z = solve_block(BorderedSystems(problem, w[:1], V[:, :1], options), "adjoint", F, np.zeros((1, 1), complex)).Z
+    Z = solve_block(BorderedSystems.of(problem, w[:1], V[:, :1], options), "adjoint", F, np.zeros((1, 1), complex)).Z
     expected = V[:, 1:] @ (amounts[1:] / (w[1:] - w[0]))
     # The data themselves are known to ε/gap only.
     assert np.linalg.norm(Z[:, 0] - expected) < (3e-8 + 100 * 2.2e-16 / gap) * np.linalg.norm(expected)
@@ -188,6 +188,6 @@ def test_a_defect_that_the_right_hand_side_hardly_feels(method):
     x = np.eye(n)[:, :1] + root * np.eye(n)[:, 1:2]
     F = np.r_[0.0, 1e-5, rng.normal(size=n - 2)].reshape(n, 1)
     problem = Eigenproblem(operator(A), None, False, "2")
-    systems = BorderedSystems(problem, np.array([3.0 + root]), x / np.linalg.norm(x), Adjoint(method=method))
+    systems = BorderedSystems.of(problem, np.array([3.0 + root]), x / np.linalg.norm(x), Adjoint(method=method))
     with pytest.raises(DefectiveEigenvalueError, match="condition number"):
         solve_block(systems, "adjoint", F, np.zeros((1, 1)))

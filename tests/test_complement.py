@@ -11,7 +11,7 @@ from krylov_adj.krylov.complement import LIKELY, SHARE, Process, look_outside
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation import rest
 from krylov_adj.perturbation.completeness import Judge
-from krylov_adj.perturbation.deflated import DeflatedSystems
+from krylov_adj.perturbation.pairs import DeflatedPairs
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
 from krylov_adj.perturbation.ranking import Ranking, ranking
 from krylov_adj.perturbation.selection import Region
@@ -232,9 +232,7 @@ def operator(A):
 
 def judge_of(A, B, w, X, hermitian):
     problem = Eigenproblem(operator(A), None if B is None else operator(B), hermitian, "2")
-    BX = X if B is None else B @ X
-    Q_X, Q_BX = (la.qr(V, mode="economic")[0] for V in (X, BX))
-    return Judge(DeflatedSystems(problem, w, X, Q_X, Q_BX, Adjoint(), np.full(w.size, 1e-15)))
+    return Judge(DeflatedPairs.of(problem, w, X, Adjoint(), np.full(w.size, 1e-15)))
 
 
 @pytest.mark.parametrize("hermitian", [False, True])
@@ -262,9 +260,9 @@ def test_the_compressed_pencil_has_the_other_eigenvalues(hermitian, mass, seed):
         w = np.where(abs(w) < 1e6, w.real, np.inf)
     assert finite.size == n - 2 * (mass == "singular")
     judge = judge_of(A, B, w[finite[:k]], X[:, finite[:k]], hermitian)
-    systems = judge.systems
-    right = rest.complement(systems.Q_BX if hermitian else systems.Q_X)
-    left = right if hermitian else rest.complement(systems.Q_BX)
+    pairs = judge.pairs
+    right = rest.complement(pairs.Q_BX if hermitian else pairs.Q_X)
+    left = right if hermitian else rest.complement(pairs.Q_BX)
     compressed = None if B is None else left.conj().T @ B @ right
     others = rest.eigenvalues(left.conj().T @ A @ right, compressed, hermitian)
     assert others.size == finite.size - k

@@ -6,9 +6,9 @@ from a table that a benchmark has printed. A sentence that is gone, or worded an
 
 import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from krylov_adj.autograd import differences
 from krylov_adj.forward import symmetric, warm_start
 from krylov_adj.krylov import augmented, chebyshev, lanczos, linear_system
 from krylov_adj.krylov import factors as shift_invert
-from krylov_adj.perturbation import bordered, deflated, engines
+from krylov_adj.perturbation import engines, pairs, systems
 from krylov_adj.report import report as reports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,11 +136,11 @@ def of_a_cluster():
     """Residuals, and ε of the size of A, up to which two eigenvalues count as one: those of both."""
 
     def both(eps, residual):
-        systems = SimpleNamespace(
+        given = SimpleNamespace(
             options=options.Adjoint(), problem=SimpleNamespace(norms=(1.0, 1.0)), w=np.zeros(2), eps=eps,
             residuals=np.full(2, residual), seen=np.ones(2),
         )  # fmt: skip
-        return float(np.sum(deflated.DeflatedSystems.tolerances(systems, 2)))
+        return float(np.sum(pairs.DeflatedPairs.tolerances(given, 2)))
 
     assert both(0.0, 1.0) == 2 * 10  # ten times the sum of two
     return (both(1.0, 0.0),)
@@ -209,7 +209,7 @@ STATED = [
     ("docs/derivation.md", r"a is put where 3k \+ (\d+) are counted", (chebyshev.wanted_count(0),)),
     ("docs/derivation.md", r"a from \|q\| = (\S+) at the innermost", (augmented.EDGE,)),
     ("docs/derivation.md", r"eigenvalues in hand \(at most (\d+), and odd", (augmented.LARGEST_DEGREE,)),
-    ("docs/derivation.md", r"an error past (\S+)/√ε", (bordered.DEFECTIVE,)),
+    ("docs/derivation.md", r"an error past (\S+)/√ε", (systems.DEFECTIVE,)),
     ("docs/derivation.md", r"and not less than ε\^(\S+), relatively", (exponent_of_nearness(),)),
     ("CONTRIBUTING.md", r"past (\d+) the tests refuse it", (MAX_LINES,)),
     ("CONTRIBUTING.md", r"an error below (\d+) % of the package", (least_coverage(),)),
@@ -235,9 +235,8 @@ def test_engines_are_what_extending_says():
         assert list(inspect.signature(engine).parameters) == signature.split(", ")
         for name in signature.split(", "):
             assert f"| `{name}` |" in page
-    returned = re.findall(r"`\((U, steps, moved)\)`", page)
-    assert len(returned) == 1
-    assert len(get_args(engines.Solved)) == len(returned[0].split(", "))
+    (returned,) = re.findall(r"`Solved\((.+?)\)`", page)
+    assert [field.name for field in fields(engines.Solved)] == returned.split(", ")
     assert [method for method in options.METHODS if f'``"{method}"``' not in options.Adjoint.__doc__] == []
 
 

@@ -14,8 +14,8 @@ from autograd import grad
 from stiff import beam, by_slopes, hellmann_feynman, orr_sommerfeld
 
 import krylov_adj as ka
-from krylov_adj.perturbation.bordered import BorderedSystems
-from krylov_adj.perturbation.pairs import FEW, examine
+from krylov_adj.perturbation.examine import FEW, examine
+from krylov_adj.perturbation.pairs import DeflatedPairs
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
 
 EPS = onp.finfo(float).eps
@@ -200,8 +200,8 @@ def test_two_beams_are_a_cluster():
     problem = Eigenproblem(values[0], values[1], True, "M")
     assert 100 * EPS * problem.norms[0] / problem.norms[1] < w[1] - w[0] < 1e-5 * w[0] < w[2] - w[1]
     pairs = examine(problem, w, X, K @ X, M @ X)
-    systems = BorderedSystems(problem, w, X, ka.Adjoint(), onp.zeros(4))
-    assert systems.coinciding() == [[0, 1], [2, 3]]
+    given = DeflatedPairs.of(problem, w, X, ka.Adjoint())
+    assert given.coinciding() == [[0, 1], [2, 3]]
     assert onp.all(w[1] - w[0] < pairs.rounding)
     # A loss of one member of it has no gradient.
     with pytest.warns(ka.DegeneracyWarning, match=r"coincide differently: numbers \[0, 1\]"):

@@ -14,7 +14,7 @@ from ..krylov.blocks import column_dots, times
 from ..krylov.factors import factorise
 from ..options import Adjoint
 from ..perturbation.clusters import say
-from ..perturbation.pairs import Pairs, examine
+from ..perturbation.examine import Examination, examine
 from ..perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator
 from ..perturbation.selection import Selection
 from ..report.errors import DegeneracyWarning
@@ -232,7 +232,7 @@ def check_normalised(squares: np.ndarray, dtype: Any, rtol: float, normalization
         raise ValueError(not_normalised(deviation, GRAM[normalization]))
 
 
-def check_eigenvalues(problem: Eigenproblem, options: Adjoint, w: np.ndarray, pairs: Pairs, rtol: float) -> None:
+def check_eigenvalues(problem: Eigenproblem, options: Adjoint, w: np.ndarray, pairs: Examination, rtol: float) -> None:
     """Raise where an eigenvalue is not that of its vector; say where rounding leaves few digits of it."""
     accepted = pairs.accepted(w, rtol)
     if np.any(pairs.deviations > accepted):

@@ -14,10 +14,9 @@ import autograd.numpy as anp
 import numpy as np
 
 from ..perturbation.block import solve_block
-from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_motion
-from ..perturbation.left import left_vectors
 from ..perturbation.refusals import refuse_cut
+from ..perturbation.systems import BorderedSystems, left_vectors
 from .equations import EVERY_LEVEL, Side, Solved, attach_solution
 from .pencil import TracedNonlinear, TracedPencil
 from .rounding import channel_of
@@ -54,7 +53,7 @@ class BlockBordered:
         Z, M = z[:n], z[n:]
         BX = seen_from(self.pencil.slope(X), t)
         right, below = (X, BX) if side == "adjoint" else (BX, X)
-        image = self.pencil.image(side, Z, X, self.systems.compressor, t)
+        image = self.pencil.image(side, Z, X, self.systems.pairs.compressor, t)
         return anp.concatenate([image + anp.dot(right, M), anp.dot(anp.conj(below).T, Z)])
 
     def measure_rounding(self, z: np.ndarray, left: np.ndarray, solved: Solved) -> np.ndarray:
@@ -78,7 +77,7 @@ def attach_left(pencil: TracedPencil, systems: BorderedSystems, X: Any) -> Any:
     Y is the solution for F = 0, G = I, and a function of the space and basis of X, Y(X T) = Y(X) T⁻ᴴ for every T: a
     function of X Yᴴ alone has cotangents that know nothing of single eigenvalues, however close.
     """
-    refuse_cut(systems)
+    refuse_cut(systems.pairs, systems.complete())
     Y = left_vectors(systems)
     n, k = Y.shape
     rhs = np.concatenate([np.zeros_like(Y), np.eye(k, dtype=Y.dtype)])

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..forward.scaling import times_number, units
 from ..options import Adjoint
-from ..perturbation.bordered import BorderedSystems
-from ..perturbation.pairs import examine
+from ..perturbation.examine import examine
 from ..perturbation.problem import power_of_two
+from ..perturbation.systems import BorderedSystems
 from ..report.messages import not_eigenpairs, pairs_less_traced
 from .attach import attach_eigenpairs, check_eigenvalues, check_operators, check_options, make_inverse, make_pencil
 from .bordered import attach_left
@@ -205,7 +205,7 @@ def _left(
         check_eigenvalues(problem, pencil.options, values_w, pairs, rtol)
     if hermitian:
         return X / xp.real(xp.sum(xp.conj(X) * pencil.slope(X), axis=0)), X, scale.m, x
-    systems = BorderedSystems(problem, values_w, values_X, pencil.options, pairs.residuals * pairs.scales)
+    systems = BorderedSystems.of(problem, values_w, values_X, pencil.options, pairs.residuals * pairs.scales)
     return attach_left(pencil, systems, X), X, scale.m, x
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from autograd.extend import defjvp, defvjp, primitive
 
 from ..options import Adjoint
-from ..perturbation.problem import Eigenproblem, Side
+from ..perturbation.problem import Eigenproblem, SideName
 from .trace import derivative, seen_from, strip
 
 Verify = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
@@ -86,7 +86,7 @@ class TracedPencil:
         adjoint = {"2": None, "M": self.B_adjoint, "A": self.A_adjoint}[name]
         return NX if adjoint is None or self.problem.hermitian else 0.5 * (NX + adjoint(X))
 
-    def image(self, side: Side, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
+    def image(self, side: SideName, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
         """A Z − B Z H, or Aᴴ Z − Bᴴ Z Hᴴ, with H = (P B X)⁻¹ P A X, as seen from level t."""
         H = compression(P, seen_from(self.A(X), t), seen_from(self.slope(X), t))
         H = H if side == "tangent" else anp.conj(H).T
@@ -133,7 +133,7 @@ class TracedNonlinear:
     def normaliser(self, X: Any) -> Any:
         return X
 
-    def image(self, side: Side, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
+    def image(self, side: SideName, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
         """T(λ) Z, or T(λ)ᴴ Z, as seen from level t: the eigenvalue of A is 0, wherever λ is."""
         assert self.A is not None
         assert self.A_adjoint is not None

@@ -29,11 +29,11 @@ from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
 from ..perturbation.block import adjoint_of_pairs, tangent_of_pairs
-from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_gauge, check_second_derivative
 from ..perturbation.couplings import NOISE, Quotients
 from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent
 from ..perturbation.problem import power_of_two
+from ..perturbation.systems import BorderedSystems
 from .bordered import BlockBordered
 from .equations import Solved, attach_solution
 from .pencil import TracedNonlinear, TracedPencil
@@ -75,14 +75,14 @@ def attach(
     residual = pencil.residual(w, X, verify)
     values = strip(residual)[: X.shape[0]]
     sizes = np.linalg.norm(values, axis=0) / np.linalg.norm(X, axis=0)
-    systems = BorderedSystems(pencil.problem, w, X, pencil.options, sizes, X.conj().T @ values)
+    systems = BorderedSystems.of(pencil.problem, w, X, pencil.options, sizes, X.conj().T @ values)
     del values
     E = np.zeros((2 + w.size, w.size), X.dtype)
     below = UNTRACED
     for t in levels(residual):
         if below != UNTRACED:  # the pairs have become traced at the level below
             pencil = pencil.at(w, X)
-            residual = pencil.traced_residual(w, X, systems.compressor, below)
+            residual = pencil.traced_residual(w, X, systems.pairs.compressor, below)
         at_t = seen_from(residual, t)
         if level(at_t) == t:
             w, X, E = eigenpair_primitive(hide(at_t), w, X, E, _Pairs(pencil, systems))
@@ -134,7 +134,7 @@ def _adjoint(
     cotangents.clear()  # as large as X, and the solver has arrays of its own
     values_only = level(gX) == UNTRACED and not gX.any()
     NX = None if values_only else lambda: seen_from(pencil.normaliser(seen_from(X, t)), t)
-    rhs = begin_adjoint(anp, strip, systems, X, NX, gw, gX, carried)
+    rhs = begin_adjoint(anp, strip, systems.pairs, X, NX, gw, gX, carried)
     del gX
     again = t != UNTRACED or max(level(rhs.F), level(rhs.gw)) != UNTRACED
     solution = adjoint_of_pairs(systems, strip(rhs.F), strip(rhs.N), strip(rhs.gw), rhs.scale, rhs.gauge, again)
@@ -167,10 +167,10 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     solved = Solved(np.concatenate([solution.Z, solution.M]), solution.left)
     Z = attach_solution(BlockBordered(pencil, systems, X, E), "tangent", solved, rhs, t)
     M = Z[n:]
-    size = np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
+    size = np.outer(1 / np.linalg.norm(systems.pairs.BX[:, :k], axis=0), np.linalg.norm(F, axis=0))
     C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)[0]
     dS = None if problem.normalization == "2" else g[n:]
-    dX = finish_tangent(anp, systems, X, NX, Z[:n] + anp.dot(X, C), dS)
+    dX = finish_tangent(anp, systems.pairs, X, NX, Z[:n] + anp.dot(X, C), dS)
     motion = _motion(strip(X), strip(dX), strip(C), solution.Z)
     dX = carry_motion(dX, E, motion, systems)
     dw = -anp.diag(M)

@@ -22,9 +22,9 @@ import numpy as np
 import scipy.linalg as la
 from autograd.extend import defjvp, defjvp_argnums, defvjp, primitive
 
-from ..perturbation.bordered import BorderedSystems
 from ..perturbation.clusters import check_motion, check_second_derivative
 from ..perturbation.couplings import NOISE
+from ..perturbation.systems import BorderedSystems
 from .trace import strip
 
 __all__ = ["carry_motion", "carry_rounding", "channel", "channel_of", "part_of", "watch_solution"]

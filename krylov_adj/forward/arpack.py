@@ -16,7 +16,7 @@ from ..autograd.attach import as_value
 from ..autograd.operators.base import LinearOperator, random_vector
 from ..autograd.operators.matrices import floating
 from ..autograd.trace import strip
-from ..perturbation.pairs import ROUNDINGS
+from ..perturbation.examine import ROUNDINGS
 from ..perturbation.problem import ValueOperator
 from ..perturbation.ranking import Ranking, is_buckling, ranking
 from ..report.errors import EigenNoConvergence

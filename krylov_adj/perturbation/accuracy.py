@@ -13,120 +13,113 @@ Three things are in error, and add up as if they were independent:
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ..report.report import Report
+from .cache import Cache, kept
+from .completeness import SAID, SAID_EPSILONS, Completeness
 from .couplings import Coupling, Quotients, coupling_errors, divide, dropped_sizes, rotations
-from .deflated import Complement
-
-if TYPE_CHECKING:
-    from .bordered import BorderedSystems
-    from .completeness import Completeness
+from .pairs import DeflatedPairs
+from .solving import Complement
 
 Array = np.ndarray
-
-#: Estimates past this are said: halfway between errors that have to be, 1e-4, and those of which nothing need be said,
-#: 1e-6, as estimates are about twice too large. In single precision rounding alone is past it: there what is lost of
-#: its digits, in machine epsilons.
-SAID = 2e-5
-SAID_EPSILONS = 1e3
 
 #: Pairs whose gap times condition number is this part of the pencil's size meet in one eigenvector: 1/κ is of the size
 #: of the gap next to a Jordan block of order two, and far larger where as many vectors as eigenvalues meet.
 COALESCING = 0.01
-
 
 #: What residuals may leave of a second derivative.
 LEFT = 1e-7
 
 
 class Accuracy:
-    """Estimates for the solutions of given bordered systems.
+    """Estimates for what solves of given pairs return.
 
     Parameters
     ----------
-    systems : BorderedSystems
+    pairs : DeflatedPairs
+    conditions : ndarray, shape (k,)
+        Lower bounds on their condition numbers.
+    least : ndarray, shape (k,)
+        Lower bounds on ‖R_i⁻¹‖ on the complement.
     solved : Complement, optional
-        Their part on the complement.
+        The solutions' part on the complement.
     """
 
-    def __init__(self, systems: BorderedSystems, solved: Complement | None = None):
-        self.systems = systems
-        zero = np.zeros(systems.w.size)
+    def __init__(self, pairs: DeflatedPairs, conditions: Array, least: Array, solved: Complement | None = None):
+        self.pairs, self.known, self.least, self.cache = pairs, conditions, least, Cache()
+        zero = np.zeros(pairs.w.size)
         report = Report("adjoint", "none", 0.0, zero)
-        self.solved = Complement(zero[None], report, zero, zero, zero) if solved is None else solved
+        self.solved = Complement(zero[None], report, zero, zero, zero, zero) if solved is None else solved
 
     # ---- the pairs ---------------------------------------------------------------------------
 
-    @cached_property
+    @kept
     def spread(self) -> float:
         """The size of the pencil's eigenvalues, from below; of T(λ) that of changes of λ that T feels."""
-        norm_A, norm_B = self.systems.problem.norms
-        if self.systems.problem.slope is not None:
-            norm_B = float(np.linalg.norm(self.systems.problem.slope))
-        spread = norm_A / norm_B + float(np.max(np.abs(self.systems.w)))
+        norm_A, norm_B = self.pairs.problem.norms
+        if self.pairs.problem.slope is not None:
+            norm_B = float(np.linalg.norm(self.pairs.problem.slope))
+        spread = norm_A / norm_B + float(np.max(np.abs(self.pairs.w)))
         return spread if spread > 0 else 1.0  # A = 0 has no size
 
-    @cached_property
+    @kept
     def gaps(self) -> Array:
         """λⱼ − λᵢ, (d, k)."""
-        return self.systems.deflation[0][:, None] - self.systems.w
+        return self.pairs.deflation[0][:, None] - self.pairs.w
 
-    @cached_property
+    @kept
     def lengths(self) -> Array:
         """‖xⱼ‖ of the deflation, (d,)."""
-        return np.linalg.norm(self.systems.deflation[1], axis=0)
+        return np.linalg.norm(self.pairs.deflation[1], axis=0)
 
-    @cached_property
+    @kept
     def left_lengths(self) -> Array:
         """‖yⱼ‖, (BX)ᴴY = I, of the left eigenvectors, (d,), from below where they have not been solved for."""
-        systems = self.systems
-        if systems.problem.hermitian:
-            return self.lengths / np.abs(np.real(np.diagonal(systems.gram)))
-        inside = systems.left_lengths
-        known = systems.conditions / self.slopes / self.lengths[: systems.w.size]
-        return np.maximum(inside, known[self.members])
+        pairs = self.pairs
+        if pairs.problem.hermitian:
+            return self.lengths / np.abs(np.real(np.diagonal(pairs.gram)))
+        inside = pairs.left_lengths
+        known = self.known / self.slopes / self.lengths[: pairs.w.size]
+        return np.maximum(inside, known[self.pairs.members])
 
-    @cached_property
+    @kept
     def conditions(self) -> Array:
         """‖yⱼ‖‖Bxⱼ‖, (d,)."""
-        return self.left_lengths * np.linalg.norm(self.systems.BX, axis=0)
+        return self.left_lengths * np.linalg.norm(self.pairs.BX, axis=0)
 
-    @cached_property
+    @kept
     def level(self) -> Array:
         """|yⱼᴴ E xᵢ| (d, k) of the pairs' backward error E in their span: rounding, and their residuals' part in it."""
-        k = self.systems.w.size
+        k = self.pairs.w.size
         level = np.outer(self.left_lengths, self.lengths[:k] * self.rounding_of_products)
-        level[:k] += self.left_lengths[:k, None] * np.abs(self.systems.inner) / self.lengths[:k, None]
+        level[:k] += self.left_lengths[:k, None] * np.abs(self.pairs.inner) / self.lengths[:k, None]
         return level
 
-    @cached_property
+    @kept
     def left_level(self) -> Array:
         """|yᵢᴴ E xⱼ| (d, k), which turns yᵢ towards yⱼ as the other turns xᵢ towards xⱼ."""
-        k = self.systems.w.size
+        k = self.pairs.w.size
         level = np.outer(self.lengths, self.left_lengths[:k] * self.rounding_of_products)
-        level[:k] += self.left_lengths[:k] * np.abs(self.systems.inner).T / self.lengths[:k]
+        level[:k] += self.left_lengths[:k] * np.abs(self.pairs.inner).T / self.lengths[:k]
         return level
 
-    @cached_property
+    @kept
     def rounding(self) -> float:
         """ε times the size of A and λB."""
-        norm_A, norm_B = self.systems.problem.norms
-        return self.systems.eps * (norm_A + float(np.max(np.abs(self.systems.w))) * norm_B)
+        norm_A, norm_B = self.pairs.problem.norms
+        return self.pairs.eps * (norm_A + float(np.max(np.abs(self.pairs.w))) * norm_B)
 
-    @cached_property
+    @kept
     def rounding_of_products(self) -> float:
         """That of yᴴ(A − λᵢB) x for x and y of length one: of n parts in no particular direction."""
-        return self.rounding / float(np.sqrt(self.systems.problem.n))
+        return self.rounding / float(np.sqrt(self.pairs.problem.n))
 
-    @cached_property
+    @kept
     def slopes(self) -> Array:
         """‖Bxᵢ‖/‖xᵢ‖, (k,): what B makes of vectors like these."""
-        k = self.systems.w.size
-        return np.linalg.norm(self.systems.BX[:, :k], axis=0) / self.lengths[:k]
+        k = self.pairs.w.size
+        return np.linalg.norm(self.pairs.BX[:, :k], axis=0) / self.lengths[:k]
 
     def goals(self, complete: Completeness | None) -> Array | None:
         """The relative residuals (k,) that a second derivative needs; None where what is asked for will do.
@@ -134,79 +127,73 @@ class Accuracy:
         That of a function of a cluster has terms with 1/gap² inside of it that cancel, down to the residuals. Gaps are
         relative to the distance to the rest of the spectrum: no other size is in it.
         """
-        w, k, tau = self.systems.w, self.systems.w.size, self.systems.systems.tolerances(self.systems.w.size)
+        w, k, tau = self.pairs.w, self.pairs.w.size, self.pairs.tolerances(self.pairs.w.size)
         apart = np.abs(w[:, None] - w)
         gaps = np.where(apart > tau[:, None] + tau, apart, np.inf).min(axis=0)
         rest = np.full(k, self.spread) if complete is None else np.minimum(complete.closest, self.spread)
         goals = LEFT * (gaps / np.maximum(rest, apart.max(axis=0))) ** 2
-        return goals if np.any(goals < self.systems.options.tolerance(self.systems.X.dtype)) else None
+        return goals if np.any(goals < self.pairs.options.tolerance(self.pairs.X.dtype)) else None
 
-    @cached_property
+    @kept
     def nearness(self) -> Array:
         """One over the distance of λᵢ to eigenvalues that are not known, (k,), as far as those that are tell.
 
         They are as far from it as the known ones are from each other; zero where these are one, or a cluster.
         """
-        w, k = self.systems.w, self.systems.w.size
+        w, k = self.pairs.w, self.pairs.w.size
         spacing = np.max(np.abs(w[:, None] - w), axis=1) / max(k - 1, 1)
-        apart = spacing > np.sqrt(self.systems.eps) * self.spread
+        apart = spacing > np.sqrt(self.pairs.eps) * self.spread
         return np.where(apart, 1 / np.where(apart, spacing, 1), 0)
 
-    @cached_property
+    @kept
     def far(self) -> Array:
         """What R⁻¹ makes of a vector in no particular direction, (k,), at least.
 
         It has 1/n of its square along every eigenvector, and the mean of 1/|λ − λᵢ|² over the spectrum is at least one
         over that of |λ − λᵢ|².
         """
-        systems = self.systems
-        zero = np.zeros(systems.w.size)
-        if systems.deflation[0].size >= systems.problem.n:
+        pairs = self.pairs
+        zero = np.zeros(pairs.w.size)
+        if pairs.deflation[0].size >= pairs.problem.n:
             return zero
-        distances = systems.problem.distances(systems.w)
+        distances = pairs.problem.distances(pairs.w)
         return np.divide(1, distances, out=zero, where=distances > 0)
 
-    @cached_property
+    @kept
     def growth(self) -> Array:
         """What R⁻¹ makes of such a vector, (k,): what it made of the ones that were solved for, or by guess.
 
         Where none was, eigenvalues next to λᵢ, as far as those in hand tell, add 1/n of their squares.
         """
-        found = np.maximum(self.solved.growth, self.systems.systems.growth)
-        near = np.where(found > 0, 0, self.nearness / self.slopes / np.sqrt(self.systems.problem.n))
+        found = np.maximum(self.solved.growth, self.least)
+        near = np.where(found > 0, 0, self.nearness / self.slopes / np.sqrt(self.pairs.problem.n))
         return np.maximum(found, np.hypot(self.far, np.where(self.far > 0, near, 0)))
 
     @property
     def said(self) -> float:
         """The error past which a derivative is said to have lost digits."""
-        return max(SAID, SAID_EPSILONS * self.systems.eps)
+        return max(SAID, SAID_EPSILONS * self.pairs.eps)
 
     def coalescing(self, coupling: Coupling) -> bool:
         """Whether the pairs of a coupling meet in one eigenvector."""
         condition = max(self.conditions[coupling.j], self.conditions[coupling.i])
-        return not self.systems.problem.hermitian and condition * coupling.gap > COALESCING * self.spread
+        return not self.pairs.problem.hermitian and condition * coupling.gap > COALESCING * self.spread
 
     def weights(self, g: Array) -> Array:
         """The cotangents g of the eigenvalues, and of those that complete the deflation.
 
         Of a pair and its conjugate g holds one, for both; a singular value is half the difference of σ and −σ.
         """
-        systems = self.systems
-        if systems.problem.rows is not None:
+        pairs = self.pairs
+        if pairs.problem.rows is not None:
             return np.concatenate([g, -g]) / 2
-        if systems.folding is None:
+        if pairs.folding is None:
             return g
         weights = g.copy()
-        for j, i in np.argwhere(np.tril(systems.folding[1], -1)):
+        for j, i in np.argwhere(np.tril(pairs.folding[1], -1)):
             weights[i], weights[j] = g[i] / 2, g[i].conj() / 2
-        weights[systems.cut] /= 2
-        return np.concatenate([weights, weights[systems.cut].conj()])
-
-    @cached_property
-    def members(self) -> Array:
-        """Which computed pair every member of the deflation is, or completes, (d,)."""
-        k = np.arange(self.systems.w.size)
-        return np.concatenate([k, k if self.systems.problem.rows is not None else self.systems.cut])
+        weights[pairs.cut] /= 2
+        return np.concatenate([weights, weights[pairs.cut].conj()])
 
     # ---- solutions ---------------------------------------------------------------------------
 
@@ -215,8 +202,8 @@ class Accuracy:
 
         ``couplings`` (d, k) are those of right-hand sides of size ``scale`` (k,), g (k,) is the diagonal of (BX)ᴴZ.
         """
-        k, eps = g.size, self.systems.eps
-        size = _size(Z, self.systems.X, self.systems.real_pencil)
+        k, eps = g.size, self.pairs.eps
+        size = _size(Z, self.pairs.X, self.pairs.real_pencil)
         if size == 0:
             return 0.0, ()
         T = np.abs(couplings.values)
@@ -235,7 +222,7 @@ class Accuracy:
     def left(self, Z: Array, g: Array) -> tuple[float, tuple[Coupling, ...]]:
         """Likewise of Z = Y g."""
         zero = np.zeros(self.gaps.shape)
-        return self.adjoint(Z, g, divide(zero, self.gaps, zero, zero > 0, self.systems.eps), zero[0])
+        return self.adjoint(Z, g, divide(zero, self.gaps, zero, zero > 0, self.pairs.eps), zero[0])
 
     def block(self, Z: Array) -> float:
         """The error of a solution Z without couplings of eigenpairs."""
@@ -253,8 +240,8 @@ class Accuracy:
         A loss may be one of the span of a cluster's members, whatever its width, and lose the couplings in it: the rest
         is all that has larger gaps.
         """
-        systems, solved, k, T = self.systems, self.solved, mu.size, np.abs(couplings.values)
-        unit = max(float(np.max(np.abs(systems.w))), np.sqrt(systems.eps) * self.spread)
+        pairs, solved, k, T = self.pairs, self.solved, mu.size, np.abs(couplings.values)
+        unit = max(float(np.max(np.abs(pairs.w))), np.sqrt(pairs.eps) * self.spread)
         lengths, ratios = self.lengths[:k], self.lengths[:, None] / self.lengths[:k]
         outside = np.hypot(np.linalg.norm(solved.sizes / lengths), np.linalg.norm(mu) / unit)
         size = float(np.hypot(outside, np.linalg.norm(ratios * T)))
@@ -264,8 +251,8 @@ class Accuracy:
         span = ratios * (couplings.rounding + lost + T * rotations(self.gaps, self.level))
         vectors = np.hypot(solved.errors, self._by_pairs(self.lengths[:, None] * T, scale))
         # dλ = yᴴdR: of what is left of the systems' right-hand sides the part that y has outside of the span.
-        left = 0 if systems.problem.hermitian and systems.problem.B is None else solved.residuals
-        values = self.left_lengths[:k] * (scale * (self.turned + systems.eps) + left)
+        left = 0 if pairs.problem.hermitian and pairs.problem.B is None else solved.residuals
+        values = self.left_lengths[:k] * (scale * (self.turned + pairs.eps) + left)
         total = np.hypot(np.linalg.norm(span), np.linalg.norm(vectors / lengths))
         error = min(float(np.hypot(total, np.linalg.norm(values) / unit)) / size, 1.0)
 
@@ -280,20 +267,20 @@ class Accuracy:
             relative[order[: worst + 1]] = errors[: worst + 1] / rest[worst]
         return error, self._eaten(relative.reshape(self.gaps.shape))
 
-    @cached_property
+    @kept
     def turned(self) -> Array:
         """η, (k,): the angles by which residuals turn the vectors out of the span."""
-        return np.minimum(self.growth * self.systems.residuals, 1)
+        return np.minimum(self.growth * self.pairs.residuals, 1)
 
-    @cached_property
+    @kept
     def shifts(self) -> Array:
         """|δλ| = |yᴴr|, (k,): what residuals and rounding make of the eigenvalues; of second order where Hermitian."""
-        systems = self.systems
-        k = systems.w.size
+        pairs = self.pairs
+        k = pairs.w.size
         # Of y outside of the span only the length is known: a share of 1/√n in any direction.
-        share = self.turned if systems.problem.hermitian else 1 / np.sqrt(systems.problem.n)
-        inside = np.abs(np.diagonal(systems.inner)) / self.lengths[:k] ** 2
-        return (self.left_lengths * self.lengths)[:k] * (systems.residuals * share + inside + self.rounding_of_products)
+        share = self.turned if pairs.problem.hermitian else 1 / np.sqrt(pairs.problem.n)
+        inside = np.abs(np.diagonal(pairs.inner)) / self.lengths[:k] ** 2
+        return (self.left_lengths * self.lengths)[:k] * (pairs.residuals * share + inside + self.rounding_of_products)
 
     def _by_pairs(self, T: Array, scale: Array) -> Array:
         """What the pairs' own errors outside of their span make of solutions, (k,).
@@ -301,16 +288,16 @@ class Accuracy:
         T (d, k) are the sizes of their parts in the span; the right-hand sides are of this ``scale`` (k,). The pairs
         are those of A + E with E = −R X⁺ for their residuals R.
         """
-        systems, growth, eta, U = self.systems, self.solved.growth, self.turned, self.solved.sizes
+        pairs, growth, eta, U = self.pairs, self.solved.growth, self.turned, self.solved.sizes
         reach, tiny = growth * self.slopes, np.finfo(growth.dtype).tiny
-        inside = np.linalg.norm(T * eta[self.members, None], axis=0)
+        inside = np.linalg.norm(T * eta[self.pairs.members, None], axis=0)
         near = 1 / np.maximum(np.abs(self.gaps), 1 / np.maximum(reach, tiny))
-        feeling = self.left_lengths * self.lengths * systems.residuals[self.members]
+        feeling = self.left_lengths * self.lengths * pairs.residuals[self.pairs.members]
         coupled = np.linalg.norm(feeling[:, None] * near, axis=0) * U  # what is closer turns with the pair
         whole = np.hypot(np.linalg.norm(T, axis=0), U)
-        moved = self.shifts * reach * (U if systems.problem.B is None else whole)
-        if systems.problem.B is not None:  # the cotangent of B has the factor λ
-            w = np.maximum(np.abs(systems.w), np.maximum(self.shifts, tiny))
+        moved = self.shifts * reach * (U if pairs.problem.B is None else whole)
+        if pairs.problem.B is not None:  # the cotangent of B has the factor λ
+            w = np.maximum(np.abs(pairs.w), np.maximum(self.shifts, tiny))
             moved = np.hypot(moved, whole * self.shifts / w)
         return np.linalg.norm([inside, coupled, eta * U, self.far * eta * scale, moved], axis=0)
 

@@ -29,12 +29,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.linalg as la
 
-from .accuracy import Accuracy
-from .bordered import BorderedSystems
 from .couplings import Coupling, Quotients
-from .deflated import Complement
-from .left import left_vectors
-from .problem import Side, power_of_two
+from .problem import SideName, power_of_two
+from .refusals import tell
+from .solving import Complement
+from .systems import BorderedSystems, left_vectors
 
 Array = np.ndarray
 
@@ -64,7 +63,7 @@ class PairSolution(Solution):
     eaten: tuple[Coupling, ...] = ()
 
 
-def solve_block(systems: BorderedSystems, side: Side, F: Array, G: Array) -> Solution:
+def solve_block(systems: BorderedSystems, side: SideName, F: Array, G: Array) -> Solution:
     """Solve for right-hand sides F (n, k) and G (k, k).
 
     Raises
@@ -80,8 +79,8 @@ def solve_block(systems: BorderedSystems, side: Side, F: Array, G: Array) -> Sol
         F, G = F / unit, G / unit
         solve = _solve_adjoint if side == "adjoint" else _solve_tangent
         Z, M, solved, _ = solve(systems, F, G, np.linalg.norm(F, axis=0), None, True)
-        error = Accuracy(systems, solved).block(Z)
-        systems.tell(replace(solved.report, error=error))
+        error = systems.accuracy_of(solved).block(Z)
+        tell(replace(solved.report, error=error), systems.options)
         return Solution(Z * unit, M * unit, solved.residuals * unit, error)
 
 
@@ -104,8 +103,8 @@ def adjoint_of_pairs(
         unit = power_of_two(F, g)
         F, N, g = F / unit, N / unit, g / unit
         scale = np.maximum(scale / unit, np.linalg.norm(F, axis=0))
-        gaps = np.conj(systems.deflation[0][:, None] - systems.w)
-        couplings = systems.divide(N, gaps[:k], np.outer(systems.accuracy.lengths[:k], scale))
+        gaps = np.conj(systems.pairs.deflation[0][:, None] - systems.pairs.w)
+        couplings = systems.pairs.divide(N, gaps[:k], np.outer(systems.accuracy.lengths[:k], scale))
         alone, zero = not F.any(), np.zeros((k, k), np.result_type(F, g))
         if alone and not g.any():
             return PairSolution(np.zeros_like(F), zero, np.zeros(k), couplings=couplings)
@@ -116,8 +115,8 @@ def adjoint_of_pairs(
             return PairSolution(Z * unit, zero, np.zeros(k), error, couplings=couplings, eaten=eaten)
         Z, M, solved, others = _solve_adjoint(systems, F, couplings.values + np.diag(g), scale, gauge, again)
         every = couplings if others is None else couplings.above(others)
-        error, eaten = Accuracy(systems, solved).adjoint(Z, g, every, scale)
-        systems.tell(replace(solved.report, error=error))
+        error, eaten = systems.accuracy_of(solved).adjoint(Z, g, every, scale)
+        tell(replace(solved.report, error=error), systems.options)
         return PairSolution(
             Z * unit,
             M * unit,
@@ -140,21 +139,21 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array, again: bool = False) ->
     """
     _check_finite("tangent", F)
     with systems.lock:
-        k, unit = systems.w.size, power_of_two(F)
+        k, unit = systems.pairs.w.size, power_of_two(F)
         F = F / unit
         scale, zero = np.linalg.norm(F, axis=0), np.zeros((k, k), F.dtype)
         gaps, size = (
-            systems.deflation[0][:, None] - systems.w,
-            np.outer(1 / np.linalg.norm(systems.BX[:, :k], axis=0), scale),
+            systems.pairs.deflation[0][:, None] - systems.pairs.w,
+            np.outer(1 / np.linalg.norm(systems.pairs.BX[:, :k], axis=0), scale),
         )
         if not F.any():
-            return PairSolution(F, zero, scale, couplings=systems.divide(zero, gaps[:k], size))
+            return PairSolution(F, zero, scale, couplings=systems.pairs.divide(zero, gaps[:k], size))
         systems.check_not_defective()
         Z, M, solved, others = _solve_tangent(systems, F, zero, scale, None, again)
-        couplings = systems.divide(M, gaps[:k], size)
+        couplings = systems.pairs.divide(M, gaps[:k], size)
         every = couplings if others is None else couplings.above(others)
-        error, eaten = Accuracy(systems, solved).tangent(np.diagonal(M), every, scale)
-        systems.tell(replace(solved.report, error=error))
+        error, eaten = systems.accuracy_of(solved).tangent(np.diagonal(M), every, scale)
+        tell(replace(solved.report, error=error), systems.options)
         return PairSolution(
             Z * unit,
             M * unit,
@@ -166,7 +165,7 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array, again: bool = False) ->
         )
 
 
-def _check_finite(side: Side, *right: Array) -> None:
+def _check_finite(side: SideName, *right: Array) -> None:
     if not all(np.all(np.isfinite(part)) for part in right):
         raise ValueError(
             f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
@@ -181,8 +180,8 @@ def _solve_adjoint(
 
     ``scale`` (k,) is the size of the data that F was computed from.
     """
-    X, w, k = systems.X, systems.w, systems.w.size
-    wd, Xd = systems.deflation
+    X, w, k = systems.pairs.X, systems.pairs.w, systems.pairs.w.size
+    wd, Xd = systems.pairs.deflation
     F = F.astype(np.result_type(F, G, X, w), copy=False)
     gaps = np.conj(wd[:, None] - w)  # (d, k)
     T, others = np.zeros((wd.size, k), F.dtype), None
@@ -192,9 +191,9 @@ def _solve_adjoint(
         F -= X @ M
     if wd.size > k:
         size = np.outer(systems.accuracy.lengths[k:], scale)
-        others = systems.divide(Xd[:, k:].conj().T @ F, gaps[k:], size, k)
+        others = systems.pairs.divide(Xd[:, k:].conj().T @ F, gaps[k:], size, k)
         T[k:] = others.values
-    Z, solved = systems.solve_in_span(T, F, scale, gauge, again=again)
+    Z, solved = systems.solve_in_span(systems.adjoint_side, T, F, scale, gauge, again)
     return Z, M, solved, others
 
 
@@ -202,20 +201,23 @@ def _solve_tangent(
     systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None, again: bool
 ) -> tuple[Array, Array, Complement, Quotients | None]:
     """As `_solve_adjoint`."""
-    X, w, k = systems.X, systems.w, systems.w.size
-    wd, Xd = systems.deflation
+    X, w, k = systems.pairs.X, systems.pairs.w, systems.pairs.w.size
+    wd, Xd = systems.pairs.deflation
     gaps = wd[:, None] - w  # (d, k)
-    solved = systems.deflated("tangent", F, scale, gauge, again=again)
+    solved = systems.deflated(systems.tangent_side, F, scale, gauge, again)
     U = solved.U
-    d = la.lstsq(systems.BX, F - systems.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
+    d = la.lstsq(systems.pairs.BX, F - systems.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
     C, others = np.zeros((wd.size, k), np.result_type(d, G)), None
     if wd.size > k:
-        others = systems.divide(d[k:], gaps[k:], np.outer(1 / np.linalg.norm(systems.BX[:, k:], axis=0), scale), k)
+        others = systems.pairs.divide(
+            d[k:], gaps[k:], np.outer(1 / np.linalg.norm(systems.pairs.BX[:, k:], axis=0), scale), k
+        )
         C[k:] = others.values
     overlap = X.conj().T @ Xd
     C[:k] = la.solve(overlap[:, :k], G - overlap[:, k:] @ C[k:], assume_a="pos")
     Z = Xd @ C + U
-    if not systems.problem.hermitian and systems._known.all():
+    left = systems.found.left
+    if left is not None and left.known.all():
         # From the left with Y, whose errors are those that Y has passed on to others: so they cancel.
         YH = left_vectors(systems).conj().T
         return Z, YH @ F - gaps[:k] * (YH @ systems.problem.apply_B(Z)), solved, others

@@ -24,8 +24,8 @@ from ..report.messages import (
     unequal_weights,
 )
 from .block import PairSolution
-from .bordered import BorderedSystems
 from .completeness import MISSED
+from .systems import BorderedSystems
 
 Array = np.ndarray
 
@@ -59,7 +59,7 @@ def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pai
 
 def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution) -> None:
     conditions, options = systems.conditions, systems.options
-    eps, k = systems.eps, systems.w.size
+    eps, k = systems.eps, systems.pairs.w.size
     singular, unit = systems.problem.rows is not None, systems.problem.units[1]
     words = in_words_of_eigenpairs if singular else str
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
@@ -75,28 +75,28 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pa
     if dropped:
         worst = max(dropped, key=lambda coupling: coupling.size)
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
-        named = [(systems.name(i), systems.name(j)) for i, j in pairs]
+        named = [(systems.pairs.name(i), systems.pairs.name(j)) for i, j in pairs]
         say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap * unit)), options)
     accuracy = systems.accuracy
     lost = [coupling for coupling in solution.eaten if not accuracy.coalescing(coupling)]
     if lost:
         pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in lost})
-        named = [(systems.name(i), systems.name(j)) for i, j in pairs]
+        named = [(systems.pairs.name(i), systems.pairs.name(j)) for i, j in pairs]
         total = float(np.linalg.norm([coupling.size for coupling in lost]))
         say(DegeneracyWarning, words(lost_couplings(named, total, min(c.gap for c in lost) * unit)), options)
-    weights = np.r_[gw, np.zeros(systems.cut.size)]  # a loss does not read what was not computed
+    weights = np.r_[gw, np.zeros(systems.pairs.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
-        for group in systems.coinciding()
+        for group in systems.pairs.coinciding()
         if np.max(np.abs(weights[group] - weights[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
     ]
     if unequal:
-        groups = [([systems.name(j) for j in group], systems.given_w[group[0]]) for group in unequal]
+        groups = [([systems.pairs.name(j) for j in group], systems.pairs.given_w[group[0]]) for group in unequal]
         say(DegeneracyWarning, words(unequal_weights(groups)), options)
     if singular:
-        zero = np.flatnonzero(systems.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
+        zero = np.flatnonzero(systems.pairs.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
         if zero.size:
-            say(DegeneracyWarning, reads_zero(zero, systems.given_w[zero]), options)
+            say(DegeneracyWarning, reads_zero(zero, systems.pairs.given_w[zero]), options)
     meeting = {i for coupling in solution.eaten if coupling not in lost for i in (coupling.i, coupling.j) if i < k}
     # κ²ε is right to a factor of ten, and may be the cause of an error that has been estimated otherwise.
     limit = accuracy.said if solution.error <= accuracy.said else 0.1 * accuracy.said
@@ -129,15 +129,15 @@ def _check_complete(systems: BorderedSystems, reads: Array) -> None:
     unit, words = problem.units[1], str if problem.rows is None else in_words_of_eigenpairs
     cut = {i: distance * unit for i, distance in complete.cut.items() if reads[i]}
     if problem.rows is not None:  # what is zero is said by itself
-        cut = {i: distance for i, distance in cut.items() if not systems.vanishing[i]}
+        cut = {i: distance for i, distance in cut.items() if not systems.pairs.vanishing[i]}
     if cut:
-        say(DegeneracyWarning, words(cut_eigenvalues(cut, systems.given_w, problem.hermitian)), options)
+        say(DegeneracyWarning, words(cut_eigenvalues(cut, systems.pairs.given_w, problem.hermitian)), options)
     close = {i: (distance * unit, part) for i, (distance, part) in complete.close.items() if reads[i]}
     if close:
-        say(DegeneracyWarning, words(close_eigenvalues(close, systems.given_w)), options)
+        say(DegeneracyWarning, words(close_eigenvalues(close, systems.pairs.given_w)), options)
     # What is known of an ill-conditioned eigenvalue is not known of its distance to another one.
-    known = systems.conditions * MISSED * systems.systems.tolerances(reads.size)
-    apart = np.abs(complete.missed[:, None] - systems.w) > known
+    known = systems.conditions * MISSED * systems.pairs.tolerances(reads.size)
+    apart = np.abs(complete.missed[:, None] - systems.pairs.w) > known
     behind = complete.behind & apart & reads if complete.missed.size else np.zeros((0, reads.size), dtype=bool)
     missed = behind.any(axis=1)
     if missed.any():

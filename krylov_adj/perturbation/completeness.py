@@ -7,21 +7,23 @@ rounding mixes their vectors visibly, and where it is more wanted than one: then
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .accuracy import SAID, SAID_EPSILONS
+from .cache import Cache, kept
+from .pairs import DeflatedPairs
 from .selection import Region
-
-if TYPE_CHECKING:
-    from .deflated import DeflatedSystems
 
 Array = np.ndarray
 
 #: Relative to an operator's values, what rounding does not tell apart, in machine epsilons.
 ROUNDING = 50.0
+
+#: Estimates past this are said: halfway between errors that have to be, 1e-4, and those of which nothing need be said,
+#: 1e-6, as estimates are about twice too large. In single precision rounding alone is past it: there what is lost of
+#: its digits, in machine epsilons.
+SAID = 2e-5
+SAID_EPSILONS = 1e3
 
 #: Tolerances by which a value has to be more wanted than another one to have been missed.
 MISSED = 100.0
@@ -74,20 +76,20 @@ class Judge:
 
     Parameters
     ----------
-    systems : DeflatedSystems
+    pairs : DeflatedPairs
     """
 
-    def __init__(self, systems: DeflatedSystems):
-        self.systems, self.problem, self.w = systems, systems.problem, systems.w
-        self.tolerance = 2 * systems.tolerances(self.w.size)
+    def __init__(self, pairs: DeflatedPairs):
+        self.pairs, self.problem, self.w, self.cache = pairs, pairs.problem, pairs.w, Cache()
+        self.tolerance = 2 * pairs.tolerances(self.w.size)
 
     def judge(self, state: str, values: Array, distances: Array, tolerance: Array) -> Completeness:
         """Of eigenvalues (m,) at given distances (m, k) from the computed ones, those that matter."""
         closest = np.min(distances, axis=0, initial=np.inf)
         cut = {int(i): float(closest[i]) for i in np.flatnonzero(closest <= tolerance)}
-        said = max(SAID, 3 * SAID_EPSILONS * self.systems.eps)  # by an upper bound of rounding, not an estimate
+        said = max(SAID, 3 * SAID_EPSILONS * self.pairs.eps)  # by an upper bound of rounding, not an estimate
         # Where half of the digits tell them apart they are not close, whatever a residual of single precision is.
-        near = closest <= np.sqrt(self.systems.eps) * self.size
+        near = closest <= np.sqrt(self.pairs.eps) * self.size
         apart = np.flatnonzero((closest > tolerance) & near & (self.rounding > said * closest))
         close = {int(i): (float(closest[i]), float(self.rounding[i] / closest[i])) for i in apart}
         if self.region is None or not values.size:
@@ -101,16 +103,16 @@ class Judge:
     def unknown(self) -> Completeness:
         return Completeness("not settled", np.full(self.w.size, np.inf))
 
-    @cached_property
+    @kept
     def size(self) -> float:
         """The size of the pencil's eigenvalues, from below."""
         norm_A, norm_B = self.problem.norms
         return float(norm_A / norm_B + np.max(np.abs(self.w)))
 
-    @cached_property
+    @kept
     def rounding(self) -> Array:
         """What rounding mixes into the vectors, times the distance: the residuals, but for what a loose tol leaves."""
-        return np.minimum(self.systems.residuals / self.problem.norms[1], ROUNDING * self.systems.eps * self.size)
+        return np.minimum(self.pairs.residuals / self.problem.norms[1], ROUNDING * self.pairs.eps * self.size)
 
     # ---- in the values of the operator that the forward pass iterated with ---------------------------
 
@@ -119,16 +121,16 @@ class Judge:
         assert self.problem.selection is not None
         return w**2 if self.problem.rows is not None else self.problem.selection.ranking.theta(w)
 
-    @cached_property
+    @kept
     def theta(self) -> Array:
         return self.transformed(self.w)
 
-    @cached_property
+    @kept
     def margin(self) -> Array:
         """What the tolerances are in θ."""
         return np.abs(self.transformed(self.w + self.tolerance) - self.theta)
 
-    @cached_property
+    @kept
     def region(self) -> Region | None:
         """What is wanted at least as much as the last computed one; None where nothing is known of that."""
         selection = self.problem.selection

@@ -1,13 +1,14 @@
 """The engines of the deflated systems, and which is taken when.
 
-An engine makes one go at R_i u_i = r_i for the given columns and promises nothing: `DeflatedSystems.solve`
+An engine makes one go at R_i u_i = r_i for the given columns of one `Side` and promises nothing: `solving.solve`
 computes the residuals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -23,17 +24,36 @@ from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
 from ..options import DENSE_ORDER
 from .neighbours import unless_singular
-from .problem import Side
+from .pairs import DeflatedPairs
+from .sides import Side
 from .singular import AugmentedOperator, bidiagonal_minres
 
-if TYPE_CHECKING:
-    from .deflated import DeflatedSystems
-
 Array = np.ndarray
-#: Solutions, steps, and by how much every solution may be in error: how far it moved at last, times how much of its
-#: residual is left from before.
-Solved = tuple[Array, int, Array]
-Engine = Callable[["DeflatedSystems", Side, Array, Array, Array, int], Solved]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What an engine returns.
+
+    Attributes
+    ----------
+    U : ndarray, shape (n, m)
+    steps : int
+    errors : ndarray, shape (m,)
+        By how much every solution may be in error: how far it moved at last, times how much of its residual is left
+        from before.
+    growth : ndarray, shape (m,)
+        Lower bounds on ‖R_i⁻¹‖ on the complement that were found besides; zeros without.
+    """
+
+    U: Array
+    steps: int
+    errors: Array
+    growth: Array
+
+
+#: (side, columns, right-hand sides, target of every column relative to its right-hand side, most steps) to `Solved`.
+Engine = Callable[[Side, Array, Array, Array, int], Solved]
 
 #: Krylov dimension between restarts, unless told: of GMRES, and of the shared spaces with an inverse and
 #: without. With a filter twenty would save hardly a fortieth of the applications, and at a million unknowns
@@ -44,9 +64,9 @@ AUGMENTED_DIMENSION = 40
 FILTERED_DIMENSION = 16
 
 
-def engines_in_order(systems: DeflatedSystems, active: int) -> tuple[list[tuple[str, Engine]], str]:
+def engines_in_order(pairs: DeflatedPairs, active: int) -> tuple[list[tuple[str, Engine]], str]:
     """The engines to try for so many systems, and why in this order; benchmarks/adjoint_cost.py has the costs."""
-    method, problem = systems.options.method, systems.problem
+    method, problem = pairs.options.method, pairs.problem
     if method == "minres" and not problem.hermitian:
         raise ValueError("Adjoint(method='minres') is for Hermitian problems; use 'gmres' or 'auto'")
     kind = "Hermitian" if problem.hermitian else "not Hermitian"
@@ -54,11 +74,11 @@ def engines_in_order(systems: DeflatedSystems, active: int) -> tuple[list[tuple[
         order, reason = [method], "as asked for"
     elif problem.n <= DENSE_ORDER:
         order, reason = ["dense"], f"n = {problem.n} is at most {DENSE_ORDER}"
-    elif systems.options.preconditioner is not None:
+    elif pairs.options.preconditioner is not None:
         order, reason = ["gmres"], "a preconditioner was given"
     elif problem.inverse is not None:
         order, reason = ["shared", "gmres"], "the inverse of the forward pass is at hand"
-    elif problem.slope is not None and systems.explicit:
+    elif problem.slope is not None and problem.explicit:
         order, reason = [], "the eigenvalue is anywhere in the spectrum of an explicit T(lam)"
     else:
         order = ["minres", "gmres"] if problem.hermitian else ["gmres", "gcrot"]
@@ -67,25 +87,26 @@ def engines_in_order(systems: DeflatedSystems, active: int) -> tuple[list[tuple[
         several = active > (2 if problem.hermitian else 1)  # two columns of MINRES take less
         if several and problem.B is None and problem.slope is None and not triplets:
             order = ["augmented", *order]
-    if method == "auto" and systems.explicit and order != ["dense"]:
+    if method == "auto" and problem.explicit and order != ["dense"]:
         order.append("direct")
     return [(name, ENGINES[name]) for name in order], reason
 
 
-def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+def _minres(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """MINRES on Pᴴ R P with P = I − Q (QᴴBQ)⁻¹ (BQ)ᴴ, Q a basis of X.
 
     R P = Pᴴ R, so that Pᴴ R P is Hermitian on X^⊥ and R u = b is solved by u = P v (P is the
     orthogonal projector where B is the identity). On the tangent side the same solution serves:
     Pᴴ b differs from b in the span of B X, u and P_in u in that of X, and neither is asked for.
     """
-    Q, dual = systems.Q_X, np.asfortranarray(systems.dual)
+    pairs, problem = side.pairs, side.pairs.problem
+    Q, dual = pairs.Q_X, np.asfortranarray(pairs.dual)
     Q_H, dual_H = Q.conj().T, dual.conj().T
-    given = systems.options.preconditioner  # the inverse of the forward pass is not definite
-    H, sigma = systems.problem.A, systems.w[columns]
-    if isinstance(H, AugmentedOperator) and given is None and np.all(sigma > systems.eps * systems.problem.norms[0]):
-        return bidiagonal_minres(H, systems.X, sigma, rhs, rtol, maxiter)
-    precondition = None if given is None else systems.precondition(side)
+    given = pairs.options.preconditioner  # the inverse of the forward pass is not definite
+    H, sigma, unknown = problem.A, pairs.w[columns], np.zeros(columns.size)
+    if isinstance(H, AugmentedOperator) and given is None and np.all(sigma > pairs.eps * problem.norms[0]):
+        return Solved(*bidiagonal_minres(H, pairs.X, sigma, rhs, rtol, maxiter), unknown)
+    precondition = None if given is None else side.precondition()
 
     def oblique(V: Array) -> Array:
         return V - Q @ (dual_H @ V)
@@ -96,73 +117,74 @@ def _minres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
 
     def apply(V: Array, active: Array) -> Array:
         # Where P is orthogonal, Lanczos' vectors are in its range already: they are made of images.
-        V = V if systems.problem.B is None else oblique(V)
-        return oblique_adjoint(systems.shifted(side, V, columns[active]))
+        V = V if problem.B is None else oblique(V)
+        return oblique_adjoint(side.apply(V, columns[active]))
 
     def restricted(V: Array) -> Array:
         assert precondition is not None
         V = precondition(V - Q @ (Q_H @ V))
         return V - Q @ (Q_H @ V)
 
-    if systems.problem.B is not None:
+    if problem.B is not None:
         rhs = oblique_adjoint(rhs.copy(order="F"))
     V, steps, errors = minres(apply, rhs, rtol, maxiter, precondition and restricted)
-    return oblique(V), steps, errors
+    return Solved(oblique(V), steps, errors, unknown)
 
 
-def _gmres(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+def _gmres(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """GMRES on P_out R P_in, with vectors in the range of P_out; preconditioned from the right."""
 
     def apply(V: Array, active: Array) -> Array:
-        V = systems.project_in(side, V)
-        return systems.project_out(side, systems.shifted(side, V, columns[active]))
+        V = side.project_in(V)
+        return side.project_out(side.apply(V, columns[active]))
 
-    restart = systems.options.restart or RESTART
-    return gmres(apply, rhs, rtol, maxiter, restart, systems.precondition(side))
+    restart = side.pairs.options.restart or RESTART
+    found = gmres(apply, rhs, rtol, maxiter, restart, side.precondition())
+    return Solved(*found, np.zeros(columns.size))
 
 
-def _gcrot(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+def _gcrot(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """SciPy's GCROT(m, k) on the same operator, column by column; in passes, to see the solution move.
 
     The last one goes past what is asked for: next to an eigenvalue that was not computed it may not move before.
     """
-    precondition = systems.precondition(side)
+    precondition = side.precondition()
     U, errors = np.zeros_like(rhs), np.zeros(columns.size)
-    before = systems.problem.A.applications
+    problem, eps = side.pairs.problem, side.pairs.eps
+    before = problem.A.applications
     for m, i in enumerate(columns):
 
         def apply(V: Array, i: int = i) -> Array:
-            V = systems.project_in(side, V)
-            return systems.project_out(side, systems.shifted(side, V, np.array([i])))
+            V = side.project_in(V)
+            return side.project_out(side.apply(V, np.array([i])))
 
-        engine = iterative_engines("gcrot", systems.problem.n)[0]  # what it recycles serves all passes
+        engine = iterative_engines("gcrot", problem.n)[0]  # what it recycles serves all passes
         R, size = rhs[:, [m]], float(np.linalg.norm(rhs[:, m]))
         for target in (min(LATE * rtol[m], 0.5), rtol[m], rtol[m] / LATE):
             left = float(np.linalg.norm(R))
-            if target < LATE * systems.eps:  # that is not to be had
+            if target < LATE * eps:  # that is not to be had
                 break
             if left <= target * size:
                 continue
             D, _ = engine(apply, precondition, R, np.array([target * size / left]), maxiter)
-            D = D if precondition is None else systems.project_in(side, D)
+            D = D if precondition is None else side.project_in(D)
             rest = rhs[:, [m]] - apply(U[:, [m]] + D)
             if not np.linalg.norm(rest) <= left:
                 break
             U[:, [m]] += D
             errors[m], R = np.linalg.norm(D) * np.linalg.norm(rest) / left, rest
-    return U, systems.problem.A.applications - before, errors
+    return Solved(U, problem.A.applications - before, errors, np.zeros(columns.size))
 
 
-def _dense(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+def _dense(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """LU of [R_i Q_out; Q_inᴴ 0] [u; ν] = [b; 0]: ν takes what of b lies outside of the range."""
-    A, B = systems.problem.dense
-    Q_in, Q_out = (systems.Q_BX, systems.Q_X) if side == "adjoint" else (systems.Q_X, systems.Q_BX)
+    A, B = side.pairs.problem.dense
+    Q_in, Q_out, growth = side.Q_in, side.Q_out, np.zeros(columns.size)
     n, d = Q_in.shape
     U = np.zeros(rhs.shape, np.result_type(rhs, A))
     border = np.zeros((d, d), U.dtype)
     for m, i in enumerate(columns):
-        R = A - systems.w[i] * B
-        R = R.conj().T if side == "adjoint" else R
+        R = side.matrix(A, B, i)
         size = np.abs(R).max() or 1.0  # a border of the matrix's own size
         bordered = np.block([[R, size * Q_out], [size * Q_in.conj().T, border]])
         lu, pivots, zero_pivot = la.lapack.get_lapack_funcs(("getrf",), (bordered,))[0](bordered)
@@ -172,23 +194,22 @@ def _dense(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rto
         def solve(f: Array, factors: tuple[Array, Array] = (lu, pivots)) -> Array:
             return la.lu_solve(factors, np.concatenate([f, border[0]]).astype(U.dtype), check_finite=False)[:n]
 
-        U[:, m] = unless_singular(systems, side, i, rhs[:, m], solve)
-    return U, 1, np.zeros(columns.size)
+        U[:, m], growth[m] = unless_singular(side, i, rhs[:, m], solve)
+    return Solved(U, 1, np.zeros(columns.size), growth)
 
 
-def _direct(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+def _direct(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """Sparse LU of the matrix of `_dense`, one factorisation for every column."""
-    problem = systems.problem
-    if not systems.explicit:
+    problem = side.pairs.problem
+    if not problem.explicit:
         raise ValueError("Adjoint(method='direct') needs explicit (dense or sparse) A and M; use 'auto'")
     A = sp.csc_array(problem.A.matrix)
     B = sp.identity(problem.n, dtype=A.dtype, format="csc") if problem.B is None else sp.csc_array(problem.B.matrix)
-    Q_in, Q_out = (systems.Q_BX, systems.Q_X) if side == "adjoint" else (systems.Q_X, systems.Q_BX)
+    Q_in, Q_out, growth = side.Q_in, side.Q_out, np.zeros(columns.size)
     n, d = Q_in.shape
     U = np.zeros(rhs.shape, np.result_type(rhs, A.dtype), order="F")
     for m, i in enumerate(columns):
-        R = A - systems.w[i] * B
-        R = R.conj().T if side == "adjoint" else R
+        R = side.matrix(A, B, i)
         bordered = sp.bmat([[R, sp.csc_array(Q_out)], [sp.csc_array(Q_in.conj().T), None]], format="csc")
         try:
             lu = spla.splu(bordered.astype(U.dtype))
@@ -198,49 +219,40 @@ def _direct(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rt
         def solve(f: Array, lu: Any = lu) -> Array:
             return lu.solve(np.concatenate([f, np.zeros(d)]).astype(U.dtype))[:n]
 
-        U[:, m] = unless_singular(systems, side, i, rhs[:, m], solve)
-    return U, 1, np.zeros(columns.size)
+        U[:, m], growth[m] = unless_singular(side, i, rhs[:, m], solve)
+    return Solved(U, 1, np.zeros(columns.size), growth)
 
 
-def _shared(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+def _shared(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """One Krylov space for all systems, from the inverse of the forward pass."""
-    problem = systems.problem
-    inverse, B = problem.inverse, problem.B
-    if inverse is None:
+    problem, inverse = side.pairs.problem, side.pairs.problem.inverse
+    if inverse is None or side.inverse is None:
         raise ValueError(
             "Adjoint(method='shared') needs an inverse: pass sigma, with explicit matrices, or with an OPinv that "
             "has rmatvec where the problem is not Hermitian"
         )
-    Q = systems.Q_X if side == "adjoint" else systems.Q_BX
-    dtypes = [inverse.operator.dtype, Q.dtype, *([] if B is None else [B.dtype])]
+    dtypes = [inverse.operator.dtype, side.Q_out.dtype, *([] if problem.B is None else [problem.B.dtype])]
     real = all(dtype.kind != "c" for dtype in dtypes)
-    shifts = systems.w[columns] - inverse.sigma
-    if side == "adjoint":
-        solve, image, shifts = inverse.operator.adjoint, None if B is None else B.adjoint, np.conj(shifts)
-    else:
-        solve, image = inverse.operator.apply, None if B is None else B.apply
-    form = ShiftInvert(solve, image)
-    dimension = systems.options.restart or SHARED_DIMENSION
-    U, steps, _ = shared_krylov(form, Q, 1 / shifts, rhs, rtol, dimension, maxiter, real)
-    return U, steps, np.zeros(columns.size)
+    form = ShiftInvert(side.inverse, side.B)
+    dimension = side.pairs.options.restart or SHARED_DIMENSION
+    shifts = side.shifts[columns] - side.sigma
+    U, steps, _ = shared_krylov(form, side.Q_out, 1 / shifts, rhs, rtol, dimension, maxiter, real)
+    return Solved(U, steps, np.zeros(columns.size), np.zeros(columns.size))
 
 
-def _augmented(systems: DeflatedSystems, side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
+def _augmented(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """One Krylov space for all systems, from A itself."""
-    problem = systems.problem
+    pairs, problem = side.pairs, side.pairs.problem
     if problem.B is not None or problem.slope is not None:
         raise ValueError(
             "Adjoint(method='augmented') needs a standard eigenproblem A x = w x: with M, pass sigma and use 'shared', "
             "or use 'minres' or 'gmres'"
         )
-    A, Q, theta = problem.A, systems.Q_X, systems.w[columns]
-    real = A.dtype.kind != "c" and not np.iscomplexobj(Q)
-    apply = A.apply
-    if side == "adjoint" and not problem.hermitian:
-        apply, theta = A.adjoint, np.conj(theta)
-    form = filtered_form(apply, problem.n, theta, systems.spectral_ends if problem.hermitian else None)
-    dimension = systems.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else FILTERED_DIMENSION)
-    return shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real)
+    Q, theta = pairs.Q_X, side.shifts[columns]
+    real = problem.real and not np.iscomplexobj(Q)
+    form = filtered_form(side.A, problem.n, theta, pairs.spectral_ends if problem.hermitian else None)
+    dimension = pairs.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else FILTERED_DIMENSION)
+    return Solved(*shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real), np.zeros(columns.size))
 
 
 ENGINES: dict[str, Engine] = {

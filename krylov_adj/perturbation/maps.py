@@ -31,9 +31,9 @@ from typing import Any
 
 import numpy as np
 
-from .bordered import BorderedSystems
 from .clusters import phase_dependence
 from .couplings import NOISE, Quotients
+from .pairs import DeflatedPairs
 
 Array = np.ndarray
 
@@ -74,7 +74,7 @@ class Cotangents:
 def begin_adjoint(
     xp: Any,
     plain: Callable[[Any], Array],
-    systems: BorderedSystems,
+    pairs: DeflatedPairs,
     X: Any,
     NX: Callable[[], Any] | None,
     gw: Any,
@@ -87,8 +87,8 @@ def begin_adjoint(
     that gX is zero. ``carried`` (2, k) are sizes of terms that have cancelled in gX, and what solvers have left in
     them.
     """
-    problem, k = systems.problem, plain(gw).size
-    weights, pairing = plain(gw), systems.folding
+    problem, k = pairs.problem, plain(gw).size
+    weights, pairing = plain(gw), pairs.folding
     if pairing is not None:
         gw = gw @ pairing[0] + xp.conj(gw) @ pairing[1]
     elif not np.iscomplexobj(plain(X)):
@@ -103,7 +103,7 @@ def begin_adjoint(
     if problem.rows is not None:
         gX = without_normal_part(xp, X, gX, problem.rows)
     # After folding: the phases of a pair turn together.
-    gauge = phase_dependence(plain(X), values, NOISE * (systems.eps * carried[0] + carried[1]))
+    gauge = phase_dependence(plain(X), values, NOISE * (pairs.eps * carried[0] + carried[1]))
     if problem.unit and np.iscomplexobj(values):
         gX = without_phase(xp, X, gX)
     F, sigma = adjoint_right_hand_side(xp, X, of_N, gX, problem.hermitian)
@@ -115,9 +115,9 @@ def begin_adjoint(
     return Cotangents(F, N, gw, sigma, weights, scale, gauge, reads)
 
 
-def finish_tangent(xp: Any, systems: BorderedSystems, X: Any, NX: Any, V: Any, dS: Any) -> Any:
+def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: Any) -> Any:
     """Return dX in its gauge, from the solution V of the tangent systems and their couplings."""
-    problem = systems.problem
+    problem = pairs.problem
     dX = tangent_from_bordered(xp, X, NX, V, dS, problem.hermitian)
     if problem.rows is not None:
         dX = without_normal_part(xp, X, dX, problem.rows)

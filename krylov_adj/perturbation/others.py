@@ -11,34 +11,49 @@ another eigenvalue is at least as wanted as the last computed one (`search.py`).
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..options import DENSE_ORDER
+from .cache import Cache
 from .completeness import Completeness, Judge
+from .pairs import DeflatedPairs
 from .rest import CLOSE, LAPACK_ORDER, by_lapack
 from .search import BUDGET, by_search, next_to_each
 
-if TYPE_CHECKING:
-    from .deflated import DeflatedSystems
+
+@dataclass(frozen=True, eq=False)
+class Others:
+    """What is known of the eigenvalues besides the given ones: looked for once, whatever asks first."""
+
+    pairs: DeflatedPairs
+    cache: Cache = field(init=False, default_factory=Cache, repr=False)
+
+    @property
+    def looked(self) -> bool:
+        """Whether it has been looked for them."""
+        return self.cache.has("completeness")
+
+    @property
+    def completeness(self) -> Completeness:
+        return self.cache.value("completeness", lambda: look_for_others(self.pairs))
 
 
-def look_for_others(systems: DeflatedSystems) -> Completeness:
+def look_for_others(pairs: DeflatedPairs) -> Completeness:
     """What is known of the eigenvalues that were not computed."""
-    problem, before, judge = systems.problem, systems.counts(), Judge(systems)
+    problem, before, judge = pairs.problem, pairs.problem.counts(), Judge(pairs)
     if _is_known(judge):
         assert problem.cut is not None
-        distances = abs(problem.cut[:, None] - systems.w)
+        distances = abs(problem.cut[:, None] - pairs.w)
         found = judge.judge("proved", np.zeros(0), distances, judge.tolerance)
-    elif _few(systems):
+    elif _few(pairs):
         found = by_lapack(judge)
     elif problem.slope is not None or problem.beyond is not None:
         found = judge.unknown()
     else:
         found = next_to_each(judge) if problem.selection is None else by_search(judge)
-    applications, solves = (after - start for after, start in zip(systems.counts(), before, strict=True))
+    applications, solves = (after - start for after, start in zip(problem.counts(), before, strict=True))
     return replace(found, applications=applications, solves=solves)
 
 
@@ -53,10 +68,10 @@ def _is_known(judge: Judge) -> bool:
     return not np.any(np.abs(known[:, None] - judge.w) <= CLOSE * judge.size)
 
 
-def _few(systems: DeflatedSystems) -> bool:
+def _few(pairs: DeflatedPairs) -> bool:
     """Whether LAPACK is asked: a dense matrix costs few applications, or none, and little time."""
-    problem, n = systems.problem, systems.problem.n
+    problem, n = pairs.problem, pairs.problem.n
     if n <= DENSE_ORDER or n > LAPACK_ORDER:
         return n <= DENSE_ORDER
     cost = 0 if problem.selection is None or problem.inverse is not None else problem.selection.cost
-    return (problem.hermitian and systems.explicit) or n <= BUDGET * cost
+    return (problem.hermitian and problem.explicit) or n <= BUDGET * cost

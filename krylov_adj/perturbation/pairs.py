@@ -1,88 +1,265 @@
-"""How well given eigenpairs satisfy A x = λ B x, and how many digits of λ the operators determine.
+"""What is deflated and what is known of it: computed eigenvectors, conjugates or mirror images that complete them.
 
-‖A x − λ B x‖ is judged by (‖A‖ + |λ|‖B‖)‖x‖, which is blind to λ where it is far below ‖A‖/‖B‖: then every smooth x
-has a small residual. So λ must be the one that belongs to x, zᴴ(A x − λ B x) = 0 for a z that is not nearly
-orthogonal to B x: the left eigenvector x of a Hermitian problem, B x of others. Rounding in A x and λ B x changes it by
-
-    δλ = ε (‖A‖ + |λ|‖B‖) ‖x‖‖z‖ / |zᴴB x|,
-
-for Hermitian problems ε (‖A‖ + |λ|‖B‖) ‖x‖²/|xᴴB x|. For B = I that is ε‖A‖. Of a stiff mass matrix, such as −d²/dx²
-by differences, x sees a part of the size |zᴴB x|/(‖x‖‖z‖‖B‖) only, 10⁻⁶ for the lowest modes of a beam with 4,000
-points; and ‖A‖ is that of d⁴/dx⁴. δλ is then no small part of λ, whatever the solver, and x is no better.
+The right eigenvectors X = (x_1 … x_k) of A x = λ B x deflate the systems of every derivative, without any left
+eigenvector. With R_i = (A − λ_i B)ᴴ, (B X)^⊥ is mapped by R_i into X^⊥, and X^⊥ by R_iᴴ into (B X)^⊥ up to the
+span of B X; there only eigenvalues that were *not* computed are seen (`sides.py`). Which eigenvalues count as one is
+decided here: see `DeflatedPairs.tolerances`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.linalg as la
 
-from ..krylov.blocks import column_dots
-from .problem import Eigenproblem
-from .spans import overlaps
+from ..krylov.augmented import Ends, spectral_ends
+from ..krylov.blocks import orthonormal_basis, times
+from ..options import Adjoint
+from .cache import Cache, kept
+from .conjugates import folding, without_conjugate
+from .couplings import Quotients, divide
+from .problem import Eigenproblem, apart_from
+from .singular import mirror_images
+from .spans import left_basis, left_lengths, seen
 
 Array = np.ndarray
 
-#: Deviations of λ up to so many δλ are rounding: norms of A and B are estimated from below.
-ROUNDINGS = 100.0
 
-#: B is stiff where a vector sees less than this part of it.
-STIFF = 1e-3
-
-#: Digits are few where δλ is past this part of λ, or of its distance from others. It is a bound: of some thousand
-#: unknowns, whose errors average out, gradients are an order of magnitude better.
-FEW = 1e-4
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """What A x − λ B x shows.
+@dataclass(frozen=True, eq=False)
+class DeflatedPairs:
+    """Given eigenpairs and what deflation needs of them. Made by `of`.
 
     Attributes
     ----------
-    scales : ndarray, shape (k,)
-        ‖A‖ + |λ|‖B‖, the norms from below.
+    problem : Eigenproblem
+        Whose inverse has a shift that is none of the w.
+    w : ndarray, shape (k,)
+        Zeros for T(λ) of a nonlinear problem, see `Eigenproblem`.
+    X : ndarray, shape (n, k)
+        Converged eigenvectors, normalised as the problem says.
+    options : Adjoint
     residuals : ndarray, shape (k,)
-        ‖A x − λ B x‖ / ‖x‖, relative to the scales.
-    deviations : ndarray, shape (k,)
-        How far λ is from the one that belongs to x.
-    rounding : ndarray, shape (k,)
-        δλ.
-    seen : ndarray, shape (k,)
-        The part of B that x sees.
+        ‖A x − λ B x‖ / ‖x‖ of the pairs.
+    inner : ndarray, shape (k, k)
+        Xᴴ (A X − B X Λ), their part in the span.
     """
 
-    scales: Array
+    problem: Eigenproblem
+    w: Array
+    X: Array
+    options: Adjoint
     residuals: Array
-    deviations: Array
-    rounding: Array
-    seen: Array
+    inner: Array
+    cache: Cache = field(init=False, default_factory=Cache, repr=False)
 
-    def accepted(self, w: Array, rtol: float) -> Array:
-        """The deviations that are accepted."""
-        return np.maximum(rtol * np.abs(w), ROUNDINGS * self.rounding)
+    @classmethod
+    def of(
+        cls,
+        problem: Eigenproblem,
+        w: Array,
+        X: Array,
+        options: Adjoint,
+        residuals: Array | None = None,
+        inner: Array | None = None,
+    ) -> DeflatedPairs:
+        """The pairs; their residuals are zero unless given."""
+        w = w if problem.slope is None else np.zeros_like(w)
+        residuals = np.zeros(w.size) if residuals is None else residuals
+        inner = np.zeros((w.size, w.size)) if inner is None else inner
+        return cls(apart_from(problem, w), w, X, options, residuals, inner)
 
-    def of_few_digits(self, w: Array) -> dict[int, float]:
-        """δλ of those that a stiff B leaves few digits, relative to λ or the distance of the next, if that is more."""
-        distance = np.abs(w[:, None] - w)
-        distance[distance <= 10 * (self.rounding[:, None] + self.rounding)] = np.inf
-        nearest = np.min(distance, axis=1)
-        with np.errstate(divide="ignore"):
-            relative = self.rounding / np.maximum(np.abs(w), np.where(np.isfinite(nearest), nearest, 0))
-        few = (self.seen < STIFF) & (relative > FEW)
-        return {int(i): float(relative[i]) for i in np.flatnonzero(few)}
+    def some(self, chosen: Array) -> DeflatedPairs:
+        """Some of the pairs."""
+        inner = self.inner[np.ix_(chosen, chosen)]
+        X = np.asfortranarray(self.X[:, chosen])
+        return DeflatedPairs.of(self.problem, self.w[chosen], X, self.options, self.residuals[chosen], inner)
 
+    @property
+    def eps(self) -> float:
+        return float(np.finfo(self.X.dtype).eps)
 
-def examine(problem: Eigenproblem, w: Array, X: Array, AX: Array, BX: Array) -> Pairs:
-    """The pairs by A X and B X, which the caller has computed."""
-    eps, norms = float(np.finfo(X.dtype).eps), np.linalg.norm(X, axis=0)
-    norm_A, norm_B = problem.norms
-    norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
-    norm_B = max(norm_B, float(np.max(np.linalg.norm(BX, axis=0) / norms)))
-    scales = norm_A + np.abs(w) * norm_B
-    R, Z = AX - BX * w, X if problem.hermitian else BX
-    residuals = np.linalg.norm(R, axis=0) / (norms * np.where(scales > 0, scales, 1))
-    seen = overlaps(X, Z, BX) / norm_B
-    with np.errstate(divide="ignore", invalid="ignore"):  # B x = 0: any λ will do, or none
-        deviations = np.abs(column_dots(Z, R)) / (np.linalg.norm(Z, axis=0) * norms * seen * norm_B)
-        return Pairs(scales, residuals, deviations, eps * scales / (seen * norm_B), seen)
+    # ---- what is deflated --------------------------------------------------------------------
+
+    @kept
+    def real_pencil(self) -> bool:
+        """The pencil is real and its eigenvectors are not: pairs come with their conjugates."""
+        return self.problem.real and np.iscomplexobj(self.X)
+
+    @kept
+    def folding(self) -> tuple[Array, Array] | None:
+        """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same; None for D = I."""
+        return folding(self.w, self.X) if self.real_pencil else None
+
+    @kept
+    def cut(self) -> Array:
+        """Numbers of the pairs of a real pencil whose conjugates were not computed."""
+        if not self.real_pencil:
+            return np.zeros(0, dtype=int)
+        return without_conjugate(self.problem, self.w, self.X, self.residuals)
+
+    @kept
+    def deflation(self) -> tuple[Array, Array]:
+        """(w, X), completed by the conjugate of every complex pair of a real pencil that k cut.
+
+        Of singular triplets, by their mirror images.
+        """
+        if self.problem.rows is not None:
+            return np.r_[self.w, -self.w], np.c_[self.X, mirror_images(self.X, self.problem.rows)]
+        if not self.cut.size:
+            return self.w, self.X
+        return np.r_[self.w, self.w[self.cut].conj()], np.c_[self.X, self.X[:, self.cut].conj()]
+
+    @kept
+    def members(self) -> Array:
+        """Which computed pair every member of the deflation is, or completes, (d,)."""
+        k = np.arange(self.w.size)
+        return np.concatenate([k, k if self.problem.rows is not None else self.cut])
+
+    def name(self, j: int) -> str:
+        """What messages call the member j of the deflation."""
+        k = self.w.size
+        if j < k:
+            return str(j)
+        return (
+            f"the mirror image of {j - k}" if self.problem.rows is not None else f"the conjugate of {self.cut[j - k]}"
+        )
+
+    @property
+    def given_w(self) -> Array:
+        """The eigenvalues as the user knows them, with those that complete the deflation."""
+        return self.deflation[0] * self.problem.units[1]
+
+    @kept
+    def BX(self) -> Array:
+        slope = self.problem.slope
+        return self.problem.apply_B(self.deflation[1]) if slope is None else slope
+
+    @kept
+    def bases(self) -> tuple[Array, Array]:
+        """Orthonormal bases (n, d) of the deflated vectors and of their images under B."""
+        X = self.deflation[1]
+        if self.problem.B is None and self.problem.hermitian:
+            return X, X
+        Q_X = orthonormal_basis(X, self.real_pencil)
+        same = self.problem.B is None and self.problem.slope is None
+        return Q_X, Q_X if same else orthonormal_basis(self.BX, self.real_pencil)
+
+    @property
+    def Q_X(self) -> Array:
+        return self.bases[0]
+
+    @property
+    def Q_BX(self) -> Array:
+        return self.bases[1]
+
+    @kept
+    def compressor(self) -> Array:
+        """(B X)⁺, (k, n), of the computed vectors: P with P B X = I."""
+        Q, R = la.qr(self.BX[:, : self.w.size], mode="economic")
+        return la.solve_triangular(R, Q.conj().T)
+
+    @kept
+    def dual(self) -> Array:
+        """B Q (QᴴBQ)⁻¹ for the basis Q of X: its columns are dual to those of Q."""
+        if self.problem.B is None:
+            return self.Q_X
+        BQ = self.problem.B.apply(self.Q_X)
+        return BQ @ la.inv(self.Q_X.conj().T @ BQ)
+
+    @kept
+    def spectral_ends(self) -> Ends:
+        """The ends of the spectrum of a Hermitian A, see `krylov.augmented`."""
+        A, Q = self.problem.A, self.Q_X
+        return spectral_ends(A.apply, Q, np.result_type(A.dtype, Q))
+
+    # ---- which eigenvalues count as one ------------------------------------------------------
+
+    @kept
+    def seen(self) -> Array:
+        """The part of B that each vector sees, see `examine.py`."""
+        return seen(self.problem, self.X, self.BX[:, : self.w.size])
+
+    def tolerances(self, d: int) -> Array:
+        """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
+
+        By default what tells nothing apart: ten times the pair's residual, which bounds the error of
+        a Hermitian problem's eigenvalue, and what rounding changes of it, δλ of `examine.py`, or 50 ε of the
+        size of A and λB where the vector sees all of B, whose norms are estimated from below.
+        """
+        if self.options.cluster_tol is not None:
+            return np.full(d, 0.5 * self.options.cluster_tol * np.max(np.abs(self.w)))
+        norm_A, norm_B = self.problem.norms
+        size = self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
+        rounding = size * np.maximum(50, 1 / np.maximum(self.seen, self.eps))
+        tau = 10 * self.residuals / norm_B + rounding
+        return np.concatenate([tau, np.full(d - tau.size, np.max(rounding))])  # what conjugation completed
+
+    @kept
+    def vanishing(self) -> Array:
+        """The singular values that coincide with their mirror images: they are zero."""
+        return self.w <= self.tolerances(self.w.size)
+
+    def coinciding(self) -> list[list[int]]:
+        """Groups of two or more members of the deflation, without mirror images, that count as one."""
+        w = self.deflation[0] if self.problem.rows is None else self.w
+        tau = self.tolerances(w.size)
+        groups: list[list[int]] = []
+        for i in range(w.size):
+            for group in groups:
+                if any(abs(w[i] - w[j]) <= tau[i] + tau[j] for j in group):
+                    group.append(i)
+                    break
+            else:
+                groups.append([i])
+        return [group for group in groups if len(group) > 1]
+
+    def divide(self, numerators: Array, gaps: Array, size: Array, first: int = 0) -> Quotients:
+        """numerators / gaps of the members of the deflation from number ``first`` on.
+
+        Eigenvalues within ``cluster_tol`` count as equal.
+        """
+        tau = self.tolerances(self.deflation[0].size)
+        equal = np.abs(gaps) <= tau[first : first + len(gaps), None] + tau[: self.w.size]
+        return divide(numerators, gaps, size, equal, self.eps, first)
+
+    # ---- left eigenvectors, as far as the span tells -------------------------------------------
+
+    @kept
+    def phi(self) -> Array:
+        """Φ (n, d), a basis in which left eigenvectors have well-conditioned coefficients."""
+        return self.deflation[1] if self.problem.hermitian else left_basis(self.Q_X, self.Q_BX)
+
+    @kept
+    def gram(self) -> Array:
+        """(B X)ᴴ Φ; diagonal for a Hermitian pencil."""
+        return times(self.phi.conj().T, self.BX).conj().T
+
+    @kept
+    def images(self) -> tuple[Array, Array]:
+        """Aᴴ Φ and Bᴴ Φ of a pencil that is not Hermitian."""
+        A, B = self.problem.A, self.problem.B
+        return A.adjoint(self.phi), self.phi if B is None else B.adjoint(self.phi)
+
+    def image_of_span(self, C: Array) -> tuple[Array, Array]:
+        """R_i Φ c_i of a pencil that is not Hermitian, and the size of the terms that it is the difference of."""
+        AP, BP = self.images
+        A_terms, B_terms = times(AP, C), times(BP, C) * np.conj(self.w)
+        sizes = np.linalg.norm(A_terms, axis=0) + np.linalg.norm(B_terms, axis=0)
+        return np.subtract(A_terms, B_terms, out=B_terms), sizes
+
+    @kept
+    def left_lengths(self) -> Array:
+        """‖y‖ (d,) from below, of the left eigenvectors' parts in the span."""
+        return left_lengths(self.Q_BX, self.BX)
+
+    @kept
+    def conditions(self) -> Array:
+        """Lower bounds on the eigenvalues' condition numbers ‖y‖‖Bx‖, (Bx)ᴴy = 1; ones if Hermitian.
+
+        From the part of y in the deflation space, which shows the coalescence of computed pairs.
+        """
+        k = self.w.size
+        if self.problem.hermitian:
+            return np.ones(k)
+        return self.left_lengths[:k] * np.linalg.norm(self.BX[:, :k], axis=0)

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from threading import get_ident
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 
-from ..forward.continuation import Continuation
 from ..report.messages import not_finite
+from .cache import Cache, kept
 from .selection import Selection
 
 Array = np.ndarray
-Side = Literal["adjoint", "tangent"]
+SideName = Literal["adjoint", "tangent"]
+
+
+class KeptSolutions(Protocol):
+    """Solutions of earlier problems' systems, see `krylov_adj.Continuation`."""
+
+    def guess(
+        self,
+        side: str,
+        b: Array,
+        real: bool,
+        project: Callable[[Array], Array],
+        images: Callable[[Array], Callable[[int], Array]],
+    ) -> tuple[Array, Array]:
+        """U (n, m) and what it leaves of b (n, m), b_i − R_i u_i.
+
+        ``real``: all R_i are real up to their shifts. ``project`` is onto the space of the solutions; ``images(Q)``
+        gives i ↦ R_i Q.
+        """
+
+    def keep_solutions(self, side: str, U: Array) -> None:
+        """Keep the solutions U (n, m) of a side's systems."""
 
 
 class ValueOperator:
@@ -48,6 +68,7 @@ class ValueOperator:
         self.shape, self.dtype, self.name = shape, np.dtype(dtype), name
         self._apply, self._adjoint, self._matrix = apply, adjoint, matrix
         self._applications: dict[int, int] = {}
+        self.cache = Cache()
 
     @property
     def applications(self) -> int:
@@ -58,7 +79,7 @@ class ValueOperator:
     def explicit(self) -> bool:
         return self._matrix is not None
 
-    @cached_property
+    @kept
     def matrix(self) -> Any:
         return self._matrix() if callable(self._matrix) else self._matrix
 
@@ -129,7 +150,7 @@ class Eigenproblem:
     slope : ndarray, shape (n, k), optional
         For a nonlinear problem T(λ) x = 0, treated as A = T(λᵢ), B = I at the eigenvalue 0 of A: the
         vectors −T′(λᵢ) xᵢ that stand for B xᵢ.
-    continuation : Continuation, optional
+    continuation : KeptSolutions, optional
         Solutions of earlier problems to start from.
     rows : int, optional
         A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
@@ -151,13 +172,14 @@ class Eigenproblem:
     normalization: str
     inverse: Inverse | None = None
     slope: Array | None = None
-    continuation: Continuation | None = None
+    continuation: KeptSolutions | None = None
     rows: int | None = None
     beyond: Beyond | None = None
     units: tuple[float, float] = (1.0, 1.0)
     unit: bool = False
     selection: Selection | None = None
     mass_inverse: Callable[[], Callable[[Array], Array]] | None = None
+    cache: Cache = field(init=False, default_factory=Cache, repr=False)
 
     @property
     def n(self) -> int:
@@ -168,10 +190,24 @@ class Eigenproblem:
         """Eigenvalues next to the computed ones that were not computed; None where that is not known."""
         return None if self.beyond is None else self.beyond.cut
 
+    @property
+    def real(self) -> bool:
+        """The pencil is real."""
+        return all(operator is None or operator.dtype.kind != "c" for operator in (self.A, self.B))
+
+    @property
+    def explicit(self) -> bool:
+        """Its matrices are at hand."""
+        return self.A.explicit and (self.B is None or self.B.explicit)
+
+    def counts(self) -> tuple[int, int]:
+        """Applications of A and of the inverse so far, by this thread."""
+        return self.A.applications, 0 if self.inverse is None else self.inverse.operator.applications
+
     def apply_B(self, V: Array) -> Array:
         return V if self.B is None else self.B.apply(V)
 
-    @cached_property
+    @kept
     def probe(self) -> tuple[float, float, complex]:
         """‖A v‖, ‖B v‖ and (B v)ᴴ A v for one fixed pseudo-random unit vector v."""
         v = np.random.default_rng(7).standard_normal((self.n, 1)).astype(real_dtype(self.A.dtype))
@@ -191,7 +227,7 @@ class Eigenproblem:
         square = norm_A**2 - 2 * np.real(np.conj(w) * inner) + (np.abs(w) * norm_B) ** 2
         return np.sqrt(np.maximum(square, 0))
 
-    @cached_property
+    @kept
     def dense(self) -> tuple[Array, Array]:
         """A and B as dense matrices."""
         B = np.eye(self.n, dtype=self.A.dtype) if self.B is None else _as_dense(self.B)

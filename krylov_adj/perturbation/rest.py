@@ -30,15 +30,15 @@ INFINITE = 10.0
 
 def by_lapack(judge: Judge) -> Completeness:
     """All of the eigenvalues that were not computed."""
-    problem, systems, w = judge.problem, judge.systems, judge.w
+    problem, pairs, w = judge.problem, judge.pairs, judge.w
     A, B = problem.dense
     if problem.rows is not None:
         rows, root = problem.rows, float(np.sqrt(2))
-        U, V = complement(root * systems.X[:rows]), complement(root * systems.X[rows:])
+        U, V = complement(root * pairs.X[:rows]), complement(root * pairs.X[rows:])
         values = _singular_values(U.conj().T @ A[:rows, rows:] @ V)
         return judge.judge("proved", values, np.abs(values[:, None] - w), judge.tolerance)
-    right = complement(systems.Q_BX if problem.hermitian else systems.Q_X)
-    left = right if problem.hermitian else complement(systems.Q_BX)
+    right = complement(pairs.Q_BX if problem.hermitian else pairs.Q_X)
+    left = right if problem.hermitian else complement(pairs.Q_BX)
     A = left.conj().T @ A @ right
     compressed_B = None if problem.B is None else left.conj().T @ B @ right
     # T(λ) of a nonlinear problem is singular, or it is not.

@@ -20,6 +20,7 @@ from ..krylov.nearest import nearest
 from ..report.report import logger
 from .completeness import ROUNDING, Completeness, Judge
 from .rest import LAPACK_ORDER, by_lapack
+from .sides import tangent_side
 from .singular import AugmentedOperator
 
 Array = np.ndarray
@@ -60,7 +61,7 @@ def by_search(judge: Judge) -> Completeness:
     apply, Q = operator
     theta = judge.theta
     last = np.flatnonzero(region.depth(theta) <= judge.margin)
-    edge = float(np.max(judge.margin[last] + ROUNDING * judge.systems.eps * np.abs(theta[last])))
+    edge = float(np.max(judge.margin[last] + ROUNDING * judge.pairs.eps * np.abs(theta[last])))
     points = np.concatenate([theta, region.boundary(theta)])
     budget, allowed = min(max(STEPS, int(BUDGET * selection.cost)), MOST), max(LEAST, selection.cost)
     steps, window = min(2 * budget, MOST), 2 * selection.ncv
@@ -68,7 +69,7 @@ def by_search(judge: Judge) -> Completeness:
     def depth(z: Array) -> Array:
         return region.depth(z) + edge
 
-    nearly, n, before = NOT_QUITE * judge.tolerance, judge.problem.n, judge.systems.counts()
+    nearly, n, before = NOT_QUITE * judge.tolerance, judge.problem.n, judge.problem.counts()
     most = SECOND_ORDER if judge.problem.hermitian else LAPACK_ORDER
     values, distances, state = list[complex](), list[Array](), "searched"
     while True:
@@ -76,9 +77,9 @@ def by_search(judge: Judge) -> Completeness:
         seen = look_outside(apply, start, Q, points, depth, region.bounded, window, budget, steps)
         if seen.settled:
             break
-        left = allowed - max(np.subtract(judge.systems.counts(), before))
-        exact = seen.residual <= ROUNDING * judge.systems.eps * np.max(np.abs(theta))
-        if seen.likely and not exact and n <= most and (judge.systems.explicit or n <= left):
+        left = allowed - max(np.subtract(judge.problem.counts(), before))
+        exact = seen.residual <= ROUNDING * judge.pairs.eps * np.max(np.abs(theta))
+        if seen.likely and not exact and n <= most and (judge.problem.explicit or n <= left):
             return by_lapack(judge)
         pair = None
         if seen.likely:
@@ -105,7 +106,7 @@ def next_to_each(judge: Judge) -> Completeness:
     apply, Q = operator
     if inverse is not None:
         theta = 1 / (judge.w - inverse.sigma)
-        tolerance = np.maximum(tolerance * np.abs(theta) ** 2, ROUNDING * judge.systems.eps * np.abs(theta))
+        tolerance = np.maximum(tolerance * np.abs(theta) ** 2, ROUNDING * judge.pairs.eps * np.abs(theta))
     start = random_vector(judge, Q.shape[0])
     vectors = nearest(apply, start - Q @ (Q.conj().T @ start), Q, theta, tolerance, DIMENSION)
     nearly, distances = NOT_QUITE * judge.tolerance, np.full((1, judge.w.size), np.inf)
@@ -122,7 +123,7 @@ def next_to_each(judge: Judge) -> Completeness:
 
 def make_operator(judge: Judge) -> tuple[Apply, Array] | None:
     """v ↦ T v and an orthonormal basis of what is known of its eigenvectors; None where there is no operator."""
-    problem, selection, X, Q = judge.problem, judge.problem.selection, judge.systems.X, judge.systems.Q_X
+    problem, selection, X, Q = judge.problem, judge.problem.selection, judge.pairs.X, judge.pairs.Q_X
     A, inverse = problem.A, problem.inverse
     if isinstance(A, AugmentedOperator):  # AᴴA or AAᴴ, whichever is smaller
         C, root = A.operator, X.dtype.type(np.sqrt(2))
@@ -147,14 +148,14 @@ def make_operator(judge: Judge) -> tuple[Apply, Array] | None:
 
 def random_vector(judge: Judge, n: int) -> Array:
     """For T's Krylov spaces: complex where T or what it is deflated by is."""
-    problem, X = judge.problem, judge.systems.X
+    problem, X = judge.problem, judge.pairs.X
     operators = [problem.A, problem.B]
     if problem.inverse is not None and not (problem.selection is not None and problem.selection.real_part):
         operators.append(problem.inverse.operator)
     kinds = {operator.dtype.kind for operator in operators if operator is not None}
     rng = np.random.default_rng(SEED)
     v = rng.standard_normal(n)
-    if "c" in kinds | {judge.systems.Q_X.dtype.kind}:
+    if "c" in kinds | {judge.pairs.Q_X.dtype.kind}:
         return (v + 1j * rng.standard_normal(n)).astype(np.result_type(X, np.complex64))
     return v.astype(X.real.dtype)
 
@@ -192,13 +193,14 @@ def locate(judge: Judge, z: complex, v: Array) -> tuple[complex, Array]:
 
     For a pencil that is not Hermitian ‖(A − wᵢB) v‖/‖B v‖: how far wᵢ is from being an eigenvalue.
     """
-    systems, problem, w = judge.systems, judge.problem, judge.w
+    problem, w = judge.problem, judge.w
     if problem.rows is not None:
         singular = complex(np.sqrt(max(np.real(z), 0.0)))
         return singular.real, np.abs(singular.real - w)
-    V = systems.project_in("tangent", v.reshape(-1, 1))
-    a = systems.project_out("tangent", problem.A.apply(V))[:, 0]
-    b = systems.project_out("tangent", problem.apply_B(V))[:, 0]
+    side = tangent_side(judge.pairs)
+    V = side.project_in(v.reshape(-1, 1))
+    a = side.project_out(problem.A.apply(V))[:, 0]
+    b = side.project_out(problem.apply_B(V))[:, 0]
     size = float(np.linalg.norm(b))
     if not size > 0:
         return np.inf, np.full(w.size, np.inf)

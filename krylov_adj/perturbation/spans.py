@@ -39,7 +39,7 @@ def overlaps(X: Array, Z: Array, BX: Array) -> Array:
 
 
 def seen(problem: Eigenproblem, X: Array, BX: Array) -> Array:
-    """The part of B that each vector sees, see `pairs.py`."""
+    """The part of B that each vector sees, see `examine.py`."""
     if problem.B is None:
         return np.ones(X.shape[1])
     return overlaps(X, X if problem.hermitian else BX, BX) / problem.norms[1]

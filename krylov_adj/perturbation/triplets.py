@@ -19,9 +19,11 @@ import numpy as np
 import scipy.linalg as la
 
 from ..options import Adjoint
-from .deflated import DeflatedSystems
+from .pairs import DeflatedPairs
 from .problem import Eigenproblem
-from .singular import AugmentedOperator, mirror_images
+from .sides import tangent_side
+from .singular import AugmentedOperator
+from .solving import solve
 
 Array = np.ndarray
 
@@ -76,12 +78,11 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
             break
         U, s, V, R = _rayleigh_ritz(H, U, V)
         X = np.concatenate([U, V]) / np.sqrt(2)
-        Q = np.concatenate([X, mirror_images(X, H.rows)], axis=1)
         open_ = np.linalg.norm(R, axis=0) / np.sqrt(2) > needed(s)
         rhs = np.where(open_, -R / np.sqrt(2), 0)
         # The error is squared anyhow: digits past those are not needed.
-        systems = DeflatedSystems(problem, s, X, Q, Q, replace(options, rtol=max(1e-6, 10 * eps)), np.zeros(s.size))
-        solved = systems.solve("tangent", rhs, np.linalg.norm(rhs, axis=0))
+        pairs = DeflatedPairs.of(problem, s, X, replace(options, rtol=max(1e-6, 10 * eps)))
+        solved = solve(tangent_side(pairs), rhs, np.linalg.norm(rhs, axis=0))
         Z, report = solved.U, solved.report
         if report.converged:
             U, V = (_nearest_isometry(W) for W in (U + np.sqrt(2) * Z[: H.rows], V + np.sqrt(2) * Z[H.rows :]))
