@@ -168,7 +168,9 @@ def test_a_nearly_real_pair_is_a_pair(imag, form):
     problem = Eigenproblem(value, None, False, "2")
 
     def cut(w, X):
-        return without_conjugate(problem, w, X, onp.linalg.norm(A @ X - X * w, axis=0)).tolist()
+        return without_conjugate(
+            w, X, onp.linalg.norm(A @ X - X * w, axis=0), problem.apply_B, lambda: problem.norms
+        ).tolist()
 
     assert cut(w[:1], X[:, :1]) == [0]
     assert cut(w, X) == []

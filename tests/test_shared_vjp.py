@@ -7,6 +7,8 @@ import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from types import ModuleType, SimpleNamespace
 
 import autograd.numpy as np
 import numpy as onp
@@ -14,6 +16,7 @@ import pytest
 from autograd import make_vjp
 
 import krylov_adj as ka
+from krylov_adj.perturbation.cache import Cache
 
 REPEATS, THREADS, K = 10, 4, 4
 RNG = onp.random.default_rng(5)
@@ -112,6 +115,64 @@ def test_rows_of_a_jacobian_in_a_pool(problem, loss):
         # The systems are those of the serial loop, in another order; GMRES's steps depend a little on it.
         counts = [sum(report.applications + report.solves for report in reports) for reports in (together, alone)]
         assert counts[0] == counts[1] or (problem is of_closure and abs(counts[0] - counts[1]) < 0.2 * counts[1])
+
+
+def state_of(root):
+    """Everything that an object holds, by the path to it, but for caches and counts of applications."""
+    found, seen, queue = {}, set(), [("", root)]
+    while queue:
+        path, value = queue.pop()
+        if isinstance(value, onp.ndarray):
+            found[path] = (value.shape, value.dtype, hash(value.tobytes()))
+        elif value is None or isinstance(value, bool | int | float | complex | str | onp.generic):
+            found[path] = value
+        if id(value) in seen or isinstance(value, Cache):
+            continue
+        seen.add(id(value))
+        children = []
+        if isinstance(value, dict):
+            children += value.items()
+        elif isinstance(value, list | tuple | set):
+            children += enumerate(value)
+        for cell in getattr(value, "__closure__", None) or ():
+            children.append(("cell", cell.cell_contents))
+        children += [("self", getattr(value, "__self__", None))]
+        if isinstance(value, partial):
+            children += [("function", value.func), ("arguments", value.args), ("keywords", value.keywords)]
+        elif not isinstance(value, type | ModuleType):
+            children += [item for item in getattr(value, "__dict__", {}).items() if item[0] != "_applications"]
+            children += [(name, getattr(value, name, None)) for name in getattr(type(value), "__slots__", ())]
+        queue += [(f"{path}.{name}", child) for name, child in children]
+    return found
+
+
+@pytest.mark.parametrize(("problem", "loss"), PROBLEMS, ids=lambda function: function.__name__)
+def test_a_call_changes_nothing_but_caches(problem, loss):
+    vjp, _ = make_vjp(lambda p: loss(*problem(p, ka.Adjoint())))(onp.array([0.1, 0.05]))
+    before = state_of(vjp)
+    assert any(".pairs" in path for path in before)
+    for row in onp.eye(K):
+        vjp(row)
+    after = state_of(vjp)
+    assert {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} == set()
+
+
+def test_state_of_sees_what_changes():
+    held = SimpleNamespace(numbers=[1.0], vectors={"x": onp.zeros(2)}, cache=Cache(), _applications={})
+
+    def function():
+        return held
+
+    for change, seen in [
+        (lambda: held.numbers.append(2.0), True),
+        (lambda: held.vectors["x"].fill(1.0), True),
+        (lambda: setattr(held, "more", 1), True),
+        (lambda: held.cache.value("x", lambda: 1), False),
+        (lambda: held._applications.update({1: 1}), False),
+    ]:
+        before = state_of(function)
+        change()
+        assert (state_of(function) != before) == seen
 
 
 @pytest.mark.parametrize("solver", ["gmres", "direct"])

@@ -13,8 +13,8 @@ from ..forward.scaling import ONE, Units, times_number, units
 from ..krylov.blocks import column_dots, times
 from ..krylov.factors import factorise
 from ..options import Adjoint
-from ..perturbation.clusters import say
 from ..perturbation.examine import Examination, examine
+from ..perturbation.gauge import say
 from ..perturbation.problem import Beyond, Eigenproblem, Inverse, ValueOperator
 from ..perturbation.selection import Selection
 from ..report.errors import DegeneracyWarning

@@ -14,7 +14,7 @@ import autograd.numpy as anp
 import numpy as np
 
 from ..perturbation.block import solve_block
-from ..perturbation.clusters import check_motion
+from ..perturbation.gauge import check_motion
 from ..perturbation.refusals import refuse_cut
 from ..perturbation.systems import BorderedSystems, left_vectors
 from .equations import EVERY_LEVEL, Side, Solved, attach_solution
@@ -68,7 +68,7 @@ class BlockBordered:
         return cotangent
 
     def check_motion(self, motion: np.ndarray, solved: Solved) -> None:
-        check_motion(self.systems, np.abs(motion[:2]), solved.error)
+        check_motion(self.systems.pairs, np.abs(motion[:2]), solved.error)
 
 
 def attach_left(pencil: TracedPencil, systems: BorderedSystems, X: Any) -> Any:

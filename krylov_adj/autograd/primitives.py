@@ -29,8 +29,8 @@ from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
 from ..perturbation.block import adjoint_of_pairs, tangent_of_pairs
-from ..perturbation.clusters import check_gauge, check_second_derivative
 from ..perturbation.couplings import NOISE, Quotients
+from ..perturbation.gauge import check_gauge, check_second_derivative
 from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent
 from ..perturbation.problem import power_of_two
 from ..perturbation.systems import BorderedSystems
@@ -139,9 +139,10 @@ def _adjoint(
     again = t != UNTRACED or max(level(rhs.F), level(rhs.gw)) != UNTRACED
     solution = adjoint_of_pairs(systems, strip(rhs.F), strip(rhs.N), strip(rhs.gw), rhs.scale, rhs.gauge, again)
     told = tuple(c for c in solution.dropped if c.size * rhs.scale[c.i] > NOISE * carried[1][c.i])
-    check_gauge(systems, rhs.weights, rhs.gauge, replace(solution, dropped=told), rhs.reads)
+    complete, kept = systems.complete_for(rhs.reads), replace(solution, dropped=told)
+    check_gauge(systems.accuracy, complete, rhs.weights, rhs.gauge, kept, rhs.reads)
     if carried[0].any():
-        check_second_derivative(systems, solution.error)
+        check_second_derivative(systems.pairs, solution.error)
     Z, left = np.concatenate([solution.Z, solution.M]), solution.left
     if again:
         size = np.outer(np.linalg.norm(strip(X), axis=0), rhs.scale)
@@ -163,7 +164,8 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     rhs = _stacked(-g[:n], np.zeros((k, k), strip(X).dtype))
     F = strip(rhs)[:n]
     solution = tangent_of_pairs(systems, F, t != UNTRACED or level(rhs) != UNTRACED)
-    check_gauge(systems, np.zeros(k), np.zeros(0), solution, F.any(axis=0))  # whatever of dw and dX will be read
+    reads = F.any(axis=0)  # whatever of dw and dX will be read
+    check_gauge(systems.accuracy, systems.complete_for(reads), np.zeros(k), np.zeros(0), solution, reads)
     solved = Solved(np.concatenate([solution.Z, solution.M]), solution.left)
     Z = attach_solution(BlockBordered(pencil, systems, X, E), "tangent", solved, rhs, t)
     M = Z[n:]

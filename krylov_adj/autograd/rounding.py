@@ -22,8 +22,8 @@ import numpy as np
 import scipy.linalg as la
 from autograd.extend import defjvp, defjvp_argnums, defvjp, primitive
 
-from ..perturbation.clusters import check_motion, check_second_derivative
 from ..perturbation.couplings import NOISE
+from ..perturbation.gauge import check_motion, check_second_derivative
 from ..perturbation.systems import BorderedSystems
 from .trace import strip
 
@@ -104,7 +104,7 @@ def _watched_solution(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -
         lost = float(np.linalg.norm(rounding[np.abs(dT) > NOISE * rounding]))
         if lost > 0:
             rest = float(np.linalg.norm(values + strip(Z) @ dE[2:].conj().T))
-            check_second_derivative(systems, min(lost / rest, 1.0) if rest > 0 else 1.0)
+            check_second_derivative(systems.pairs, min(lost / rest, 1.0) if rest > 0 else 1.0)
     return dZ
 
 
@@ -137,7 +137,9 @@ def _watched(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
     tangents, (_, _, motion, systems) = dict(zip(argnums, gs, strict=True)), args
     if 1 in tangents:
         inside, outside = np.max(np.abs(motion[:2]), axis=1)
-        check_motion(systems, np.abs(strip(tangents[1])[:2]), systems.eps * inside / outside if outside > 0 else 0.0)
+        check_motion(
+            systems.pairs, np.abs(strip(tangents[1])[:2]), systems.eps * inside / outside if outside > 0 else 0.0
+        )
     return tangents.get(0, np.zeros_like(strip(ans)))
 
 

@@ -81,7 +81,8 @@ def factorise(
             raise RuntimeError("Factor is exactly singular")  # SuperLU's words
 
         def solve(V: Array, adjoint: bool) -> Array:
-            return la.lu_solve((lu, pivots), V, 2 if adjoint else 0)
+            # LAPACK's wrapper counts pivots from one while it runs, in place: threads need copies.
+            return la.lu_solve((lu, pivots.copy()), V, 2 if adjoint else 0)
 
     def apply(V: Array, adjoint: bool = False) -> Array:
         adjoint = V.ndim == 1 if hermitian else adjoint

@@ -157,4 +157,5 @@ def _dense_factors(matrix: Array) -> Callable[[Array, bool], Array]:
     lu, pivots, info = getrf(matrix)
     if info != 0:
         raise np.linalg.LinAlgError(singular(None))
-    return lambda V, adjoint: getrs(lu, pivots, V, trans=2 if adjoint else 0)[0]
+    # LAPACK's wrapper counts pivots from one while it runs, in place: threads need copies.
+    return lambda V, adjoint: getrs(lu, pivots.copy(), V, trans=2 if adjoint else 0)[0]

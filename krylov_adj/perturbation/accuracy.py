@@ -17,10 +17,10 @@ import numpy as np
 
 from ..report.report import Report
 from .cache import Cache, kept
-from .completeness import SAID, SAID_EPSILONS, Completeness
+from .completeness import Completeness, said
 from .couplings import Coupling, Quotients, coupling_errors, divide, dropped_sizes, rotations
 from .pairs import DeflatedPairs
-from .solving import Complement
+from .solutions import Complement
 
 Array = np.ndarray
 
@@ -172,7 +172,7 @@ class Accuracy:
     @property
     def said(self) -> float:
         """The error past which a derivative is said to have lost digits."""
-        return max(SAID, SAID_EPSILONS * self.pairs.eps)
+        return said(self.pairs.eps)
 
     def coalescing(self, coupling: Coupling) -> bool:
         """Whether the pairs of a coupling meet in one eigenvector."""

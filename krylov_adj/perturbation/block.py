@@ -24,43 +24,18 @@ function of the span alone has derivatives that know nothing of single eigenvalu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import scipy.linalg as la
 
-from .couplings import Coupling, Quotients
+from .couplings import Quotients
 from .problem import SideName, power_of_two
 from .refusals import tell
-from .solving import Complement
+from .solutions import Complement, PairSolution, Solution
 from .systems import BorderedSystems, left_vectors
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Z (n, k) and M (k, k) of block-bordered systems, and what was met on the way.
-
-    ``left`` (k,) are the norms of the residuals on the complement, ``error`` is an estimate of the relative error.
-    """
-
-    Z: Array
-    M: Array
-    left: Array
-    error: float = 0.0
-
-
-@dataclass(frozen=True)
-class PairSolution(Solution):
-    """The same of eigenpairs, with their couplings (k, k).
-
-    ``dropped`` are the couplings that have no quotient, ``eaten`` those that rounding has eaten.
-    """
-
-    couplings: Quotients = field(kw_only=True)
-    dropped: tuple[Coupling, ...] = ()
-    eaten: tuple[Coupling, ...] = ()
 
 
 def solve_block(systems: BorderedSystems, side: SideName, F: Array, G: Array) -> Solution:

@@ -25,6 +25,10 @@ ROUNDING = 50.0
 SAID = 2e-5
 SAID_EPSILONS = 1e3
 
+#: Up to this order LAPACK takes little time (20 ms for a Hermitian matrix): it is asked where no applications of the
+#: operator stand against it.
+LAPACK_ORDER = 400
+
 #: Tolerances by which a value has to be more wanted than another one to have been missed.
 MISSED = 100.0
 
@@ -71,6 +75,11 @@ class Completeness:
         return replace(self, closest=self.closest[chosen], cut=cut, close=close, behind=behind)
 
 
+def said(eps: float) -> float:
+    """The error past which a derivative is said to have lost digits."""
+    return max(SAID, SAID_EPSILONS * eps)
+
+
 class Judge:
     """What eigenvalues that were not computed are to the computed ones.
 
@@ -87,10 +96,10 @@ class Judge:
         """Of eigenvalues (m,) at given distances (m, k) from the computed ones, those that matter."""
         closest = np.min(distances, axis=0, initial=np.inf)
         cut = {int(i): float(closest[i]) for i in np.flatnonzero(closest <= tolerance)}
-        said = max(SAID, 3 * SAID_EPSILONS * self.pairs.eps)  # by an upper bound of rounding, not an estimate
+        limit = said(3 * self.pairs.eps)  # by an upper bound of rounding, not an estimate
         # Where half of the digits tell them apart they are not close, whatever a residual of single precision is.
         near = closest <= np.sqrt(self.pairs.eps) * self.size
-        apart = np.flatnonzero((closest > tolerance) & near & (self.rounding > said * closest))
+        apart = np.flatnonzero((closest > tolerance) & near & (self.rounding > limit * closest))
         close = {int(i): (float(closest[i]), float(self.rounding[i] / closest[i])) for i in apart}
         if self.region is None or not values.size:
             return Completeness(state, closest, cut, close)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.linalg as la
-
-from .problem import Eigenproblem
 
 Array = np.ndarray
 
@@ -32,7 +32,13 @@ def folding(w: Array, X: Array) -> tuple[Array, Array]:
     return D.astype(X.real.dtype), E.astype(X.real.dtype)
 
 
-def without_conjugate(problem: Eigenproblem, w: Array, X: Array, residuals: Array) -> Array:
+def without_conjugate(
+    w: Array,
+    X: Array,
+    residuals: Array,
+    apply_B: Callable[[Array], Array],
+    norms: Callable[[], tuple[float, float]],
+) -> Array:
     """Numbers of the pairs whose conjugates are no part of what was computed: k has cut them.
 
     A conjugate (conj w, conj x) is a part of it where conj x is in the span of X, and conj w one of the w. Of a complex
@@ -41,7 +47,7 @@ def without_conjugate(problem: Eigenproblem, w: Array, X: Array, residuals: Arra
     and conj w at γ from the nearest of the w. Either alone can be told from zero by condition numbers only, which are
     not known here; a pencil changed by γδ/4 has a span that is closed under conjugation (docs/derivation.md).
 
-    ``residuals`` (k,) are ‖A x − λ B x‖/‖x‖.
+    ``residuals`` (k,) are ‖A x − λ B x‖/‖x‖, and ``norms()`` those of A and B.
     """
     mirrored = np.zeros(w.size, dtype=bool)
     for i in range(w.size):
@@ -53,8 +59,8 @@ def without_conjugate(problem: Eigenproblem, w: Array, X: Array, residuals: Arra
     V = X[:, unsettled].conj() / np.linalg.norm(X[:, unsettled], axis=0)
     Q = la.qr(X, mode="economic")[0]
     V = V - Q @ (Q.conj().T @ V)
-    delta = np.linalg.norm(problem.apply_B(V), axis=0)
+    delta = np.linalg.norm(apply_B(V), axis=0)
     gamma = np.min(np.abs(w[unsettled].conj()[:, None] - w), axis=1)
-    norm_A, norm_B = problem.norms
+    norm_A, norm_B = norms()
     error = residuals[unsettled] + float(np.finfo(X.dtype).eps) * (norm_A + np.abs(w[unsettled]) * norm_B)
     return unsettled[gamma * delta > EXPLAINED * error]

@@ -23,7 +23,6 @@ from ..krylov.linear_solvers import iterative_engines
 from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
 from ..options import DENSE_ORDER
-from .neighbours import unless_singular
 from .pairs import DeflatedPairs
 from .sides import Side
 from .singular import AugmentedOperator, bidiagonal_minres
@@ -253,6 +252,25 @@ def _augmented(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
     form = filtered_form(side.A, problem.n, theta, pairs.spectral_ends if problem.hermitian else None)
     dimension = pairs.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else FILTERED_DIMENSION)
     return Solved(*shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real), np.zeros(columns.size))
+
+
+def unless_singular(side: Side, i: int, rhs: Array, solve: Callable[[Array], Array]) -> tuple[Array, float]:
+    """solve(rhs), and ‖R_i⁻¹‖ from below; but where R_i is singular, what no residual can pass for the solution.
+
+    A right-hand side in its range would still give a solution, one of many; a random one shows the
+    null vector, and the column is refused for it. Of systems that are known to be consistent, the shortest solution.
+    """
+    random = np.random.default_rng(13).standard_normal(side.pairs.problem.n)
+    random *= np.linalg.norm(rhs) / np.linalg.norm(random)
+    null = solve(random)
+    size = np.linalg.norm(null)
+    growth = float(size / np.linalg.norm(random))
+    if side.distance(i, null) > 2 * side.pairs.tolerances(side.pairs.w.size)[i]:
+        return solve(rhs), growth
+    if not side.consistent:
+        return null, growth
+    u, null = solve(rhs), null / size
+    return u - null * np.vdot(null, u), growth
 
 
 ENGINES: dict[str, Engine] = {

@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 
-from .clusters import phase_dependence
 from .couplings import NOISE, Quotients
 from .pairs import DeflatedPairs
 
@@ -190,3 +189,18 @@ def tangent_from_bordered(xp: Any, X: Any, NX: Any, V: Any, dS: Any, hermitian: 
 def column_dots(xp: Any, V: Any, W: Any) -> Any:
     """vᵢᴴ wᵢ of every column, shape (k,)."""
     return xp.sum(xp.conj(V) * W, axis=0)
+
+
+def phase_dependence(X: Array, gX: Array, noise: Array) -> Array:
+    """|Im xᴴg| / ‖x‖‖g‖ of every vector, (k,); empty for real ones. Zero where it is no more than ``noise`` (k,).
+
+    dx = i x dφ changes f by Re(gxᴴ i x) dφ = Im(xᴴg) dφ, so it is zero for a loss that is a function of the
+    eigenvector as such. A real vector's sign is as arbitrary and leaves no trace in g.
+    """
+    if not np.iscomplexobj(X):
+        return np.zeros(0)
+    if not gX.any():
+        return np.zeros(X.shape[1])
+    c = np.einsum("ij,ij->j", X.conj(), gX)
+    scale = np.linalg.norm(X, axis=0) * np.linalg.norm(gX, axis=0)
+    return np.where(np.abs(c.imag) > noise, np.abs(c.imag) / np.where(scale > 0, scale, 1), 0)

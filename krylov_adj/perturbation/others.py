@@ -17,9 +17,9 @@ import numpy as np
 
 from ..options import DENSE_ORDER
 from .cache import Cache
-from .completeness import Completeness, Judge
+from .completeness import LAPACK_ORDER, Completeness, Judge
 from .pairs import DeflatedPairs
-from .rest import CLOSE, LAPACK_ORDER, by_lapack
+from .rest import CLOSE, by_lapack
 from .search import BUDGET, by_search, next_to_each
 
 
@@ -52,7 +52,7 @@ def look_for_others(pairs: DeflatedPairs) -> Completeness:
     elif problem.slope is not None or problem.beyond is not None:
         found = judge.unknown()
     else:
-        found = next_to_each(judge) if problem.selection is None else by_search(judge)
+        found = next_to_each(judge) if problem.selection is None else by_search(judge) or by_lapack(judge)
     applications, solves = (after - start for after, start in zip(problem.counts(), before, strict=True))
     return replace(found, applications=applications, solves=solves)
 

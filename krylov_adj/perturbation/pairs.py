@@ -20,8 +20,7 @@ from .cache import Cache, kept
 from .conjugates import folding, without_conjugate
 from .couplings import Quotients, divide
 from .problem import Eigenproblem, apart_from
-from .singular import mirror_images
-from .spans import left_basis, left_lengths, seen
+from .spans import left_basis, left_lengths, overlaps
 
 Array = np.ndarray
 
@@ -96,7 +95,7 @@ class DeflatedPairs:
         """Numbers of the pairs of a real pencil whose conjugates were not computed."""
         if not self.real_pencil:
             return np.zeros(0, dtype=int)
-        return without_conjugate(self.problem, self.w, self.X, self.residuals)
+        return without_conjugate(self.w, self.X, self.residuals, self.problem.apply_B, lambda: self.problem.norms)
 
     @kept
     def deflation(self) -> tuple[Array, Array]:
@@ -178,7 +177,10 @@ class DeflatedPairs:
     @kept
     def seen(self) -> Array:
         """The part of B that each vector sees, see `examine.py`."""
-        return seen(self.problem, self.X, self.BX[:, : self.w.size])
+        if self.problem.B is None:
+            return np.ones(self.w.size)
+        BX = self.BX[:, : self.w.size]
+        return overlaps(self.X, self.X if self.problem.hermitian else BX, BX) / self.problem.norms[1]
 
     def tolerances(self, d: int) -> Array:
         """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
@@ -263,3 +265,8 @@ class DeflatedPairs:
         if self.problem.hermitian:
             return np.ones(k)
         return self.left_lengths[:k] * np.linalg.norm(self.BX[:, :k], axis=0)
+
+
+def mirror_images(X: Array, rows: int) -> Array:
+    """D X, the eigenvectors of −σ."""
+    return np.concatenate([X[:rows], -X[rows:]])

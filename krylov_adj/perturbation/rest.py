@@ -13,10 +13,6 @@ from .completeness import Completeness, Judge
 
 Array = np.ndarray
 
-#: Up to this order LAPACK takes little time (20 ms for a Hermitian matrix): it is asked where no applications of the
-#: operator stand against it.
-LAPACK_ORDER = 400
-
 #: Where eigenvalues of a matrix that is not Hermitian are this close, which ill-conditioned ones are by rounding, the
 #: smallest singular value tells whether they coincide.
 CLOSE = 1e-4

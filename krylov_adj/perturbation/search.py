@@ -18,8 +18,7 @@ import scipy.sparse.linalg as spla
 from ..krylov.complement import Outlook, look_outside
 from ..krylov.nearest import nearest
 from ..report.report import logger
-from .completeness import ROUNDING, Completeness, Judge
-from .rest import LAPACK_ORDER, by_lapack
+from .completeness import LAPACK_ORDER, ROUNDING, Completeness, Judge
 from .sides import tangent_side
 from .singular import AugmentedOperator
 
@@ -53,8 +52,11 @@ NOT_QUITE = 10.0
 SEED = 13
 
 
-def by_search(judge: Judge) -> Completeness:
-    """Those at least as wanted as the last computed one, one after the other until there is none."""
+def by_search(judge: Judge) -> Completeness | None:
+    """Those at least as wanted as the last computed one, one after the other until there is none.
+
+    None where there is one and LAPACK tells more for less.
+    """
     selection, region, operator = judge.problem.selection, judge.region, make_operator(judge)
     if selection is None or region is None or operator is None:
         return judge.unknown()
@@ -80,7 +82,7 @@ def by_search(judge: Judge) -> Completeness:
         left = allowed - max(np.subtract(judge.problem.counts(), before))
         exact = seen.residual <= ROUNDING * judge.pairs.eps * np.max(np.abs(theta))
         if seen.likely and not exact and n <= most and (judge.problem.explicit or n <= left):
-            return by_lapack(judge)
+            return None
         pair = None
         if seen.likely:
             pair = (seen.value, seen.vector) if exact else _most_wanted(judge, apply, Q, seen, left)

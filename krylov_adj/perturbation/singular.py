@@ -62,11 +62,6 @@ class AugmentedOperator(ValueOperator):
         return np.block([[np.zeros((m, m), A.dtype), A], [A.conj().T, np.zeros((n, n), A.dtype)]])
 
 
-def mirror_images(X: Array, rows: int) -> Array:
-    """D X, the eigenvectors of −σ."""
-    return np.concatenate([X[:rows], -X[rows:]])
-
-
 # --------------------------------------------------------------------------------------------
 # MINRES on half vectors.
 # --------------------------------------------------------------------------------------------

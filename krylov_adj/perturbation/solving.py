@@ -5,7 +5,7 @@ What a solver says of itself is not used: every residual is recomputed from the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,36 +15,15 @@ from ..report.report import Report
 from .completeness import Completeness
 from .couplings import NOISE
 from .engines import engines_in_order
-from .neighbours import betrayed
 from .pairs import DeflatedPairs
 from .sides import Side
+from .solutions import Complement
 
 Array = np.ndarray
 
 #: A solution in error by more than this many rtol of its size is improved: next to an eigenvalue that
 #: was not computed at a distance of δ, a residual of rtol is an error of rtol/δ.
 AMPLIFIED = 30.0
-
-
-@dataclass(frozen=True)
-class Complement:
-    """Solutions U (n, k) on the complement, their report, and what is known of their accuracy.
-
-    ``errors`` (k,) are those that solving left, estimated; ``growth`` (k,) is what R⁻¹ made of the right-hand sides,
-    ``residuals`` (k,) are what is left of them, and ``least`` (k,) are lower bounds on ‖R_i⁻¹‖ on the complement.
-    """
-
-    U: Array
-    report: Report
-    errors: Array
-    growth: Array
-    residuals: Array
-    least: Array
-
-    @property
-    def sizes(self) -> Array:
-        """‖u_i‖, (k,)."""
-        return np.linalg.norm(self.U, axis=0)
 
 
 def solve(
@@ -156,7 +135,7 @@ def solve(
         reason=reason if ran else "",
     )
     if not report.converged:
-        found = betrayed(side, side.project_out(rhs), U, suspects, report.failed) | found
+        found = hidden_neighbours(side, side.project_out(rhs), U, suspects, report.failed) | found
     if found:
         report = replace(report, neighbours=found)
     growth = np.linalg.norm(U, axis=0) / np.where(norms > 0, norms, 1)
@@ -190,3 +169,21 @@ def initial_guess(side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
         better = (size > 0) & (size < np.linalg.norm(b, axis=0))  # engines take no right-hand side of zero
         U, b = U + np.where(better, known, 0), np.where(better, left, b)
     return U, b
+
+
+def hidden_neighbours(side: Side, b: Array, U: Array, suspects: dict[int, Array], failed: Array) -> dict[int, float]:
+    """Distances from eigenvalues to ones that were not computed, where a failed system shows them.
+
+    A solution that blew up, and a residual that no iteration reduces, both lie along the
+    eigenvector of an eigenvalue that R_i maps (nearly) to zero.
+    """
+    found: dict[int, float] = {}
+    norm_A, norm_B = side.pairs.problem.norms
+    for i in failed:
+        column = np.array([i])
+        residual = side.project_out(b[:, column] - side.apply(U[:, column], column))
+        closest = min(side.distance(int(i), v) for v in (suspects.get(int(i), U[:, i])[:, None], residual))
+        size = norm_A / norm_B + abs(side.pairs.w[i])
+        if closest <= float(np.sqrt(side.pairs.eps)) * size:
+            found[int(i)] = closest
+    return found

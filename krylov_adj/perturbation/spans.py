@@ -6,7 +6,6 @@ import numpy as np
 import scipy.linalg as la
 
 from ..krylov.blocks import column_dots, times
-from .problem import Eigenproblem
 
 Array = np.ndarray
 
@@ -36,10 +35,3 @@ def overlaps(X: Array, Z: Array, BX: Array) -> Array:
     """|zᴴB x| / (‖x‖‖z‖) of every pair."""
     sizes = np.linalg.norm(X, axis=0) * np.linalg.norm(Z, axis=0)
     return np.abs(column_dots(Z, BX)) / np.where(sizes > 0, sizes, 1)
-
-
-def seen(problem: Eigenproblem, X: Array, BX: Array) -> Array:
-    """The part of B that each vector sees, see `examine.py`."""
-    if problem.B is None:
-        return np.ones(X.shape[1])
-    return overlaps(X, X if problem.hermitian else BX, BX) / problem.norms[1]

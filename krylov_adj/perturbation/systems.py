@@ -27,7 +27,8 @@ from .pairs import DeflatedPairs
 from .problem import Eigenproblem
 from .refusals import refuse, tell
 from .sides import Side, adjoint_side, tangent_side
-from .solving import Complement, solve
+from .solutions import Complement, Found, LeftVectors
+from .solving import solve
 
 Array = np.ndarray
 
@@ -36,45 +37,6 @@ DEFECTIVE = 0.02
 
 #: A condition number that may be past this part of the limit, or past its square root, is looked into.
 SUSPICIOUS = 0.03
-
-
-@dataclass(frozen=True)
-class LeftVectors:
-    """Left eigenvectors, as far as they have been solved for.
-
-    Attributes
-    ----------
-    Y : ndarray, shape (n, k)
-        Zeros in columns that have not been.
-    known : ndarray of bool, shape (k,)
-    sizes, errors, growth : ndarray, shape (k,)
-        Of the solutions on the complement, as in `Complement`.
-    """
-
-    Y: Array
-    known: Array
-    sizes: Array
-    errors: Array
-    growth: Array
-
-
-@dataclass(frozen=True)
-class Found:
-    """What solves have found of the pairs besides solutions: it serves the ones after them.
-
-    Attributes
-    ----------
-    conditions : ndarray, shape (k,)
-        Lower bounds on the eigenvalues' condition numbers; left eigenvectors raise them to the whole y's.
-    least, least_left : ndarray, shape (k,)
-        Lower bounds on ‖R_i⁻¹‖ on the complement, from right-hand sides of any kind and of left eigenvectors.
-    left : LeftVectors or None
-    """
-
-    conditions: Array
-    least: Array
-    least_left: Array
-    left: LeftVectors | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +133,10 @@ class BorderedSystems:
     def complete(self) -> Completeness:
         """What is known of the eigenvalues that were not computed: looked for once, whatever asks first."""
         return self.others.completeness.of(self.chosen)
+
+    def complete_for(self, reads: Array) -> Completeness | None:
+        """The same where a loss reads pairs, ``reads`` (k,), and wants to know."""
+        return self.complete() if reads.any() and self.options.on_gauge != "ignore" else None
 
     def differentiable(self, read: Array) -> Array | None:
         """Numbers of the pairs to differentiate where a loss reads those of ``read`` (k,); None for all.

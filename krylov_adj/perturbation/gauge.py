@@ -23,44 +23,31 @@ from ..report.messages import (
     reads_zero,
     unequal_weights,
 )
-from .block import PairSolution
-from .completeness import MISSED
-from .systems import BorderedSystems
+from .accuracy import Accuracy
+from .completeness import MISSED, Completeness, said
+from .pairs import DeflatedPairs
+from .solutions import PairSolution
 
 Array = np.ndarray
 
 
-def phase_dependence(X: Array, gX: Array, noise: Array) -> Array:
-    """|Im xᴴg| / ‖x‖‖g‖ of every vector, (k,); empty for real ones. Zero where it is no more than ``noise`` (k,).
-
-    dx = i x dφ changes f by Re(gxᴴ i x) dφ = Im(xᴴg) dφ, so it is zero for a loss that is a function of the
-    eigenvector as such. A real vector's sign is as arbitrary and leaves no trace in g.
-    """
-    if not np.iscomplexobj(X):
-        return np.zeros(0)
-    if not gX.any():
-        return np.zeros(X.shape[1])
-    c = np.einsum("ij,ij->j", X.conj(), gX)
-    scale = np.linalg.norm(X, axis=0) * np.linalg.norm(gX, axis=0)
-    return np.where(np.abs(c.imag) > noise, np.abs(c.imag) / np.where(scale > 0, scale, 1), 0)
-
-
-def check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution, reads: Array) -> None:
+def check_gauge(
+    accuracy: Accuracy, complete: Completeness | None, gw: Array, gauge: Array, solution: PairSolution, reads: Array
+) -> None:
     """Say what of the loss depends on an arbitrary choice, or on eigenvalues that coincide.
 
-    ``reads`` (k,) says which pairs the loss reads at all.
+    ``reads`` (k,) says which pairs the loss reads at all; ``complete`` is None where it reads none.
     """
-    if systems.options.on_gauge != "ignore":
-        with systems.lock:
-            _check_gauge(systems, gw, gauge, solution)
-            if reads.any():
-                _check_complete(systems, reads)
+    if accuracy.pairs.options.on_gauge != "ignore":
+        _check_gauge(accuracy, gw, gauge, solution)
+        if complete is not None:
+            _check_complete(accuracy, complete, reads)
 
 
-def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: PairSolution) -> None:
-    conditions, options = systems.conditions, systems.options
-    eps, k = systems.eps, systems.pairs.w.size
-    singular, unit = systems.problem.rows is not None, systems.problem.units[1]
+def _check_gauge(accuracy: Accuracy, gw: Array, gauge: Array, solution: PairSolution) -> None:
+    pairs, conditions, options = accuracy.pairs, accuracy.known, accuracy.pairs.options
+    eps, k = pairs.eps, pairs.w.size
+    singular, unit = pairs.problem.rows is not None, pairs.problem.units[1]
     words = in_words_of_eigenpairs if singular else str
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
     # above that and far below the order-one value of a loss that reads a phase.
@@ -74,29 +61,28 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pa
     dropped = [coupling for coupling in solution.dropped if coupling not in mirrored]
     if dropped:
         worst = max(dropped, key=lambda coupling: coupling.size)
-        pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
-        named = [(systems.pairs.name(i), systems.pairs.name(j)) for i, j in pairs]
+        members = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in dropped})
+        named = [(pairs.name(i), pairs.name(j)) for i, j in members]
         say(GaugeWarning, words(reads_basis(named, worst.size, worst.gap * unit)), options)
-    accuracy = systems.accuracy
     lost = [coupling for coupling in solution.eaten if not accuracy.coalescing(coupling)]
     if lost:
-        pairs = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in lost})
-        named = [(systems.pairs.name(i), systems.pairs.name(j)) for i, j in pairs]
+        members = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in lost})
+        named = [(pairs.name(i), pairs.name(j)) for i, j in members]
         total = float(np.linalg.norm([coupling.size for coupling in lost]))
         say(DegeneracyWarning, words(lost_couplings(named, total, min(c.gap for c in lost) * unit)), options)
-    weights = np.r_[gw, np.zeros(systems.pairs.cut.size)]  # a loss does not read what was not computed
+    weights = np.r_[gw, np.zeros(pairs.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
-        for group in systems.pairs.coinciding()
+        for group in pairs.coinciding()
         if np.max(np.abs(weights[group] - weights[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
     ]
     if unequal:
-        groups = [([systems.pairs.name(j) for j in group], systems.pairs.given_w[group[0]]) for group in unequal]
+        groups = [([pairs.name(j) for j in group], pairs.given_w[group[0]]) for group in unequal]
         say(DegeneracyWarning, words(unequal_weights(groups)), options)
     if singular:
-        zero = np.flatnonzero(systems.pairs.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
+        zero = np.flatnonzero(pairs.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
         if zero.size:
-            say(DegeneracyWarning, reads_zero(zero, systems.pairs.given_w[zero]), options)
+            say(DegeneracyWarning, reads_zero(zero, pairs.given_w[zero]), options)
     meeting = {i for coupling in solution.eaten if coupling not in lost for i in (coupling.i, coupling.j) if i < k}
     # κ²ε is right to a factor of ten, and may be the cause of an error that has been estimated otherwise.
     limit = accuracy.said if solution.error <= accuracy.said else 0.1 * accuracy.said
@@ -105,7 +91,7 @@ def _check_gauge(systems: BorderedSystems, gw: Array, gauge: Array, solution: Pa
         say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
 
 
-def check_motion(systems: BorderedSystems, motion: Array, error: float) -> None:
+def check_motion(pairs: DeflatedPairs, motion: Array, error: float) -> None:
     """Say what a second derivative in forward mode loses of functions of a cluster.
 
     ``motion`` (2, k) is how far the vectors move within the span, as 1/gap, and out of it. A function of the span does
@@ -113,31 +99,31 @@ def check_motion(systems: BorderedSystems, motion: Array, error: float) -> None:
     """
     inside, outside = np.max(motion, axis=1)
     lost = error * float(inside / outside) if outside > 0 else 0.0
-    if lost > systems.accuracy.said and systems.options.on_gauge != "ignore":
-        say(DegeneracyWarning, moves_within_cluster(lost), systems.options)
+    if lost > said(pairs.eps) and pairs.options.on_gauge != "ignore":
+        say(DegeneracyWarning, moves_within_cluster(lost), pairs.options)
 
 
-def check_second_derivative(systems: BorderedSystems, error: float) -> None:
+def check_second_derivative(pairs: DeflatedPairs, error: float) -> None:
     """Say what is lost where terms with the reciprocal of a gap have cancelled; ``error`` is relative."""
-    if error > systems.accuracy.said and systems.options.on_gauge != "ignore":
-        say(DegeneracyWarning, lost_second_derivative(error), systems.options)
+    if error > said(pairs.eps) and pairs.options.on_gauge != "ignore":
+        say(DegeneracyWarning, lost_second_derivative(error), pairs.options)
 
 
-def _check_complete(systems: BorderedSystems, reads: Array) -> None:
+def _check_complete(accuracy: Accuracy, complete: Completeness, reads: Array) -> None:
     """Say what the loss reads of a cluster that k cut, or in the place of an eigenvalue that was missed."""
-    complete, problem, options = systems.complete(), systems.problem, systems.options
+    pairs, problem, options = accuracy.pairs, accuracy.pairs.problem, accuracy.pairs.options
     unit, words = problem.units[1], str if problem.rows is None else in_words_of_eigenpairs
     cut = {i: distance * unit for i, distance in complete.cut.items() if reads[i]}
     if problem.rows is not None:  # what is zero is said by itself
-        cut = {i: distance for i, distance in cut.items() if not systems.pairs.vanishing[i]}
+        cut = {i: distance for i, distance in cut.items() if not pairs.vanishing[i]}
     if cut:
-        say(DegeneracyWarning, words(cut_eigenvalues(cut, systems.pairs.given_w, problem.hermitian)), options)
+        say(DegeneracyWarning, words(cut_eigenvalues(cut, pairs.given_w, problem.hermitian)), options)
     close = {i: (distance * unit, part) for i, (distance, part) in complete.close.items() if reads[i]}
     if close:
-        say(DegeneracyWarning, words(close_eigenvalues(close, systems.pairs.given_w)), options)
+        say(DegeneracyWarning, words(close_eigenvalues(close, pairs.given_w)), options)
     # What is known of an ill-conditioned eigenvalue is not known of its distance to another one.
-    known = systems.conditions * MISSED * systems.pairs.tolerances(reads.size)
-    apart = np.abs(complete.missed[:, None] - systems.pairs.w) > known
+    known = accuracy.known * MISSED * pairs.tolerances(reads.size)
+    apart = np.abs(complete.missed[:, None] - pairs.w) > known
     behind = complete.behind & apart & reads if complete.missed.size else np.zeros((0, reads.size), dtype=bool)
     missed = behind.any(axis=1)
     if missed.any():
