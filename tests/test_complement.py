@@ -198,7 +198,7 @@ def test_a_region_is_what_scipy_wants(solver, which, arguments):
     if solver == "eigs real":  # of a pair that k cuts the other one is known
         found = np.r_[found, found.conj()]
     call = {"which": which, "sigma": None, "mode": "normal", "OPpart": None, **arguments}
-    ranked = ranking(solver == "eigsh", solver != "eigs", True, call)
+    ranked = ranking(solver == "eigsh", solver != "eigs", True, **call)
     computed = np.min(abs(w[:, None] - found), axis=1) < 1e-6
     theta, others = ranked.theta(w[computed]), ranked.theta(w[~computed])
     region, margin = Region.of(ranked, theta), np.full(theta.size, 1e-9)

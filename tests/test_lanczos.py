@@ -12,6 +12,7 @@ import scipy.sparse.linalg as spla
 from autograd import grad
 
 import krylov_adj as ka
+from krylov_adj.forward.request import Request
 from krylov_adj.forward.symmetric import symmetric_pairs
 from krylov_adj.krylov import blocks
 from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, look, plain, wider
@@ -20,10 +21,6 @@ from krylov_adj.krylov.lanczos import Closest, Exhausted, Lanczos, LargestInModu
 from krylov_adj.perturbation.problem import Inverse, ValueOperator
 
 N = 240
-ARGUMENTS = {
-    "sigma": None, "which": "SA", "mode": "normal", "v0": None, "ncv": None, "maxiter": None, "tol": 0, "rng": None,
-    "Minv": None,
-}  # fmt: skip
 
 
 def operator(matrix, name="A", dtype=None):
@@ -32,13 +29,12 @@ def operator(matrix, name="A", dtype=None):
 
 def solve(A, k, M=None, **arguments):
     """`symmetric_pairs` of a matrix, and how often the operator was applied."""
-    arguments = {**ARGUMENTS, **arguments}
-    op_A, inverse = operator(A), None
-    if arguments["sigma"] is not None:
-        apply, adjoint, dtype = factorise(A, M, arguments["sigma"])
-        inverse = Inverse(arguments["sigma"], ValueOperator(A.shape, dtype, apply, adjoint, "OPinv"))
-        arguments["which"] = "LM"
-    found = symmetric_pairs(op_A, None if M is None else operator(M, "M"), k, arguments, inverse)
+    op_A, inverse, sigma = operator(A), None, arguments.get("sigma")
+    if sigma is not None:
+        apply, adjoint, dtype = factorise(A, M, sigma)
+        inverse = Inverse(sigma, ValueOperator(A.shape, dtype, apply, adjoint, "OPinv"))
+    request = Request(k, True, **{"which": "SA" if sigma is None else "LM", **arguments})
+    found = symmetric_pairs(request, op_A, None if M is None else operator(M, "M"), inverse)
     return found, (op_A if inverse is None else inverse.operator).applications
 
 
@@ -166,7 +162,7 @@ def test_the_identity_and_zero_are_left_to_arpack():
     assert solve(onp.zeros((N, N)), 3, which="LM")[0] is None
     found, _ = solve(onp.eye(N), 3, which="LM")
     onp.testing.assert_allclose(found.w, 1, rtol=1e-14)
-    assert found.beyond.cut.size > 0  # there are more of them
+    assert found.surplus.cut.size > 0  # there are more of them
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
@@ -251,8 +247,8 @@ def test_cube(k):
         found, _ = solve(A, k, v0=v0)
         onp.testing.assert_allclose(found.w, w[:k], atol=1e-12)
         # k = 2 and 6 cut a triple one.
-        assert (found.beyond.cut.size > 0) == (k < 17)
-        onp.testing.assert_allclose(found.beyond.cut, w[k - 1], atol=1e-11)
+        assert (found.surplus.cut.size > 0) == (k < 17)
+        onp.testing.assert_allclose(found.surplus.cut, w[k - 1], atol=1e-11)
 
 
 @pytest.mark.parametrize("components", [2, 5, 12])
@@ -268,7 +264,7 @@ def test_components_of_a_graph_have_a_zero_each(components):
     for v0 in (None, onp.ones(240)):
         found, _ = solve(A, 6, v0=v0)
         check(found, A, la.eigvalsh(A), 6)
-        assert (onp.min(abs(found.beyond.cut[:, None] - found.w), initial=1.0) < 1e-12) == (components > 6)
+        assert (onp.min(abs(found.surplus.cut[:, None] - found.w), initial=1.0) < 1e-12) == (components > 6)
 
 
 def test_equal_blocks_and_diagonal_matrices():
@@ -279,7 +275,7 @@ def test_equal_blocks_and_diagonal_matrices():
             # 6 of fours: two of the second one are cut off
             found, _ = solve(A, 6, v0=onp.ones(240), **WAYS[way])
             check(found, A, onp.repeat(w, 4), 6, **WAYS[way])
-            assert onp.min(abs(found.beyond.cut[:, None] - found.w)) < 1e-12
+            assert onp.min(abs(found.surplus.cut[:, None] - found.w)) < 1e-12
 
 
 def test_both_sides_of_sigma_are_searched():
@@ -293,7 +289,7 @@ def test_both_sides_of_sigma_are_searched():
     # Every computed one with a twin that was not computed has it in ``cut``.
     found, _ = solve(A, 3, sigma=0.0)
     for value in onp.unique(onp.round(found.w, 9)):
-        assert onp.count_nonzero(abs(found.w - value) < 1e-9) == 3 or onp.min(abs(found.beyond.cut - value)) < 1e-9
+        assert onp.count_nonzero(abs(found.w - value) < 1e-9) == 3 or onp.min(abs(found.surplus.cut - value)) < 1e-9
 
 
 LARGEST = Wanted()
@@ -405,7 +401,7 @@ def test_a_cut_is_known_on_both_sides():
 def test_a_cluster_that_k_cuts_is_computed_on(way, gap):
     w = onp.sort(onp.append(onp.linspace(0, 1, N - 2), [0.5 / (N - 3), 0.5 / (N - 3) + gap]))
     found, _ = solve(with_spectrum(w), 2, **WAYS[way])
-    onp.testing.assert_allclose(found.beyond.cut, w[2:3], atol=1e-13)
+    onp.testing.assert_allclose(found.surplus.cut, w[2:3], atol=1e-13)
 
 
 def test_an_operator_that_is_not_symmetric_is_left_to_arpack():
@@ -627,15 +623,14 @@ def test_single_precision_stays_single(way, with_mass):
         seen.add(V.dtype)
         return A @ V
 
-    arguments = {**ARGUMENTS, **WAYS[way], "v0": onp.ones(N)}
-    inverse = None
-    if "sigma" in WAYS[way]:
-        solver, adjoint, dtype = factorise(A, M, arguments["sigma"])
-        inverse = Inverse(arguments["sigma"], ValueOperator(A.shape, dtype, solver, adjoint, "OPinv"))
-        arguments["which"] = "LM"
+    sigma, inverse = WAYS[way].get("sigma"), None
+    if sigma is not None:
+        solver, adjoint, dtype = factorise(A, M, sigma)
+        inverse = Inverse(sigma, ValueOperator(A.shape, dtype, solver, adjoint, "OPinv"))
+    request = Request(4, True, **{"which": "SA" if sigma is None else "LM", "v0": onp.ones(N), **WAYS[way]})
     op = ValueOperator(A.shape, "f", apply, apply, "A", A)
-    found = symmetric_pairs(op, None if M is None else operator(M, "M"), 4, arguments, inverse)
-    assert {found.w.dtype, found.X.dtype, found.beyond.cut.dtype} == {onp.dtype("f")}
+    found = symmetric_pairs(request, op, None if M is None else operator(M, "M"), inverse)
+    assert {found.w.dtype, found.X.dtype, found.surplus.cut.dtype} == {onp.dtype("f")}
     assert seen <= {onp.dtype("f")}
     full = la.eigvalsh(A.astype(float), None if M is None else M.astype(float))
     onp.testing.assert_allclose(found.w, wanted(full, 4, **{"which": "SA", **WAYS[way]}), atol=2e-5)
@@ -773,7 +768,7 @@ def test_operators_may_return_their_own_array():
     def apply(v):
         return onp.dot(A, v, out=image) if v.ndim == 1 else A @ v
 
-    found = symmetric_pairs(ValueOperator(A.shape, float, apply, apply, "A"), None, 4, ARGUMENTS, None)
+    found = symmetric_pairs(Request(4, True, "SA"), ValueOperator(A.shape, float, apply, apply, "A"), None, None)
     check(found, A, spectrum("simple"), 4)
 
 

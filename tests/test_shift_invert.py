@@ -266,7 +266,7 @@ def test_the_order_of_values_next_to_their_shift(dtype):
     """One that is the shift to the last bit comes first, and nothing is divided by zero."""
     arguments = {"sigma": 5.0, "which": "LM", "mode": "normal", "OPpart": None}
     values = onp.array([2.0, 5.0, 3.0, 9.0, 5.0000001]).astype(dtype)
-    order = ranking(dtype == "float64", False, True, arguments).most_wanted_first(values)
+    order = ranking(dtype == "float64", False, True, **arguments).most_wanted_first(values)
     onp.testing.assert_array_equal(order, [1, 4, 2, 0, 3])
 
 

@@ -18,6 +18,7 @@ from autograd.tracer import getval
 
 import krylov_adj as ka
 from krylov_adj.forward.lapack import dense_pairs
+from krylov_adj.forward.request import Request
 
 KINDS = {"symmetric": (True, True), "hermitian": (True, False), "real": (False, True), "complex": (False, False)}
 MASSES = ("none", "definite", "singular")
@@ -576,13 +577,12 @@ def test_what_k_cuts_of_a_small_matrix_is_known():
 
 def test_what_the_dense_solve_knows_besides():
     """All other eigenvalues; of a pair that k cuts, the conjugate is known with the member that is returned."""
-    arguments = {"sigma": None, "which": "LM", "mode": "normal", "OPpart": None, "OPinv": None, "Minv": None}
     A = la.block_diag([[1.0, 3], [-3, 1]], [[0, 2], [-2, 0]], 1.5)
     for k, others in ((1, [2j, -2j, 1.5]), (2, [2j, -2j, 1.5]), (3, [1.5]), (4, [1.5]), (5, []), (6, [])):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            found = dense_pairs(False, A, k, None, arguments)
-        onp.testing.assert_allclose(found.beyond.cut, others, atol=1e-12)
-    found = dense_pairs(True, A + A.T, 2, None, arguments)
+            found = dense_pairs(Request(k, False), A, None)
+        onp.testing.assert_allclose(found.surplus.cut, others, atol=1e-12)
+    found = dense_pairs(Request(2, True), A + A.T, None)
     onp.testing.assert_allclose(found.w, [2, 3], atol=1e-12)
-    onp.testing.assert_allclose(found.beyond.cut, [2, 0, 0], atol=1e-12)
+    onp.testing.assert_allclose(found.surplus.cut, [2, 0, 0], atol=1e-12)

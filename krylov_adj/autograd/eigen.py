@@ -1,29 +1,35 @@
 """`eigs` and `eigsh`: SciPy's functions, differentiable.
 
 A call on plain arrays, or on SciPy's matrices and operators, goes to SciPy as it came. With operators that are traced,
-or ours, a solver runs on their plain values, and what it returns is attached (`forward.py`, `attach.py`).
+or ours, a solver runs on their plain values, and what it returns is attached (`forward/eigenpairs.py`, `attach.py`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..forward.arpack import plain_operand, scipy_eigs, scipy_eigsh
 from ..forward.continuation import Continuation
-from ..forward.eigenpairs import attached_pairs, plain_pairs
-from ..forward.scaling import units
+from ..forward.eigenpairs import eigenpairs, scipy_pairs
+from ..forward.operands import floating
+from ..forward.request import Pairs, Request
+from ..forward.scaling import Units
+from ..forward.verify import forward_report
 from ..options import Adjoint
-from ..perturbation.ranking import is_buckling
 from ..report.errors import EigenNoConvergence
-from .attach import check_operators, check_options
+from .attach import attach_verified, make_pencil
 from .operators.base import LinearOperator
-from .operators.matrices import floating
 from .trace import UNTRACED, is_box
+from .values import (
+    as_value,
+    check_operators,
+    check_options,
+    plain_operand,
+    scaled_operators,
+    units,
+    values_in_units,
+)
 
 __all__ = ["eigs", "eigsh"]
-
-#: Who solves: what suits the problem, or ARPACK alone.
-SOLVERS = ("auto", "arpack")
 
 
 def eigs(
@@ -127,11 +133,11 @@ def eigs(
     >>> print(round(float(np.trace(grad(f)(A))), 10))  # A + cI moves both eigenvalues by c
     2.0
     """
-    arguments = {
-        "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
-        "Minv": Minv, "OPinv": OPinv, "OPpart": OPpart, "rng": rng,
-    }  # fmt: skip
-    return _solve(scipy_eigs, A, k, M, return_eigenvectors, arguments, adjoint, continuation, solver)
+    request = Request(
+        k, False, which, plain_operand(sigma), plain_operand(v0), ncv, maxiter, plain_operand(tol),
+        plain_operand(Minv), plain_operand(OPinv), rng, OPpart=OPpart, vectors=return_eigenvectors, solver=solver,
+    )  # fmt: skip
+    return _solve(request, A, M, adjoint, continuation)
 
 
 def eigsh(
@@ -246,50 +252,69 @@ def eigsh(
     >>> print(round(float(np.sum(g)), 10), int(np.argmax(g)))
     1.0 4
     """
-    arguments = {
-        "sigma": sigma, "which": which, "v0": v0, "ncv": ncv, "maxiter": maxiter, "tol": tol,
-        "Minv": Minv, "OPinv": OPinv, "mode": mode, "rng": rng,
-    }  # fmt: skip
-    return _solve(scipy_eigsh, A, k, M, return_eigenvectors, arguments, adjoint, continuation, solver)
+    request = Request(
+        k, True, which, plain_operand(sigma), plain_operand(v0), ncv, maxiter, plain_operand(tol),
+        plain_operand(Minv), plain_operand(OPinv), rng, mode=mode, vectors=return_eigenvectors, solver=solver,
+    )  # fmt: skip
+    return _solve(request, A, M, adjoint, continuation)
 
 
-def _solve(
-    scipy_solver: Any,
-    A: Any,
-    k: int,
-    M: Any,
-    vectors: bool,
-    arguments: dict[str, Any],
-    adjoint: Adjoint | None,
-    continuation: Continuation | None,
-    solver: str,
-) -> Any:
+def _solve(request: Request, A: Any, M: Any, adjoint: Adjoint | None, continuation: Continuation | None) -> Any:
+    """w, and X where vectors are asked for."""
     options = check_options(adjoint)
-    if solver not in SOLVERS:
-        raise ValueError(f"solver={solver!r}: expected one of {SOLVERS}")
     if not isinstance(continuation, Continuation | None):
         raise TypeError(f"continuation must be krylov_adj.Continuation(), not {type(continuation).__name__}")
-    plain = {name: plain_operand(value) for name, value in arguments.items()}
     own = any(isinstance(operand, LinearOperator) or is_box(operand) for operand in (A, M))
     if own:
         A, M = check_operators(A, M)
     else:
         A = floating(A)
         M = floating(M, A.dtype)
-    scale = units(A, M, plain["sigma"])
+    scale, deepest = units(A, M, request.sigma)
     if not scale.trivial:
-        (A, M), plain, options = scale.operators(A, M), scale.arguments(plain), scale.options(options)
+        (A, M), request, options = scaled_operators(scale, A, M), scale.request(request), scale.options(options)
     try:
-        if own and (solver == "auto" or scale.deepest != UNTRACED):
-            w, X, normalization = attached_pairs(
-                scipy_solver, A, k, M, vectors, plain, continuation, solver, options, scale
-            )
+        if own and (request.solver == "auto" or deepest != UNTRACED):
+            values = as_value(A, True, "matvec"), None if M is None else as_value(M, True, "matvec")
+            found = eigenpairs(request, *values, continuation)
+            w, X = _attach(found, request, A, M, options, continuation, scale)
         else:
-            w, X, normalization = plain_pairs(scipy_solver, A, k, M, vectors, plain, continuation)
+            plain = plain_operand(A, request.needs_matrix(A)), plain_operand(M, True)
+            found = scipy_pairs(request, *plain, continuation)
+            w, X = found.w, found.X
     except EigenNoConvergence as error:
-        usual = "A" if is_buckling(plain) else "2" if M is None else "M"
         error.eigenvalues = scale.values(error.eigenvalues)
-        error.eigenvectors = scale.vectors(error.eigenvectors, getattr(error, "normalization", usual))
+        normalization = getattr(error, "normalization", request.normalization(M))
+        error.eigenvectors = scale.vectors(error.eigenvectors, normalization)
         raise
-    w = scale.values(w)
-    return (w, scale.vectors(X, normalization)) if vectors else w
+    w = values_in_units(scale, w)
+    return (w, scale.vectors(X, found.normalization)) if request.vectors else w
+
+
+def _attach(
+    found: Pairs,
+    request: Request,
+    A: LinearOperator,
+    M: LinearOperator | None,
+    options: Adjoint,
+    continuation: Continuation | None,
+    scale: Units,
+) -> tuple[Any, Any]:
+    """w and X (of no meaning where only values were asked for), traced where A or M are.
+
+    What runs, and so every value, does not depend on whether anything is traced.
+    """
+    pencil = make_pencil(
+        A,
+        M,
+        request.hermitian,
+        found.normalization,
+        found.inverse,
+        options,
+        continuation,
+        found.surplus,
+        scale,
+        found.selection,
+        request.Minv,
+    )
+    return attach_verified(pencil, found.w, found.X, found.rtol, forward_report(found))

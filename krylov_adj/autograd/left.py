@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from ..forward.scaling import times_number, units
+from ..forward.verify import check_eigenvalues
 from ..options import Adjoint
 from ..perturbation.examine import examine
 from ..perturbation.problem import power_of_two
 from ..perturbation.systems import BorderedSystems
 from ..report.messages import not_eigenpairs, pairs_less_traced
-from .attach import attach_eigenpairs, check_eigenvalues, check_operators, check_options, make_inverse, make_pencil
+from .attach import attach_eigenpairs, make_pencil, traced_inverse
 from .bordered import attach_left
 from .operators.base import LinearOperator
 from .primitives import xp
 from .trace import levels, strip
+from .values import check_operators, check_options, scaled_operators, units
 
 __all__ = ["condition_numbers", "left_eigenvectors"]
 
@@ -186,15 +187,14 @@ def _left(
         raise ValueError(pairs_less_traced())
     else:
         w, X = _checked(op_A, op_M, w, X)
-    scale, x = units(op_A, op_M, sigma), power_of_two(strip(X))
+    (scale, _), x = units(op_A, op_M, sigma), power_of_two(strip(X))
     if not scale.trivial or not 2.0**-40 < x < 2.0**40:
-        op_A, op_M = scale.operators(op_A, op_M)
+        op_A, op_M = scaled_operators(scale, op_A, op_M)
         w, X = w / scale.of_values, X / x
     else:
         x = 1.0
     values_w, values_X = np.asarray(strip(w)), np.asarray(strip(X))
-    OPinv, sigma = times_number(OPinv, scale.a), scale.shift(sigma)
-    inverse = None if hermitian else make_inverse(op_A, op_M, sigma, OPinv, False)
+    inverse = None if hermitian else traced_inverse(op_A, op_M, sigma, OPinv, False, scale)
     pencil = make_pencil(op_A, op_M, hermitian, "2", inverse, scale.options(options), scale=scale)
     problem = pencil.problem
     pairs = examine(problem, values_w, values_X, problem.A.apply(values_X), problem.apply_B(values_X))

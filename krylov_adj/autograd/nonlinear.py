@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..forward.scaling import measured, units
+from ..forward.verify import check_adjoint
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, power_of_two
 from ..report.report import Report
-from .attach import as_value, attach_verified, check_adjoint, check_options
+from .attach import attach_verified
 from .operators.matrices import aslinearoperator
 from .pencil import TracedNonlinear
 from .primitives import deepest_level, xp
 from .trace import derivative, guarded, strip
+from .values import as_value, check_options, measured, units
 
 __all__ = ["attach_nonlinear"]
 
@@ -101,7 +102,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         return -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), lam)))
 
     # T(λ) x = 0 in other units of T and λ, where they are far from one.
-    scale, unit = units(operator, None), power_of_two(lam)
+    (scale, _), unit = units(operator, None), power_of_two(lam)
     if unit <= 2.0**-40:
         # An eigenvalue of zero, but for rounding, is no unit: not below what moves T by ε of itself.
         with np.errstate(all="ignore"):

@@ -13,8 +13,10 @@ import numpy as np
 import scipy.sparse.linalg as spla
 from scipy.sparse.linalg import svds as scipy_svds
 
-from ..forward.arpack import accepted_residual, as_scipy, plain_operand
-from ..forward.scaling import ONE, Units, units
+from ..forward.arpack import accepted_residual
+from ..forward.operands import as_scipy, floating, named_boxes
+from ..forward.scaling import ONE, Units
+from ..forward.verify import check_adjoint
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, ValueOperator, real_dtype
 from ..perturbation.ranking import Ranking
@@ -23,12 +25,13 @@ from ..perturbation.singular import AugmentedOperator
 from ..perturbation.triplets import refined, vanishing
 from ..report.messages import triplets_not_resolved
 from ..report.report import Report
-from .attach import as_value, attach_verified, check_adjoint, check_options
+from .attach import attach_verified
 from .operators.base import LinearOperator
-from .operators.matrices import aslinearoperator, floating, named_boxes
+from .operators.matrices import aslinearoperator
 from .pencil import TracedPencil
 from .primitives import beside, xp
 from .trace import UNTRACED, guarded, is_box
+from .values import as_value, check_options, plain_operand, scaled_operators, units, values_in_units
 
 __all__ = ["svds"]
 
@@ -135,7 +138,7 @@ def svds(
     chosen = check_options(adjoint)
     if isinstance(A, spla.LinearOperator):  # of other types of matrices SciPy says which it takes
         A = floating(A)
-    scale = units(A, None, squared=True)
+    scale, deepest = units(A, None, squared=True)
     if solver == "lobpcg" and not scale.trivial:
         tol = min(tol, tol / scale.a)  # an absolute one: that of A or of A′, whichever asks for more
     arguments = {
@@ -143,10 +146,10 @@ def svds(
         "options": options, **_seed(rng, random_state),
     }  # fmt: skip
     wanted = return_singular_vectors
-    A = scale.operators(A, None)[0]
+    A = scaled_operators(scale, A, None)[0]
     if not (isinstance(A, LinearOperator) or is_box(A)):
         return _call_scipy(A, k, wanted, arguments, scale)
-    operator, deepest = aslinearoperator(A).prepared(), scale.deepest
+    operator = aslinearoperator(A).prepared()
     value = as_value(operator, False, "A", deepest)
     plain = operator.explicit()
     plain = as_scipy(value) if plain is None else plain
@@ -221,7 +224,7 @@ def _attach(
     X = np.concatenate([found.U, found.V]) / dtype.type(np.sqrt(2))
     w, X = attach_verified(pencil, found.s, X, accepted_residual(dtype, tol), report)
     root = dtype.type(np.sqrt(2))
-    U, w, V = root * X[:m], scale.values(w), root * X[m:]
+    U, w, V = root * X[:m], values_in_units(scale, w), root * X[m:]
     if kept.size < s.size:
         U, V = (beside(part, given, kept, reason) for part, given in ((U, u), (V, v)))
         w = beside(w, scale.values(s), kept, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,8 @@ import scipy.sparse.linalg as spla
 from scipy.sparse.linalg import eigs as scipy_eigs
 from scipy.sparse.linalg import eigsh as scipy_eigsh
 
-from ..autograd.attach import as_value
-from ..autograd.operators.base import LinearOperator, random_vector
-from ..autograd.operators.matrices import floating
-from ..autograd.trace import strip
 from ..perturbation.examine import ROUNDINGS
-from ..perturbation.problem import ValueOperator
-from ..perturbation.ranking import Ranking, is_buckling, ranking
+from ..perturbation.ranking import Ranking
 from ..report.errors import EigenNoConvergence
 from ..report.messages import (
     infinite_eigenvalue,
@@ -27,17 +23,16 @@ from ..report.messages import (
     not_positive_definite,
     not_the_eigenvalue,
 )
+from .inverses import make_inverse
+from .operands import as_scipy, random_vector, value_operator
+from .request import Request
 
 __all__ = [
     "accepted_residual",
     "admits",
-    "as_scipy",
     "call_scipy",
     "in_order_of_values",
     "next_to_one",
-    "plain_operand",
-    "scipy_eigs",
-    "scipy_eigsh",
     "spoiled_residual",
 ]
 
@@ -46,59 +41,21 @@ Array = np.ndarray
 _HAS_RNG = "rng" in inspect.signature(scipy_eigs).parameters
 
 
-class as_scipy(spla.LinearOperator):
-    """A value operator as SciPy's LinearOperator."""
+def call_scipy(request: Request, A: Any, M: Any, vectors: bool) -> tuple[Array, Array | None, str]:
+    """SciPy's w, X (None for real `eigsh` without ``vectors``) and normalisation, where they are right, in our order.
 
-    def __init__(self, operator: ValueOperator):
-        super().__init__(operator.dtype, operator.shape)
-        self.operator = operator
-
-    @property
-    def applications(self) -> int:
-        return self.operator.applications
-
-    def _matvec(self, x: Array) -> Array:
-        return self.operator.apply(x)
-
-    def _matmat(self, X: Array) -> Array:
-        return self.operator.apply(X)
-
-    def _rmatvec(self, x: Array) -> Array:
-        return self.operator.adjoint(x)
-
-    def _rmatmat(self, X: Array) -> Array:
-        return self.operator.adjoint(X)
-
-
-def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
-    """An argument of SciPy's functions without Boxes; our operators by their matrix where that is faster or needed."""
-    if not isinstance(x, spla.LinearOperator):
-        return strip(x)
-    x = floating(x)
-    if not isinstance(x, LinearOperator):
-        return x
-    if x.applied_by_matrix() or (needs_matrix and x.has_matrix()):
-        return x.explicit()
-    return as_scipy(as_value(x, True, "matvec"))
-
-
-def call_scipy(
-    solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]
-) -> tuple[Array, Array | None, str]:
-    """SciPy's w, X (None for real `eigsh` without vectors) and normalisation, where they are right, in our order.
-
-    SciPy takes M on trust, and some results of `eigs` too. Real `eigsh` keeps SciPy's order, which without vectors is
+    SciPy does not verify M, nor some results of `eigs`. Real `eigsh` keeps SciPy's order, which without vectors is
     another one. Elsewhere vectors are always asked for: without them SciPy's values of a real matrix are others where
     k cuts a pair of conjugates, and zero where sigma is complex.
     """
-    hermitian, real = solver is scipy_eigsh, A.dtype.kind != "c"
-    keeps_order = hermitian and real
+    real = A.dtype.kind != "c"
+    keeps_order = request.hermitian and real
     ask = vectors or not keeps_order
-    result, standard = _checked_scipy(solver, A, k, M, ask, _seeded(solver, A, arguments))
+    result, standard = _checked_scipy(request, A, M, ask)
     w, X = result if ask else (result, None)
     if X is not None and not keeps_order:
-        w, X = _arranged(ranking(hermitian, real, M is None or M.dtype.kind != "c", arguments, standard), w, X)
-    return w, X, "A" if hermitian and is_buckling(arguments) else "2" if M is None or standard else "M"
+        w, X = _arranged(request.ranking(real, M is None or M.dtype.kind != "c", standard), w, X)
+    return w, X, "2" if standard else request.normalization(M)
 
 
 def _arranged(rank: Ranking, w: Array, X: Array) -> tuple[Array, Array]:
@@ -113,56 +70,80 @@ def _arranged(rank: Ranking, w: Array, X: Array) -> tuple[Array, Array]:
     return w[order], X[:, order]
 
 
-def _from_vectors(solver: Any, A: Any, arguments: dict[str, Any]) -> bool:
+def _from_vectors(request: Request, A: Any) -> bool:
     """Whether SciPy computes eigenvalues from vectors, which may be mixtures."""
-    sigma = arguments["sigma"]
-    return solver is scipy_eigs and sigma is not None and bool(np.imag(sigma) != 0) and A.dtype.kind != "c"
+    sigma = request.sigma
+    return not request.hermitian and sigma is not None and bool(np.imag(sigma) != 0) and A.dtype.kind != "c"
 
 
-def _checked_scipy(solver: Any, A: Any, k: int, M: Any, vectors: bool, arguments: dict[str, Any]) -> tuple[Any, bool]:
+def _checked_scipy(request: Request, A: Any, M: Any, vectors: bool) -> tuple[Any, bool]:
     """SciPy's result, and whether it is that of (A − σM)⁻¹M as a standard problem, at unit 2-norm."""
-    any_pencil = solver is scipy_eigs and arguments["sigma"] is not None
-    reason = None if M is None else _defect_of_M(solver, M, arguments)
+    any_pencil, tol = not request.hermitian and request.sigma is not None, float(request.tol)
+    reason = None if M is None else _defect_of_M(request, M)
     if reason is None and M is not None and not vectors and sp.issparse(M):
-        reason = _defect_by_factors(solver, M, arguments)  # without vectors there is no residual to show it
+        reason = _defect_by_factors(request, M)  # without vectors there is no residual to show it
     if reason is None:
         try:
-            result = solver(A, k, M, return_eigenvectors=vectors, **arguments)
+            result = _scipy(request, A, M, vectors)
         except RuntimeError as error:
             # SciPy factorises M, which SuperLU says is singular.
-            if isinstance(error, spla.ArpackError) or not sp.issparse(M) or arguments["sigma"] is not None:
+            if isinstance(error, spla.ArpackError) or not sp.issparse(M) or request.sigma is not None:
                 raise
-            raise ValueError(not_positive_definite("it is singular", solver.__name__, None)) from error
-        if solver is scipy_eigs and next_to_one(result[0], A, arguments):
-            failure = _check_pairs(A, M, *result, tol=float(arguments["tol"]))
+            raise ValueError(not_positive_definite("it is singular", request.name, None)) from error
+        if not request.hermitian and next_to_one(result[0], A, request.sigma):
+            failure = _check_pairs(A, M, *result, tol=tol)
             if failure is not None:
                 raise ValueError(failure)
             return result, False
         # What `_defect_of_M` misses, the pairs' residuals show; and those of a real A with a complex
         # sigma are mixtures where two eigenvalues share a value of Re or Im (A − σM)⁻¹.
-        if not vectors and M is not None and is_buckling(arguments):
+        if not vectors and M is not None and request.buckling:
             infinite = int(np.sum(_too_large(A, M, result)))  # their θ is 1, which may be selected
             if infinite:
                 raise ValueError(infinite_eigenvalue(result, infinite))
-        if not vectors or (M is None and not _from_vectors(solver, A, arguments)):
+        if not vectors or (M is None and not _from_vectors(request, A)):
             return result, False
-        failure = _check_pairs(A, M, *result, tol=float(arguments["tol"]))
+        failure = _check_pairs(A, M, *result, tol=tol)
         if failure is None:
             return result, False
         if M is None or not any_pencil:
             raise ValueError(failure)
     elif not any_pencil:
-        raise ValueError(not_positive_definite(reason, solver.__name__, arguments["sigma"]))
-    return _eigs_of_any_pencil(A, k, M, arguments), True
+        raise ValueError(not_positive_definite(reason, request.name, request.sigma))
+    return _eigs_of_any_pencil(request, A, M), True
 
 
-def next_to_one(w: Array, A: Any, arguments: dict[str, Any]) -> bool:
+def _scipy(request: Request, A: Any, M: Any, vectors: bool) -> Any:
+    """SciPy's result; ``rng`` where it has no such argument, or (complex `eigsh`) has it and ignores it, is a v0."""
+    rng, v0 = request.rng, request.v0
+    passed = _HAS_RNG and (rng is None or not (request.hermitian and A.dtype.kind == "c"))
+    if not passed and rng is not None and v0 is None:
+        v0 = np.random.default_rng(rng).uniform(-1, 1, A.shape[0])
+    return (scipy_eigsh if request.hermitian else scipy_eigs)(
+        A,
+        request.k,
+        M,
+        sigma=request.sigma,
+        which=request.which,
+        v0=v0,
+        ncv=request.ncv,
+        maxiter=request.maxiter,
+        tol=request.tol,
+        return_eigenvectors=vectors,
+        Minv=request.Minv,
+        OPinv=request.OPinv,
+        **({"mode": request.mode} if request.hermitian else {"OPpart": request.OPpart}),
+        **({"rng": rng} if passed else {}),
+    )
+
+
+def next_to_one(w: Array, A: Any, sigma: Any) -> bool:
     """Whether sigma is so close to one of the w that rounding may have spoiled the others.
 
     Its part in (A − σM)⁻¹ v is so large that its rounding is that of what others have; unless A is Hermitian, that
     comes back to them.
     """
-    sigma, applied = arguments["sigma"], isinstance(A, as_scipy) or not isinstance(A, spla.LinearOperator)
+    applied = isinstance(A, as_scipy) or not isinstance(A, spla.LinearOperator)
     if sigma is None or not applied or not w.size:
         return False
     distance = np.abs(w - sigma)
@@ -230,30 +211,19 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | Non
     return None if distance[i] <= allowed[i] else not_the_eigenvalue(w, distance, allowed)
 
 
-def _seeded(solver: Any, A: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """``rng`` where SciPy has no such argument, or (complex `eigsh`) has it and ignores it."""
-    rest = dict(arguments)
-    rng = rest.pop("rng")
-    if _HAS_RNG and (rng is None or not (solver is scipy_eigsh and A.dtype.kind == "c")):
-        return {**rest, "rng": rng}
-    if rng is not None and rest["v0"] is None:
-        rest["v0"] = np.random.default_rng(rng).uniform(-1, 1, A.shape[0])
-    return rest
-
-
 # --------------------------------------------------------------------------------------------
 # M that is not what ARPACK needs.
 # --------------------------------------------------------------------------------------------
 
 
-def admits(M: Any, arguments: dict[str, Any]) -> bool:
+def admits(request: Request, M: Any) -> bool:
     """Whether M may be an inner product for `eigsh`; why not, SciPy's call says."""
-    return M is None or _defect_of_M(scipy_eigsh, M, arguments) is None
+    return M is None or _defect_of_M(request, M) is None
 
 
-def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
+def _defect_of_M(request: Request, M: Any) -> str | None:
     """Why M is no inner product, or None. Semidefinite M are admitted with sigma."""
-    indefinite_allowed = solver is scipy_eigsh and is_buckling(arguments)
+    indefinite_allowed = request.buckling
     if isinstance(M, spla.LinearOperator):
         return _defect_on_probes(M, indefinite_allowed)
     M = M.tocsr() if sp.issparse(M) else np.asarray(M)  # DIA has no max()
@@ -272,20 +242,20 @@ def _defect_of_M(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
             la.cholesky(M)
         except la.LinAlgError:
             lowest = la.eigvalsh(M)[0]
-            if lowest < -tol or arguments["sigma"] is None:
+            if lowest < -tol or request.sigma is None:
                 return f"its lowest eigenvalue is {lowest:.1e}"
     return None
 
 
-def _defect_by_factors(solver: Any, M: Any, arguments: dict[str, Any]) -> str | None:
+def _defect_by_factors(request: Request, M: Any) -> str | None:
     """A Hermitian matrix is positive definite if and only if all pivots of M = LDLᴴ are positive."""
-    if solver is scipy_eigsh and is_buckling(arguments):
+    if request.buckling:
         return None
     try:
         options = {"SymmetricMode": True}
         lu = spla.splu(M.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     except RuntimeError:  # exactly singular: semidefinite at best, for which sigma is needed
-        return None if arguments["sigma"] is not None else "it is singular"
+        return None if request.sigma is not None else "it is singular"
     pivots = lu.U.diagonal().real
     if np.array_equal(lu.perm_r, lu.perm_c) and pivots.min() < -np.finfo(pivots.dtype).eps * abs(M).max() * M.shape[0]:
         return f"its factorisation has the pivot {pivots.min():.1e}"
@@ -307,14 +277,11 @@ def _defect_on_probes(M: spla.LinearOperator, indefinite_allowed: bool) -> str |
     return None
 
 
-def _eigs_of_any_pencil(A: Any, k: int, M: Any, arguments: dict[str, Any]) -> tuple[Array, Array]:
+def _eigs_of_any_pencil(request: Request, A: Any, M: Any) -> tuple[Array, Array]:
     """Pairs of A x = w M x from those of (A − σM)⁻¹M x = θ x, w = σ + 1/θ; unit 2-norm."""
-    sigma, OPinv = arguments["sigma"], arguments["OPinv"]
+    sigma, OPinv = request.sigma, request.OPinv
     if OPinv is None:
-        from ..autograd.attach import make_inverse
-        from ..autograd.operators.matrices import aslinearoperator
-
-        inverse = make_inverse(aslinearoperator(A), aslinearoperator(M), sigma, None, False)
+        inverse = make_inverse(value_operator(A, False, "A"), value_operator(M, False, "M"), sigma, None, False)
         if inverse is None:
             raise ValueError(
                 "M is not Hermitian positive definite and the matrices are not explicit: pass OPinv, the inverse "
@@ -325,9 +292,8 @@ def _eigs_of_any_pencil(A: Any, k: int, M: Any, arguments: dict[str, Any]) -> tu
     dtype = np.result_type(A.dtype, M.dtype, OPinv.dtype, np.float32)
     shape = M_operator.shape
     operator = spla.LinearOperator(shape, lambda v: OPinv.matvec(M_operator.matvec(v)), dtype=dtype)
-    kept = {name: arguments[name] for name in ("which", "v0", "ncv", "maxiter", "tol", "rng") if name in arguments}
     try:
-        theta, X = scipy_eigs(operator, k, **kept)
+        theta, X = _scipy(replace(request, sigma=None, Minv=None, OPinv=None, OPpart=None), operator, None, True)
     except EigenNoConvergence as error:
         found = error.eigenvalues != 0
         error.eigenvalues, error.eigenvectors = sigma + 1 / error.eigenvalues[found], error.eigenvectors[:, found]
@@ -346,11 +312,11 @@ def _eigs_of_any_pencil(A: Any, k: int, M: Any, arguments: dict[str, Any]) -> tu
 # --------------------------------------------------------------------------------------------
 
 
-def in_order_of_values(arguments: dict[str, Any], w: Array, X: Array) -> tuple[Array, Array]:
+def in_order_of_values(request: Request, w: Array, X: Array) -> tuple[Array, Array]:
     """The pairs of real `eigsh` as SciPy orders them when it is asked for eigenvalues only.
 
     ARPACK then returns its Ritz values by increasing wantedness, and with sigma the eigenvalues by increasing size.
     """
-    key = w if arguments["sigma"] is not None else ranking(True, True, True, arguments).wantedness(w)
+    key = w if request.sigma is not None else request.ranking(True, True).wantedness(w)
     order = np.argsort(key, kind="stable")
     return w[order], X[:, order]

@@ -3,217 +3,145 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse.linalg as spla
 
-from ..autograd.attach import as_value, attach_verified, make_inverse, make_pencil
-from ..autograd.operators.base import LinearOperator
-from ..autograd.operators.matrices import named_boxes
-from ..options import Adjoint
-from ..perturbation.problem import Beyond, Inverse, ValueOperator
-from ..perturbation.ranking import ranking
+from ..perturbation.problem import Inverse, ValueOperator
 from ..perturbation.selection import Selection
-from ..report.report import Report
-from .arpack import (
-    accepted_residual,
-    admits,
-    as_scipy,
-    call_scipy,
-    in_order_of_values,
-    next_to_one,
-    plain_operand,
-    scipy_eigsh,
-    spoiled_residual,
-)
+from .arpack import accepted_residual, admits, call_scipy, in_order_of_values, next_to_one, spoiled_residual
 from .continuation import Continuation
-from .lapack import dense_pairs, matrices_for_lapack, past_arpack
-from .scaling import Units
-from .symmetric import SymmetricPairs, covered, symmetric_pairs
+from .inverses import make_inverse
+from .lapack import dense_pairs, matrices_for_lapack
+from .operands import as_scipy, named_boxes, scipy_operand
+from .request import Pairs, Request
+from .symmetric import covered, symmetric_pairs
 from .warm_start import warm_arnoldi, warm_start
 
-__all__ = ["attached_pairs", "plain_pairs"]
+__all__ = ["eigenpairs", "scipy_pairs"]
 
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Eigenpairs as they are returned; X is None for real `eigsh` without vectors."""
-
-    w: Array
-    X: Any
-    normalization: str
-    method: str
-    beyond: Beyond | None = None
-
-
-def plain_pairs(
-    solver: Any,
-    A: Any,
-    k: int,
-    M: Any,
-    vectors: bool,
-    arguments: dict[str, Any],
-    continuation: Continuation | None,
-) -> tuple[Array, Any, str]:
-    """w, X and their normalisation of plain operands: SciPy's, as far as ARPACK goes."""
-    hermitian = solver is scipy_eigsh
-    A = plain_operand(A, arguments["sigma"] is not None or past_arpack(hermitian, A, k))
-    M = plain_operand(M, True)
-    _start(continuation, A, M, arguments)
-    matrices = matrices_for_lapack(hermitian, A, k, M, arguments)
-    found = _by_scipy(solver, A, k, M, vectors, arguments, matrices)
+def scipy_pairs(request: Request, A: Any, M: Any, continuation: Continuation | None = None) -> Pairs:
+    """Pairs of SciPy's operands as SciPy would compute them; by LAPACK where ARPACK cannot."""
+    request = _started(request, A, M, continuation)
+    found = _by_scipy(request, A, M, request.vectors, matrices_for_lapack(request, A, M))
     if continuation is not None and found.X is not None:
         continuation.keep_vectors(found.X)
-    return found.w, found.X, found.normalization
+    return found
 
 
-def attached_pairs(
-    solver: Any,
-    op_A: LinearOperator,
-    k: int,
-    op_M: LinearOperator | None,
-    vectors: bool,
-    plain: dict[str, Any],
-    continuation: Continuation | None,
-    choice: str,
-    options: Adjoint,
-    scale: Units,
-) -> tuple[Any, Any, str]:
-    """w, X (of no meaning where only values were asked for) and their normalisation; traced where A or M are.
+def eigenpairs(
+    request: Request, A: ValueOperator, M: ValueOperator | None = None, continuation: Continuation | None = None
+) -> Pairs:
+    """Pairs by the method that suits the problem, with what derivatives and reports need.
 
-    What runs, and so every value, does not depend on whether anything is traced.
+    What they satisfy is for `verify` to check. A and M count what the solver applies.
     """
     # SciPy factorises A with sigma, and M without; near k = n it has to have both.
-    hermitian, real = solver is scipy_eigsh, op_A.dtype.kind != "c"
-    value_A = plain_operand(op_A, plain["sigma"] is not None or past_arpack(hermitian, op_A, k))
-    value_M = plain_operand(op_M, True)
-    matrices = matrices_for_lapack(hermitian, value_A, k, value_M, plain)
-    dense = matrices is not None or past_arpack(hermitian, op_A, k)
-    if plain["sigma"] is None and not dense and not isinstance(value_A, as_scipy):
-        value_A = as_scipy(as_value(op_A, True, "matvec"))  # which counts
+    hermitian, real, before = request.hermitian, A.dtype.kind != "c", A.applications
+    A_operand, M_operand = (
+        scipy_operand(A, request.needs_matrix(A)),
+        None if M is None else scipy_operand(M, True),
+    )
+    matrices = matrices_for_lapack(request, A_operand, M_operand)
+    dense = matrices is not None or request.past_arpack(A)
+    if request.sigma is None and not dense and not isinstance(A_operand, as_scipy):
+        A_operand = as_scipy(A)  # which counts
 
     def inverse_at(shift: Any) -> Inverse | None:
-        return None if dense else make_inverse(op_A, op_M, shift, plain["OPinv"], hermitian)
+        return None if dense else make_inverse(A, M, shift, request.OPinv, hermitian)
 
-    own, solves = None, 0
-    if hermitian and not dense and choice == "auto" and admits(value_M, plain):
-        counted = value_A.operator if plain["sigma"] is None else as_value(op_A, True, "matvec")
-        M_operator = None if op_M is None else as_value(op_M, True, "M")
-        own, inverse, solves = _by_lanczos(counted, M_operator, k, plain, inverse_at, continuation)
+    own, inverse, solves = None, None, 0
+    if hermitian and not dense and request.solver == "auto" and admits(request, M_operand):
+        counted = A if request.sigma is None else A.counted_anew()
+        own, inverse, solves = _by_lanczos(request, counted, M, inverse_at, continuation)
     else:
-        inverse = inverse_at(plain["sigma"])
-    warm, starting = None, continuation
-    standard = not hermitian and op_M is None and choice == "auto"
-    if standard and continuation is not None and inverse is not None:
-        # Where it does not do, it leaves the v0 that there is.
-        warm, starting = warm_arnoldi(op_A.dtype, inverse, k, plain, continuation)
+        inverse = inverse_at(request.sigma)
+    warm, start, starting = None, None, continuation
+    if not hermitian and M is None and request.solver == "auto" and continuation is not None and inverse is not None:
+        warm, start = warm_arnoldi(request, A.dtype, inverse, continuation)
+        starting = None
     if own is not None:
-        found = Pairs(own.w, own.X, "2" if op_M is None else "M", own.method, own.beyond)
+        found = own
     elif warm is not None:
         found = Pairs(*warm, "2", "Arnoldi")
     else:
-        if inverse is not None and plain["OPinv"] is None:
-            plain["OPinv"] = as_scipy(inverse.operator)
-        _start(starting, value_A, value_M, plain)
-        found = _by_scipy(solver, value_A, k, value_M, True, plain, matrices)
-    applications = getattr(value_A, "applications", 0)
+        if inverse is not None and request.OPinv is None:
+            request = replace(request, OPinv=as_scipy(inverse.operator))
+        request = _started(request, A_operand, M_operand, starting)
+        request = request if start is None else replace(request, v0=start)
+        found = _by_scipy(request, A_operand, M_operand, True, matrices)
+    applications = A.applications - before if isinstance(A_operand, as_scipy) else 0
     solves += 0 if inverse is None else inverse.operator.applications
     if continuation is not None:
         continuation.keep_vectors(found.X)
-    w, X, normalization, method = found.w, found.X, found.normalization, found.method
-    if not vectors and hermitian and real and method != "LAPACK":
-        w, X = in_order_of_values(plain, w, X)
-    real_M, any_pencil = op_M is None or op_M.dtype.kind != "c", op_M is not None and normalization == "2"
-    selection = Selection(
-        ranking(hermitian, real, real_M, plain, any_pencil),
-        int(plain["ncv"] or min(op_A.shape[0], max(2 * k + 1, 20))),  # SciPy's default
-        applications if inverse is None else solves,
-    )
-    pencil = make_pencil(
-        op_A,
-        op_M,
-        hermitian,
-        normalization,
-        inverse,
-        options,
-        continuation,
-        found.beyond,
-        scale,
-        selection,
-        plain["Minv"],
-    )
-    report = Report(
-        "forward",
-        method,
-        0.0,
-        np.zeros(w.size),
+    w, X = found.w, found.X
+    if not request.vectors and hermitian and real and found.method != "LAPACK":
+        w, X = in_order_of_values(request, w, X)
+    any_pencil = M is not None and found.normalization == "2"
+    ranking = request.ranking(real, M is None or M.dtype.kind != "c", any_pencil)
+    ncv = int(request.basis_size(A.shape[0]))
+    spoiled = not hermitian and found.method != "LAPACK" and next_to_one(w, A_operand, request.sigma)
+    return replace(
+        found,
+        w=w,
+        X=X,
+        inverse=inverse,
+        selection=Selection(ranking, ncv, applications if inverse is None else solves),
+        rtol=(spoiled_residual if spoiled else accepted_residual)(X.dtype, float(request.tol)),
         applications=applications,
         solves=solves,
-        ncv=selection.ncv if method == "ARPACK" else 0,
+        ncv=ncv if found.method == "ARPACK" else 0,
     )
-    spoiled = not hermitian and method != "LAPACK" and next_to_one(w, value_A, plain)
-    rtol = (spoiled_residual if spoiled else accepted_residual)(X.dtype, float(plain["tol"]))
-    w, X = attach_verified(pencil, w, X, rtol, report)
-    return w, X, normalization
 
 
-def _by_scipy(
-    solver: Any,
-    A: Any,
-    k: int,
-    M: Any,
-    vectors: bool,
-    arguments: dict[str, Any],
-    matrices: tuple[Array, Array | None] | None,
-) -> Pairs:
-    """By ARPACK, or of given ``matrices`` by LAPACK."""
+def _by_scipy(request: Request, A: Any, M: Any, vectors: bool, matrices: tuple[Array, Array | None] | None) -> Pairs:
+    """Pairs by ARPACK, or of given ``matrices`` by LAPACK."""
     if matrices is None:
         try:
             with named_boxes():
-                return Pairs(*call_scipy(solver, A, k, M, vectors, arguments), "ARPACK")
+                return Pairs(*call_scipy(request, A, M, vectors), "ARPACK")
         except (spla.ArpackError, ValueError):
-            matrices = matrices_for_lapack(solver is scipy_eigsh, A, k, M, arguments, failed=True)
+            matrices = matrices_for_lapack(request, A, M, failed=True)
             if matrices is None:
                 raise
-    found = dense_pairs(solver is scipy_eigsh, matrices[0], k, matrices[1], arguments)
-    return Pairs(found.w, found.X, found.normalization, "LAPACK", found.beyond)
+    return dense_pairs(request, *matrices)
 
 
 def _by_lanczos(
+    request: Request,
     A: ValueOperator,
     M: ValueOperator | None,
-    k: int,
-    arguments: dict[str, Any],
     inverse_at: Callable[[Any], Inverse | None],
     continuation: Continuation | None,
-) -> tuple[SymmetricPairs | None, Inverse | None, int]:
-    """The pairs where they are not ARPACK's to find, the inverse for them or for it, and solves with another one."""
-    sigma, solves, start = arguments["sigma"], 0, None
-    if not covered(A, M, k, arguments):
+) -> tuple[Pairs | None, Inverse | None, int]:
+    """Pairs by Lanczos or None, the inverse that was used or that ARPACK may use, solves spent on a rejected shift."""
+    sigma, solves, start = request.sigma, 0, None
+    if not covered(request, A, M):
         return None, inverse_at(sigma), 0
     if continuation is not None:
-        start = warm_start(A, M, k, arguments, continuation)
+        start = warm_start(request, A, M, continuation)
     if start is not None and start.shift != sigma:
         try:
             inverse = inverse_at(start.shift)
         except RuntimeError:  # an eigenvalue, exactly
             inverse = None
         if inverse is not None:
-            own = symmetric_pairs(A, M, k, arguments, inverse, continuation, start)
+            own = symmetric_pairs(request, A, M, inverse, continuation, start)
             if own is not None:
                 return own, inverse, 0
             solves = inverse.operator.applications
     inverse = inverse_at(sigma)
-    return symmetric_pairs(A, M, k, arguments, inverse, continuation, start), inverse, solves
+    return symmetric_pairs(request, A, M, inverse, continuation, start), inverse, solves
 
 
-def _start(continuation: Continuation | None, A: Any, M: Any, arguments: dict[str, Any]) -> None:
-    """The continuation's v0 in place of the caller's, where it has one."""
+def _started(request: Request, A: Any, M: Any, continuation: Continuation | None) -> Request:
+    """The request with the continuation's v0 in place of the caller's, where it has one."""
     if continuation is None:
-        return
+        return request
     dtype = np.result_type(*(operand.dtype for operand in (A, M) if operand is not None))
-    arguments["v0"] = continuation.start_vector(A.shape[0], dtype, float(arguments["tol"]), arguments["v0"])
+    return replace(request, v0=continuation.start_vector(A.shape[0], dtype, float(request.tol), request.v0))

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import operator
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,8 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..autograd.operators.matrices import named_boxes
 from ..options import DENSE_ORDER
 from ..perturbation.problem import Beyond, inexact
-from ..perturbation.ranking import is_buckling, ranking
 from ..report.messages import (
     basis_past_finite,
     boxes_in_scipy,
@@ -38,8 +35,10 @@ from ..report.messages import (
     not_positive_definite,
     singular_pencil,
 )
+from .operands import named_boxes
+from .request import Pairs, Request
 
-__all__ = ["DensePairs", "dense_pairs", "matrices_for_lapack", "past_arpack"]
+__all__ = ["dense_pairs", "matrices_for_lapack"]
 
 Array = np.ndarray
 
@@ -51,24 +50,7 @@ RANK = 10
 SHIFTS = (0.37, -0.61, 1.7, -2.3)
 
 
-@dataclass(frozen=True)
-class DensePairs:
-    """Eigenpairs in the order in which they are returned, their normalisation, and what else is known."""
-
-    w: Array
-    X: Array
-    normalization: str
-    beyond: Beyond
-
-
-def past_arpack(hermitian: bool, A: Any, k: int) -> bool:
-    """Whether k is more than ARPACK can do for n × n matrices: n of real symmetric ones, n − 1 of others."""
-    return bool(k >= A.shape[0] - (0 if hermitian and A.dtype.kind != "c" else 1))
-
-
-def matrices_for_lapack(
-    hermitian: bool, A: Any, k: int, M: Any, arguments: dict[str, Any], failed: bool = False
-) -> tuple[Array, Array | None] | None:
+def matrices_for_lapack(request: Request, A: Any, M: Any, failed: bool = False) -> tuple[Array, Array | None] | None:
     """A and M as arrays where LAPACK has to solve the problem; None where ARPACK can, or SciPy is to refuse.
 
     It has to where k is past ARPACK, and where M is singular and ARPACK's basis would have more vectors (ncv) than
@@ -84,25 +66,25 @@ def matrices_for_lapack(
     if A.shape != (n, n) or (M is not None and M.shape != A.shape):
         return None
     small = n <= DENSE_ORDER
-    if past_arpack(hermitian, A, k):
+    if request.past_arpack(A):
         # SciPy turns to LAPACK for dense matrices of any order.
         return _arrays(A, M) if small or (isinstance(A, np.ndarray) and not _given_by_functions(M)) else None
-    N = A if is_buckling(arguments) else M  # the inner product
-    if N is None or arguments["sigma"] is None or not (failed or (small and not _given_by_functions(N))):
+    N = A if request.buckling else M  # the inner product
+    if N is None or request.sigma is None or not (failed or (small and not _given_by_functions(N))):
         return None
-    ncv = arguments["ncv"] or min(max(2 * k + 1, 20), n)
+    ncv = request.basis_size(n)
     if not small:
         rank = _rank_at_most(N)
         if ncv > rank:
-            raise ValueError(basis_past_finite(ncv, rank, k))
+            raise ValueError(basis_past_finite(ncv, rank, request.k))
         return None
     inner = _array(N)
     if _nearly_singular(inner):
         A, M = _arrays(A, M)
-        other = A if not is_buckling(arguments) else np.eye(n) if M is None else M
+        other = A if not request.buckling else np.eye(n) if M is None else M
         return (A, M) if failed or ncv > _finite_part(other, inner, _range(inner)[0]).shape[1] else None
     # In buckling mode M is no inner product, and may be singular all the same.
-    infinite = failed and is_buckling(arguments) and M is not None and _nearly_singular(_array(M))
+    infinite = failed and request.buckling and M is not None and _nearly_singular(_array(M))
     return _arrays(A, M) if infinite else None
 
 
@@ -143,8 +125,8 @@ def _nearly_singular(N: Array) -> bool:
     return bool(pivots.min() <= RANK * N.shape[0] * np.finfo(N.dtype).eps * pivots.max())
 
 
-def dense_pairs(hermitian: bool, A: Array, k: int, M: Array | None, arguments: dict[str, Any]) -> DensePairs:
-    """The min(k, n) pairs of A x = w M x that SciPy's arguments name.
+def dense_pairs(request: Request, A: Array, M: Array | None) -> Pairs:
+    """The min(k, n) pairs of A x = w M x that are asked for.
 
     Raises
     ------
@@ -159,20 +141,20 @@ def dense_pairs(hermitian: bool, A: Array, k: int, M: Array | None, arguments: d
     RuntimeWarning
         SciPy's, of k > n.
     """
-    real_A, n = A.dtype.kind != "c", A.shape[0]
-    k = operator.index(k)
-    _check_arguments(hermitian, real_A, k, M is not None, arguments)
+    real_A, n, hermitian = A.dtype.kind != "c", A.shape[0], request.hermitian
+    k = operator.index(request.k)
+    _check_request(request, real_A, M is not None)
     if k > n:
         bound, name = ("N", "eigh") if hermitian and real_A else ("N - 1", "eig")
         text = f"k >= {bound} for N * N square matrix. Attempting to use scipy.linalg.{name} instead."
         warnings.warn(text, RuntimeWarning, stacklevel=6)
     dtype = np.result_type(A, np.float32, *(() if M is None else (M,)))
     A, M = A.astype(dtype), None if M is None else M.astype(dtype)
-    w, X, normalization = _hermitian_pairs(A, M, arguments) if hermitian else _pairs(A, M)
+    w, X, normalization = _hermitian_pairs(A, M, request) if hermitian else _pairs(A, M)
     if w.size < min(k, n):
         raise ValueError(fewer_finite(w.size, min(k, n), n, normalization == "A"))
     standard = normalization == "2" and M is not None
-    rank = ranking(hermitian, real_A, dtype.kind != "c", arguments, standard)
+    rank = request.ranking(real_A, dtype.kind != "c", standard)
     order = rank.most_wanted_first(w)
     chosen, left = order[:k], order[k:]
     if hermitian:
@@ -180,12 +162,20 @@ def dense_pairs(hermitian: bool, A: Array, k: int, M: Array | None, arguments: d
     elif left.size and rank.real and w[left[0]].imag < 0 and w[left[0]] == w[chosen[-1]].conj():
         left = left[1:]  # the conjugate of the last one is known with it
     nothing = np.zeros((n, 0), X.dtype)
-    return DensePairs(w[chosen], np.asfortranarray(X[:, chosen]), normalization, Beyond(w[left], w[:0], nothing))
+    surplus = Beyond(w[left], w[:0], nothing)
+    return Pairs(w[chosen], np.asfortranarray(X[:, chosen]), normalization, "LAPACK", surplus=surplus)
 
 
-def _check_arguments(hermitian: bool, real_A: bool, k: int, with_M: bool, arguments: dict[str, Any]) -> None:
-    """What SciPy refuses for every k, in its words; it looks at nothing but k where it turns to LAPACK."""
-    which, sigma, mode, part = arguments["which"], arguments["sigma"], arguments.get("mode"), arguments.get("OPpart")
+def _check_request(request: Request, real_A: bool, with_M: bool) -> None:
+    """Raise for what SciPy refuses for every k, in its words; it looks at nothing but k where it turns to LAPACK."""
+    hermitian, which, sigma, mode, part = (
+        request.hermitian,
+        request.which,
+        request.sigma,
+        request.mode,
+        request.OPpart,
+    )
+    k = operator.index(request.k)
     if k <= 0:
         raise ValueError(f"k={k} must be greater than 0.")
     if hermitian and not real_A:
@@ -197,9 +187,9 @@ def _check_arguments(hermitian: bool, real_A: bool, k: int, with_M: bool, argume
     names = ends | (set() if hermitian and real_A else {"LR", "SR", "LI", "SI"})
     if which not in names:
         raise ValueError(f"which must be one of {' '.join(sorted(names))}")
-    if arguments["OPinv"] is not None and sigma is None:
+    if request.OPinv is not None and sigma is None:
         raise ValueError("OPinv should not be specified with sigma = None.")
-    if arguments["Minv"] is not None and not (with_M and sigma is None):
+    if request.Minv is not None and not (with_M and sigma is None):
         raise ValueError("Minv should be specified with M, and without sigma")
     if part is not None and (sigma is None or not real_A):
         raise ValueError("OPpart should not be specified with sigma = None or complex A")
@@ -222,8 +212,8 @@ def _check_arguments(hermitian: bool, real_A: bool, k: int, with_M: bool, argume
 # --------------------------------------------------------------------------------------------
 
 
-def _hermitian_pairs(A: Array, M: Array | None, arguments: dict[str, Any]) -> tuple[Array, Array, str]:
-    if is_buckling(arguments):
+def _hermitian_pairs(A: Array, M: Array | None, request: Request) -> tuple[Array, Array, str]:
+    if request.buckling:
         # M x = (1/w) A x, in the inner product of A. Where A x = 0, w = 0 is no eigenvalue of (A − σM)⁻¹A.
         inverse, X = _in_inner_product(np.eye(A.shape[0], dtype=A.dtype) if M is None else M, A, "A")
         finite = np.abs(inverse) > RANK * A.shape[0] * np.finfo(inverse.dtype).eps * np.max(np.abs(inverse), initial=0)
@@ -231,7 +221,7 @@ def _hermitian_pairs(A: Array, M: Array | None, arguments: dict[str, Any]) -> tu
     if M is None:
         w, X = la.eigh(A)
         return w, X, "2"
-    return *_in_inner_product(A, M, "M", arguments["sigma"]), "M"
+    return *_in_inner_product(A, M, "M", request.sigma), "M"
 
 
 def _in_inner_product(A: Array, N: Array, name: str, sigma: Any = None) -> tuple[Array, Array]:

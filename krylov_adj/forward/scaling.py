@@ -12,6 +12,7 @@ Scaling A by 1/a and w by a/m is part of what is differentiated, so that derivat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,25 +20,26 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..autograd.operators.algebra import assembled_once
-from ..autograd.operators.base import LinearOperator, random_vector
-from ..autograd.trace import UNTRACED, is_box, levels, strip
 from ..options import Adjoint
+from ..perturbation.problem import ValueOperator
 from ..report.messages import out_of_range, shift_out_of_range
+from .operands import random_vector
+from .request import Request
 
-__all__ = ["ONE", "Units", "measured", "times_number", "units"]
+__all__ = ["ONE", "Units", "choose_units", "probe", "row_sizes", "times_number", "units"]
+
+Array = np.ndarray
+
+#: log₂ of the sizes of an operator's rows: the lower decile, without rows of zero, and the largest.
+Sizes = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Units:
-    """The units a of A and m of M: even powers of two, in most problems one.
-
-    ``deepest`` is the highest level at which A or M is traced, which the application that tells their sizes tells too.
-    """
+    """The units a of A and m of M: even powers of two, in most problems one."""
 
     a: float = 1.0
     m: float = 1.0
-    deepest: int = UNTRACED
 
     @property
     def trivial(self) -> bool:
@@ -57,17 +59,16 @@ class Units:
         """What x′ is multiplied by."""
         return {"2": 1.0, "M": self.m**-0.5, "A": self.a**-0.5}[normalization]
 
-    def operators(self, A: Any, M: Any) -> tuple[Any, Any]:
-        """A′ and M′."""
-        scaled = times_number(A, 1 / self.a), times_number(M, 1 / self.m)
-        A, M = (assembled_once(x) if isinstance(x, LinearOperator) else x for x in scaled)
-        return A, M
-
-    def arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Those of SciPy's functions that have a unit."""
-        inverses = {"OPinv": self.a, "Minv": self.m}
-        scaled = {name: times_number(arguments[name], factor) for name, factor in inverses.items()}
-        return arguments | scaled | {"sigma": self.shift(arguments["sigma"])}
+    def request(self, request: Request) -> Request:
+        """The request for w′ and x′."""
+        if self.trivial:
+            return request
+        return replace(
+            request,
+            sigma=self.shift(request.sigma),
+            OPinv=times_number(request.OPinv, self.a),
+            Minv=times_number(request.Minv, self.m),
+        )
 
     def shift(self, sigma: Any) -> Any:
         """σ′."""
@@ -85,7 +86,16 @@ class Units:
             return replace(options, preconditioner=times_number(given, a))
         return replace(options, preconditioner=lambda V: a * np.asarray(given(V)))
 
-    def values(self, w: Any) -> Any:
+    def check_range(self, w: Array) -> None:
+        """Raise ValueError where an eigenvalue w, of w′, is outside of the range of its precision."""
+        if self.of_values == 1:
+            return
+        with np.errstate(all="ignore"):
+            moved = np.abs(w * self.of_values)
+        if not np.all(np.isfinite(moved)) or np.any((moved < np.finfo(moved.dtype).tiny) & (w != 0)):
+            raise ValueError(out_of_range(float(np.max(np.abs(w), initial=0)), self.a, self.m, moved.dtype))
+
+    def values(self, w: Array) -> Array:
         """w of w′.
 
         Raises
@@ -93,14 +103,8 @@ class Units:
         ValueError
             Where one is outside of the range of its precision.
         """
-        if self.of_values == 1:
-            return w
-        plain = np.asarray(strip(w))
-        with np.errstate(all="ignore"):
-            moved = np.abs(plain * self.of_values)
-        if not np.all(np.isfinite(moved)) or np.any((moved < np.finfo(moved.dtype).tiny) & (plain != 0)):
-            raise ValueError(out_of_range(float(np.max(np.abs(plain), initial=0)), self.a, self.m, moved.dtype))
-        return w * self.of_values
+        self.check_range(w)
+        return w if self.of_values == 1 else w * self.of_values
 
     def vectors(self, X: Any, normalization: str) -> Any:
         """x of x′."""
@@ -111,10 +115,38 @@ class Units:
 ONE = Units()
 
 
-def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> Units:
+def choose_units(
+    sizes: list[Sizes], dtypes: list[Any], sigma: Any = None, squared: bool = False, with_M: bool = False
+) -> Units:
+    """The units for operators of the given sizes and types, A's and with ``with_M`` M's, see `units`."""
+    if not np.all(np.isfinite(sizes)):
+        return ONE
+    dtype = np.result_type(np.float32, *dtypes)
+    eps = float(np.finfo(dtype).eps)
+    # Binary orders of magnitude in which ε^(5/3) does no harm; of AᴴA half as many.
+    near, grid, largest = (14, 16, 112) if eps > 1e-10 else (40, 64, 960)
+    if squared:
+        near, grid = near // 2, grid // 2
+    size = 2.0 ** min(sizes[0][1], 1023)
+    if sigma is not None and not with_M and abs(sigma) * eps > size:
+        raise ValueError(shift_out_of_range(sigma, size, eps))
+    # Units are those of all rows: one where some are below it and others above.
+    of_A, of_M = [min(max(low, 0.0), high) for low, high in sizes] + [0.0] * (not with_M)
+    if max(abs(of_A), abs(of_M), abs(of_A - of_M)) <= near:
+        return ONE
+    if with_M:
+        grid //= 2
+    a, m = (int(np.clip(grid * round(exponent / grid), -largest, largest)) for exponent in (of_A, of_M))
+    if not abs(a - m) <= largest:
+        raise ValueError(out_of_range(1.0, 2.0**a, 2.0**m, np.finfo(dtype).dtype))
+    return Units(2.0**a, 2.0**m)
+
+
+def units(A: Any, M: Any = None, sigma: Any = None, squared: bool = False) -> Units:
     """The units in which to solve A x = w M x; ``squared`` where the solver works with AᴴA.
 
-    One application of each operator. With one of SciPy's, the problem is left as it is.
+    A and M are value operators, arrays or sparse matrices; one application of each. With one of SciPy's operators, the
+    problem is left as it is.
 
     Raises
     ------
@@ -122,62 +154,70 @@ def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> Units:
         Where rounding leaves nothing of A in A − σ: sigma is in other units than A.
     """
     given = [operand for operand in (A, M) if operand is not None]
-    if not all(_measurable(operand) for operand in given):
+    if not all(measurable(operand) for operand in given):
         return ONE
-    exponents, traced = zip(*(measured(operand) for operand in given), strict=True)
-    one = Units(deepest=max(traced))
-    if not np.all(np.isfinite(exponents)):
-        return one
-    dtype = np.result_type(np.float32, *(operand.dtype for operand in given))
-    eps = float(np.finfo(dtype).eps)
-    # Binary orders of magnitude in which ε^(5/3) does no harm; of AᴴA half as many.
-    near, grid, largest = (14, 16, 112) if eps > 1e-10 else (40, 64, 960)
-    if squared:
-        near, grid = near // 2, grid // 2
-    size = 2.0 ** min(exponents[0][1], 1023)
-    if sigma is not None and M is None and abs(sigma) * eps > size:
-        raise ValueError(shift_out_of_range(sigma, size, eps))
-    # Units are those of all rows: one where some are below it and others above.
-    of_A, of_M = [min(max(low, 0.0), high) for low, high in exponents] + [0.0] * (M is None)
-    if max(abs(of_A), abs(of_M), abs(of_A - of_M)) <= near:
-        return one
-    if M is not None:
-        grid //= 2
-    a, m = (int(np.clip(grid * round(exponent / grid), -largest, largest)) for exponent in (of_A, of_M))
-    if not abs(a - m) <= largest:
-        raise ValueError(out_of_range(1.0, 2.0**a, 2.0**m, np.finfo(dtype).dtype))
-    return replace(one, a=2.0**a, m=2.0**m)
+    sizes = [row_sizes(_image(operand, probe(operand.shape[1], operand.dtype)), operand.shape[1]) for operand in given]
+    return choose_units(sizes, [operand.dtype for operand in given], sigma, squared, M is not None)
 
 
-def _measurable(operand: Any) -> bool:
-    if not (isinstance(operand, LinearOperator) or sp.issparse(operand) or isinstance(strip(operand), np.ndarray)):
+def measurable(operand: Any) -> bool:
+    """Whether the operand is a matrix of numbers that is not empty, and none of SciPy's operators."""
+    if not isinstance(operand, (ValueOperator, np.ndarray)) and not sp.issparse(operand):
         return False
+    return has_entries(operand)
+
+
+def has_entries(operand: Any) -> bool:
+    """Whether the operand has two dimensions, rows and columns, and entries that are numbers."""
     return len(operand.shape) == 2 and min(operand.shape) > 0 and np.dtype(operand.dtype).kind in "fciub"
 
 
-def measured(operand: Any) -> tuple[tuple[float, float], int]:
-    """log₂ of the sizes of A's rows, the lower decile (without rows of zero) and the largest; the level of A's trace.
-
-    By A v for one pseudo-random v. Rows far above the others may be penalties that impose boundary conditions.
-    """
-    n = operand.shape[1]
-    v = random_vector(n, operand.dtype)
+def probe(n: int, dtype: Any) -> Array:
+    """A pseudo-random vector, (n,), for `row_sizes`."""
+    v = random_vector(n, dtype)
     v /= v.dtype.type(n**0.5)  # no sum overflows where no entry does
-    image = operand._apply(v) if isinstance(operand, LinearOperator) else strip(operand) @ v
+    return v
+
+
+def _image(operand: Any, v: Array) -> Array:
+    return operand.counted_anew().apply(v) if isinstance(operand, ValueOperator) else operand @ v
+
+
+def row_sizes(image: Any, n: int) -> Sizes:
+    """The sizes of A's rows by the image A v of the `probe` (n,).
+
+    Rows far above the others may be penalties that impose boundary conditions.
+    """
     with np.errstate(all="ignore"):
-        sizes = np.abs(np.ravel(np.asarray(strip(image))))
+        sizes = np.abs(np.ravel(np.asarray(image)))
         sizes = sizes[sizes != 0] if sizes.any() else np.zeros(1)
         low = np.partition(sizes, (sizes.size - 1) // 10)[(sizes.size - 1) // 10]
         rows = np.log2([low, np.max(sizes)]) + np.log2(n)
-    level = max(levels(image if isinstance(operand, LinearOperator) else operand), default=UNTRACED)
-    return (float(rows[0]), float(rows[1])), level
+    return float(rows[0]), float(rows[1])
 
 
 def times_number(operand: Any, factor: float) -> Any:
-    """The operand, traced or not, times a number."""
+    """A matrix, SciPy's operator or value operator times a number."""
     if operand is None or factor == 1:
         return operand
-    if isinstance(operand, (LinearOperator, np.ndarray)) or is_box(operand) or sp.issparse(operand):
+    if isinstance(operand, np.ndarray) or sp.issparse(operand):
         return operand * factor
+    if isinstance(operand, ValueOperator):
+        return _scaled_operator(operand, factor)
     operand = spla.aslinearoperator(operand)
     return operand * np.finfo(np.result_type(operand.dtype, np.float16)).dtype.type(factor)
+
+
+def _scaled_operator(operator: ValueOperator, factor: float) -> ValueOperator:
+    """A value operator times a number, with a count of its own."""
+
+    def times(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda V: factor * function(V)
+
+    matrix = (lambda: operator.matrix * factor) if operator.explicit else None
+    given, adjoint = operator.counted_anew(), None
+    if operator.has_adjoint:
+        adjoint = times(given.adjoint)
+    return ValueOperator(
+        operator.shape, operator.dtype, times(given.apply), adjoint, operator.name, matrix, operator.by_matrix
+    )

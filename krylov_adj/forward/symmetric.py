@@ -20,6 +20,7 @@ from ..krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInMod
 from ..options import DENSE_ORDER
 from ..perturbation.problem import Beyond, Inverse, ValueOperator
 from .continuation import Continuation
+from .request import Pairs, Request
 from .warm_start import Warm, gap_beyond
 
 Array = np.ndarray
@@ -53,65 +54,54 @@ TRIAL = 4
 OUTSIDE = 1.01
 
 
-@dataclass(frozen=True)
-class SymmetricPairs:
-    """k eigenpairs by increasing w, and what was found besides."""
-
-    w: Array
-    X: Array
-    method: str
-    beyond: Beyond
-
-
-def covered(A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any]) -> bool:
+def covered(request: Request, A: ValueOperator, M: ValueOperator | None) -> bool:
     """Whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
 
     Not: complex problems, M without sigma, modes other than "normal", small or invalid problems.
     """
-    n, sigma, which, v0 = A.shape[0], arguments["sigma"], arguments["which"], arguments["v0"]
-    ncv, maxiter, tol = (arguments[name] for name in ("ncv", "maxiter", "tol"))
+    n, k, sigma, which, tol = A.shape[0], request.k, request.sigma, request.which, request.tol
     kind = which == "LM" if sigma is not None else M is None and which in ("SA", "LA", "LM")
     real = all(operator.dtype.kind == "f" for operator in (A, M) if operator is not None) and not np.imag(sigma or 0.0)
-    if not kind or not real or arguments["mode"] != "normal" or n <= DENSE_ORDER:
+    if not kind or not real or request.mode != "normal" or n <= DENSE_ORDER:
         return False
-    integers = all(value is None or isinstance(value, Integral) for value in (k, ncv, maxiter))
-    if not integers or not 0 < k < n or (maxiter is not None and maxiter <= 0):
+    integers = all(value is None or isinstance(value, Integral) for value in (k, request.ncv, request.maxiter))
+    if not integers or not 0 < k < n or (request.maxiter is not None and request.maxiter <= 0):
         return False
-    if arguments["Minv"] is not None or not isinstance(tol, Real) or not float(tol) >= 0:
+    if request.Minv is not None or not isinstance(tol, Real) or not float(tol) >= 0:
         return False
-    start = None if v0 is None else np.asarray(v0)
+    start = None if request.v0 is None else np.asarray(request.v0)
     usable = start is None or (
         start.shape == (n,) and start.dtype.kind in "fiub" and 0 < np.max(np.abs(start)) < np.inf
     )
-    return usable and k + 4 <= _dimension(n, k, arguments)
+    return usable and k + 4 <= _dimension(request, n)
 
 
-def _dimension(n: int, k: int, arguments: dict[str, Any]) -> int:
-    default = DIMENSION if arguments["sigma"] is None else INVERSE_DIMENSION
-    return min(int(arguments["ncv"] or max(3 * k, default)), n // 2)
+def _dimension(request: Request, n: int) -> int:
+    """The number of vectors of the basis."""
+    default = DIMENSION if request.sigma is None else INVERSE_DIMENSION
+    return min(int(request.ncv or max(3 * request.k, default)), n // 2)
 
 
 def symmetric_pairs(
+    request: Request,
     A: ValueOperator,
     M: ValueOperator | None,
-    k: int,
-    arguments: dict[str, Any],
     inverse: Inverse | None,
     continuation: Continuation | None = None,
     warm: Warm | None = None,
-) -> SymmetricPairs | None:
+) -> Pairs | None:
     """The pairs of a real symmetric problem that is `covered`, M-normalised; None where ARPACK is to be asked.
 
     That is what has not converged, and an inverse that is not real. It may have another shift than sigma.
     """
-    n, sigma, which = A.shape[0], arguments["sigma"], arguments["which"]
+    n, k, sigma, which = A.shape[0], int(request.k), request.sigma, request.which
     operators = (A, M, None if inverse is None else inverse.operator)
     dtypes = [operator.dtype for operator in operators if operator is not None]
     if (inverse is None) != (sigma is None) or any(dtype.kind != "f" for dtype in dtypes):
         return None
-    v0, maxiter, tol = (arguments[name] for name in ("v0", "maxiter", "tol"))
-    dimension, dtype = _dimension(n, k, arguments), np.result_type(*dtypes)
-    rng = np.random.default_rng(SEED if arguments["rng"] is None else arguments["rng"])
+    v0, maxiter, tol = request.v0, request.maxiter, request.tol
+    dimension, dtype = _dimension(request, n), np.result_type(*dtypes)
+    rng = np.random.default_rng(SEED if request.rng is None else request.rng)
     scale = 1.0 if M is None else _scale(M)
 
     def random() -> Array:
@@ -124,10 +114,10 @@ def symmetric_pairs(
         # Completeness is proved, so that no random part is needed for what the kept vectors do not have.
         reference, start = warm.reference, warm.start.astype(dtype)
     solve = _Solve(
-        k=int(k),
+        k=k,
         dimension=dimension,
         tol=max(float(tol), float(np.finfo(dtype).eps)),
-        most=10 * n if maxiter is None else dimension + int(maxiter) * (dimension - int(k)),
+        most=10 * n if maxiter is None else dimension + int(maxiter) * (dimension - k),
         random=random,
         first=first,
         start=start,
@@ -150,7 +140,7 @@ def symmetric_pairs(
     signs = np.where(reference @ found.X[:, :k] < 0, -1, 1)
     X = np.asfortranarray((found.X[:, :k] * signs.astype(dtype))[:, order])
     beyond = Beyond(w[k:].astype(dtype) if found.told else None, found.other_w.astype(dtype), found.other_X)
-    return SymmetricPairs(w[:k][order].astype(dtype), X, found.method, beyond)
+    return Pairs(w[:k][order].astype(dtype), X, "2" if M is None else "M", found.method, inverse, beyond)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from ..krylov.arnoldi import arnoldi
 from ..krylov.blocks import column_norms
 from ..perturbation.problem import Inverse, ValueOperator
 from .continuation import Continuation, expected
+from .request import Request
 
 Array = np.ndarray
 
@@ -40,14 +41,12 @@ class Warm:
     shift: Any
 
 
-def warm_start(
-    A: ValueOperator, M: ValueOperator | None, k: int, arguments: dict[str, Any], continuation: Continuation
-) -> Warm | None:
+def warm_start(request: Request, A: ValueOperator, M: ValueOperator | None, continuation: Continuation) -> Warm | None:
     """From the last calls' eigenvectors; None where there are none of such a problem.
 
     Without an inverse from where they were going: to apply A to several calls' costs more than it saves.
     """
-    k, sigma = int(k), arguments["sigma"]
+    k, sigma = int(request.k), request.sigma
     dtype = np.result_type(*(operator.dtype for operator in (A, M) if operator is not None))
     kept = continuation.recent(A.shape[0], dtype)
     if not kept:
@@ -57,27 +56,28 @@ def warm_start(
         return Warm(expected(kept)[0][:, :k].sum(axis=1), reference, None)
     w, X, spread = rayleigh_ritz(A, M, np.concatenate(kept, axis=1), k, float(np.real(sigma)))
     last, shift = continuation.gap, sigma
-    movable = arguments["OPinv"] is None and A.explicit and (M is None or M.explicit)
+    movable = request.OPinv is None and A.explicit and (M is None or M.explicit)
     if movable and last is not None and last[:2] == (k, sigma) and w.size == k:
         shift = better_shift(w, float(np.real(sigma)), last[2], spread)
     return Warm(X.sum(axis=1), reference, shift)
 
 
 def warm_arnoldi(
-    dtype: np.dtype, inverse: Inverse, k: int, arguments: dict[str, Any], continuation: Continuation
-) -> tuple[tuple[Array, Array] | None, Continuation | None]:
+    request: Request, dtype: np.dtype, inverse: Inverse, continuation: Continuation
+) -> tuple[tuple[Array, Array] | None, Array | None]:
     """Eigenpairs w (k,), X (n, k) of a problem A x = w x that is not Hermitian, in the order of the last call's.
 
-    ``dtype`` is A's. None where the call asks for something else than the eigenvalues closest to sigma, where there
-    is nothing to start from, or the space did not do; then ARPACK starts as the continuation says, or where that is
-    None, too, from ``v0`` among the arguments.
+    ``dtype`` is A's. There are none where the call asks for something else than the eigenvalues closest to sigma,
+    where there is nothing to start from, or the space did not do; then the second result, if it is not None, is the
+    start vector for ARPACK.
     """
-    usual = arguments["which"] == "LM" and arguments["ncv"] is None and arguments["maxiter"] is None
+    usual = request.which == "LM" and request.ncv is None and request.maxiter is None
     n, kind = inverse.operator.shape[0], inverse.operator.dtype.kind
     # SciPy solves with the real part of (A − σ)⁻¹ where A is real and σ is not.
-    if not usual or not 0 < k < n - 1 or (kind == "c" and dtype.kind != "c"):
-        return None, continuation
-    k, tol = int(k), float(arguments["tol"])
+    if not usual or not 0 < request.k < n - 1 or (kind == "c" and dtype.kind != "c"):
+        v0 = continuation.start_vector(n, dtype, float(request.tol), None)
+        return None, v0
+    k, tol = int(request.k), float(request.tol)
     start = continuation.start_vector(n, inverse.operator.dtype, tol, None)
     if start is None:
         return None, None
@@ -87,8 +87,7 @@ def warm_arnoldi(
     certain = size > (1 + 1e-6) * size[-1]  # of a pair that k cuts either one serves
     order = continuation.in_last_order(X, certain, k)
     if not found.converged or order is None:
-        arguments["v0"] = start
-        return None, None
+        return None, start
     return ((inverse.sigma + 1 / found.theta)[order], np.asfortranarray(X[:, order])), None
 
 

@@ -54,6 +54,8 @@ class ValueOperator:
         For messages.
     matrix : ndarray, SciPy sparse, or a function that makes one, optional
         The map itself, where it is explicit.
+    by_matrix : bool, optional
+        Solvers, which apply the map many times, had better apply its matrix.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class ValueOperator:
         adjoint: Callable[[Array], Array] | None,
         name: str,
         matrix: Any = None,
+        by_matrix: bool = False,
     ):
-        self.shape, self.dtype, self.name = shape, np.dtype(dtype), name
+        self.shape, self.dtype, self.name, self.by_matrix = shape, np.dtype(dtype), name, by_matrix
         self._apply, self._adjoint, self._matrix = apply, adjoint, matrix
         self._applications: dict[int, int] = {}
         self.cache = Cache()
@@ -74,6 +77,11 @@ class ValueOperator:
     def applications(self) -> int:
         """Applications by this thread: a report counts those of its own solve by a difference."""
         return self._applications.get(get_ident(), 0)
+
+    def counted_anew(self) -> ValueOperator:
+        """The same map with a count of its own."""
+        matrix = (lambda: self.matrix) if self.explicit else None
+        return ValueOperator(self.shape, self.dtype, self._apply, self._adjoint, self.name, matrix, self.by_matrix)
 
     @property
     def explicit(self) -> bool:

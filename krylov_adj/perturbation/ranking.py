@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Ranking", "is_buckling", "ranking"]
+__all__ = ["Ranking", "ranking"]
 
 Array = np.ndarray
 
@@ -113,21 +113,24 @@ class Ranking:
         return groups + [(int(i), None) for i in lower]
 
 
-def is_buckling(arguments: dict[str, Any]) -> bool:
-    """Whether the mode is "buckling"; without sigma, SciPy does not look at it."""
-    return arguments.get("mode") == "buckling" and arguments["sigma"] is not None
-
-
-def ranking(hermitian: bool, real_A: bool, real_M: bool, arguments: dict[str, Any], standard: bool = False) -> Ranking:
+def ranking(
+    hermitian: bool,
+    real_A: bool,
+    real_M: bool,
+    which: str,
+    sigma: Any,
+    mode: str = "normal",
+    OPpart: Any = None,
+    standard: bool = False,
+) -> Ranking:
     """The `Ranking` of SciPy's arguments; ``standard``: θ is that of (A − σM)⁻¹M as a standard problem."""
-    which, sigma = arguments["which"], arguments["sigma"]
     complex_shift = sigma is not None and bool(np.imag(sigma) != 0)
     if sigma is None:
         transform = "none"
-    elif hermitian and arguments["mode"] != "normal":
-        transform = arguments["mode"]
+    elif hermitian and mode != "normal":
+        transform = mode
     elif not hermitian and complex_shift and real_A and not standard:
-        transform = "imaginary part" if str(arguments["OPpart"] or "r").lower() == "i" else "real part"
+        transform = "imaginary part" if str(OPpart or "r").lower() == "i" else "real part"
     else:
         transform = "inverse"
     return Ranking(which, sigma, transform, real_A and real_M and not (standard and complex_shift))

@@ -17,10 +17,11 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ...forward.operands import random_vector
 from ..primitives import xp
 from ..trace import is_box, strip, transpose, without_boxes
 
-__all__ = ["Arithmetic", "LinearOperator", "random_vector"]
+__all__ = ["Arithmetic", "LinearOperator"]
 
 
 @dataclass(frozen=True)
@@ -362,14 +363,6 @@ class LinearOperator(spla.LinearOperator):
         if reflected is None or method != "__call__" or kwargs or len(inputs) != 2 or inputs[1] is not self:
             return NotImplemented
         return reflected(inputs[0])
-
-
-def random_vector(n: int, dtype: Any, seed: int = 3) -> np.ndarray:
-    """A fixed pseudo-random vector for checks on an operator."""
-    rng = np.random.default_rng(seed)
-    dtype = np.result_type(dtype, np.float32)
-    v = rng.standard_normal(n) + (1j * rng.standard_normal(n) if dtype.kind == "c" else 0)
-    return (v / np.linalg.norm(v)).astype(dtype)
 
 
 def _complex(X: Any) -> bool:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ...forward.operands import applied_by_parts, floating
 from ...krylov.blocks import times
-from ...perturbation.problem import inexact
-from ...report.messages import boxes_in_scipy
 from ..primitives import apply_constant, xp
 from ..trace import strip
 from .base import LinearOperator
@@ -71,22 +67,12 @@ class Constant(LinearOperator):
     def _values(self, X: np.ndarray) -> np.ndarray:
         if sp.issparse(self.constant):
             return times(self.constant, X)
-        return self._by_parts(self.constant.matvec if X.ndim == 1 else self.constant.matmat, X)
+        return applied_by_parts(self.constant, self.constant.matvec if X.ndim == 1 else self.constant.matmat, X)
 
     def _adjoint_values(self, X: np.ndarray) -> np.ndarray:
         if sp.issparse(self.constant):  # SciPy's transpose is a view; conjugating the vectors copies no matrix
             return times(self.constant.T, X) if self.dtype.kind != "c" else (self.constant.T @ X.conj()).conj()
-        return self._by_parts(self.constant.rmatvec if X.ndim == 1 else self.constant.rmatmat, X)
-
-    def _by_parts(self, function: Callable[[np.ndarray], Any], X: np.ndarray) -> Any:
-        """Functions of a real operator may drop imaginary parts."""
-        if np.iscomplexobj(X) and self.dtype.kind != "c":
-            return self._by_parts(function, X.real) + 1j * self._by_parts(function, X.imag)
-        with named_boxes():
-            result = function(X)
-        if np.asarray(result).dtype.kind == "O":
-            raise TypeError(boxes_in_scipy())
-        return result
+        return applied_by_parts(self.constant, self.constant.rmatvec if X.ndim == 1 else self.constant.rmatmat, X)
 
     def prepared(self) -> LinearOperator:
         return self
@@ -148,51 +134,6 @@ def aslinearoperator(A: Any) -> LinearOperator:
     return Constant(spla.aslinearoperator(A))
 
 
-# --------------------------------------------------------------------------------------------
-# What SciPy's and users' operators are made of.
-# --------------------------------------------------------------------------------------------
-
-
-def floating(operand: Any, like: Any = None) -> Any:
-    """A matrix or operator in floating-point numbers, the same object where it is one.
-
-    Booleans and integers get the precision of the type ``like``, double by default; an operator that says no type
-    gets one. Anything else is left as it is.
-
-    Raises
-    ------
-    TypeError
-        An operator of SciPy's that holds a traced value.
-    """
-    if isinstance(operand, spla.LinearOperator):
-        dtype = _type_of(operand)
-    elif isinstance(operand, np.ndarray) or sp.issparse(operand):
-        dtype = operand.dtype
-    else:
-        return operand
-    if dtype.kind in "biu":
-        dtype = np.dtype(float if like is None else np.finfo(inexact(like)).dtype)
-    if operand.dtype is not None and operand.dtype == dtype:
-        return operand
-    if not isinstance(operand, spla.LinearOperator):
-        return operand.astype(dtype)
-    twin = copy.copy(operand)
-    twin.dtype = dtype
-    return twin
-
-
-def _type_of(operator: spla.LinearOperator) -> np.dtype:
-    """The operator's type; as in SciPy that of its value for an int8 vector, where it says none."""
-    dtype = operator.dtype
-    if dtype is None:
-        with named_boxes():
-            dtype = np.asarray(operator.matvec(np.zeros(operator.shape[1], np.int8))).dtype
-    dtype = np.dtype(dtype)
-    if dtype.kind == "O":
-        raise TypeError(boxes_in_scipy())
-    return dtype
-
-
 def without_boxes(operator: LinearOperator) -> LinearOperator:
     """The operator's values: it says how to compute, and no derivative passes through it."""
 
@@ -203,14 +144,3 @@ def without_boxes(operator: LinearOperator) -> LinearOperator:
         return strip(operator._apply_adjoint(V))
 
     return LinearOperator(operator.shape, apply, apply_adjoint, apply, apply_adjoint, operator.dtype)
-
-
-@contextmanager
-def named_boxes() -> Iterator[None]:
-    """Say what it means that NumPy or SciPy meet a traced value in a function of SciPy's operators."""
-    try:
-        yield
-    except (TypeError, ValueError, AttributeError) as error:
-        if any("ArrayBox" in str(reason) for reason in (error, error.__cause__)):
-            raise TypeError(boxes_in_scipy()) from error
-        raise

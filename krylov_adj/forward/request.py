@@ -1,0 +1,131 @@
+"""What a call of `eigs` or `eigsh` asks for, and what a forward pass finds, on plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..perturbation.problem import Beyond, Inverse
+from ..perturbation.ranking import Ranking, ranking
+from ..perturbation.selection import Selection
+
+__all__ = ["Pairs", "Request"]
+
+Array = np.ndarray
+
+#: Who solves: what suits the problem, or ARPACK alone.
+SOLVERS = ("auto", "arpack")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Eigenpairs that are asked for: SciPy's arguments, as plain values.
+
+    They are not checked here: SciPy does that, and says it in its words.
+
+    Attributes
+    ----------
+    k : int
+    hermitian : bool
+        The problem is that of `eigsh`, otherwise that of `eigs`.
+    which, sigma, v0, ncv, maxiter, tol, Minv, OPinv, rng
+        As in SciPy.
+    mode : str
+        Of `eigsh`.
+    OPpart : str or None
+        Of `eigs`.
+    vectors : bool
+        Eigenvectors are read; without them the eigenvalues' order may be another one.
+    solver : {"auto", "arpack"}
+        What suits the problem, or ARPACK alone.
+    """
+
+    k: Any
+    hermitian: bool
+    which: str = "LM"
+    sigma: Any = None
+    v0: Any = None
+    ncv: Any = None
+    maxiter: Any = None
+    tol: Any = 0
+    Minv: Any = None
+    OPinv: Any = None
+    rng: Any = None
+    mode: str = "normal"
+    OPpart: Any = None
+    vectors: bool = True
+    solver: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver={self.solver!r}: expected one of {SOLVERS}")
+
+    @property
+    def name(self) -> str:
+        """The name of SciPy's function."""
+        return "eigsh" if self.hermitian else "eigs"
+
+    @property
+    def buckling(self) -> bool:
+        """Whether the mode is "buckling"; without sigma, SciPy does not look at it."""
+        return self.hermitian and self.mode == "buckling" and self.sigma is not None
+
+    def past_arpack(self, A: Any) -> bool:
+        """Whether k is more than ARPACK can do for n × n matrices: n of real symmetric ones, n − 1 of others."""
+        return bool(self.k >= A.shape[0] - (0 if self.hermitian and A.dtype.kind != "c" else 1))
+
+    def needs_matrix(self, A: Any) -> bool:
+        """Whether a solver needs A itself: SciPy factorises it with sigma, LAPACK always."""
+        return self.sigma is not None or self.past_arpack(A)
+
+    def basis_size(self, n: int) -> Any:
+        """ARPACK's: SciPy's default unless ``ncv`` is given."""
+        return self.ncv or min(n, max(2 * self.k + 1, 20))
+
+    def normalization(self, M: Any) -> str:
+        """The usual normalisation with an M that is an inner product, see `Eigenproblem`."""
+        return "A" if self.buckling else "2" if M is None else "M"
+
+    def ranking(self, real_A: bool, real_M: bool, standard: bool = False) -> Ranking:
+        """How eigenvalues are ranked; ``standard``: those of (A − σM)⁻¹M as a standard problem."""
+        return ranking(self.hermitian, real_A, real_M, self.which, self.sigma, self.mode, self.OPpart, standard)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Eigenpairs A x = w M x, in the order in which they are returned, and what else the forward pass knows.
+
+    Attributes
+    ----------
+    w : ndarray, shape (k,)
+    X : ndarray, shape (n, k)
+        None of real `eigsh` by SciPy where no vectors were asked for.
+    normalization : {"2", "M", "A"}
+        xᴴx = 1, xᴴMx = 1 or xᴴAx = 1.
+    method : str
+        For reports.
+    inverse : Inverse or None
+        The inverse that was used, for derivatives to use again.
+    surplus : Beyond or None
+        What is known besides the pairs that were asked for.
+    selection : Selection or None
+        Which eigenvalues were asked for.
+    rtol : float
+        The largest residual that is accepted.
+    applications, solves, ncv : int
+        Applications of A, solves with the inverse, and ARPACK's basis (0 where others solved).
+    """
+
+    w: Array
+    X: Any
+    normalization: str
+    method: str
+    inverse: Inverse | None = None
+    surplus: Beyond | None = None
+    selection: Selection | None = None
+    rtol: float = 0.0
+    applications: int = 0
+    solves: int = 0
+    ncv: int = 0

@@ -1,0 +1,167 @@
+"""Checks of operators and of eigenpairs: a wrong adjoint, pairs that are none, or vectors that are not normalised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..krylov.blocks import column_dots
+from ..options import Adjoint
+from ..perturbation.examine import Examination, examine
+from ..perturbation.gauge import say
+from ..perturbation.problem import Eigenproblem, ValueOperator
+from ..report.errors import DegeneracyWarning
+from ..report.messages import (
+    dependent_vectors,
+    few_digits,
+    not_eigenpairs,
+    not_normalised,
+    not_the_eigenvalue,
+    operator_adjoint_wrong,
+    operator_not_hermitian,
+)
+from ..report.report import Report, logger
+from .operands import random_vector
+from .request import Pairs
+
+__all__ = [
+    "GRAM",
+    "check_adjoint",
+    "check_eigenvalues",
+    "check_normalised",
+    "forward_report",
+    "is_hermitian",
+    "orthonormal",
+    "verified",
+    "verify",
+]
+
+Array = np.ndarray
+
+#: The normalisations and the names of the matrices that are the identity.
+GRAM = {"2": "XᴴX", "M": "XᴴMX", "A": "XᴴAX"}
+
+
+def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
+    """Raise where ⟨y, A x⟩ and ⟨Aᴴ y, x⟩ differ for two pseudo-random vectors: two applications.
+
+    A wrong adjoint (or an operator that is not Hermitian though it was promised to be) solves the
+    wrong systems without a trace in any residual.
+    """
+    x, y = (random_vector(size, operator.dtype, seed) for size, seed in zip(operator.shape[::-1], (5, 6), strict=True))
+    Ax, AHy = operator.apply(x), operator.adjoint(y)
+    left, right = np.vdot(y, Ax), np.vdot(AHy, x)
+    error = abs(left - right) / max(float(np.linalg.norm(Ax)), float(np.linalg.norm(AHy)), np.finfo(float).tiny)
+    if not error <= np.sqrt(np.finfo(operator.dtype).eps):
+        raise ValueError((operator_not_hermitian if hermitian else operator_adjoint_wrong)(operator.name, float(error)))
+
+
+def is_hermitian(operator: ValueOperator | None) -> bool:
+    """Whether M x = Mᴴ x for a pseudo-random vector: two applications."""
+    if operator is None:
+        return True
+    x = random_vector(operator.shape[0], operator.dtype, 5)
+    image = operator.apply(x)
+    return bool(
+        np.linalg.norm(image - operator.adjoint(x)) <= np.sqrt(np.finfo(image.dtype).eps) * np.linalg.norm(image)
+    )
+
+
+def forward_report(pairs: Pairs) -> Report:
+    """The report of a forward pass, without residuals, which `verify` adds."""
+    return Report(
+        "forward",
+        pairs.method,
+        0.0,
+        np.zeros(pairs.w.size),
+        applications=pairs.applications,
+        solves=pairs.solves,
+        ncv=pairs.ncv,
+    )
+
+
+def verified(problem: Eigenproblem, pairs: Pairs, options: Adjoint) -> Pairs:
+    """The pairs, checked; of a Hermitian problem with vectors that are orthonormal to rounding.
+
+    A and B are applied to the vectors, once more where these had to be made orthonormal in another inner product.
+
+    Raises
+    ------
+    ValueError
+        Where they are no eigenpairs, or not normalised.
+    """
+    w, X = pairs.w, pairs.X
+    if problem.hermitian:
+        NX = {"2": lambda X: X, "M": problem.apply_B, "A": problem.A.apply}[problem.normalization](X)
+        X = orthonormal(X, NX, pairs.rtol, problem.normalization)
+    X = np.asfortranarray(X)  # the solvers work on contiguous columns
+    AX, BX = problem.A.apply(X), problem.apply_B(X)
+    NX = {"2": X, "M": BX, "A": AX}[problem.normalization]
+    verify(problem, options, w, X, (AX, BX, NX), pairs.rtol, forward_report(pairs))
+    return replace(pairs, X=X)
+
+
+def verify(
+    problem: Eigenproblem,
+    options: Adjoint,
+    w: Array,
+    X: Array,
+    images: tuple[Array, Array, Array],
+    rtol: float,
+    report: Report,
+) -> None:
+    """Check residuals, eigenvalues and normalisation by the ``images`` A X, B X and N X; complete and log ``report``.
+
+    Raises
+    ------
+    ValueError
+        Where the pairs are no eigenpairs, or not normalised.
+    """
+    AX, BX, NX = images
+    examined = examine(problem, w if problem.slope is None else np.zeros_like(w), X, AX, BX)
+    complete = replace(report, requested=rtol, residuals=examined.residuals)
+    logger.info("%s", complete)
+    if options.callback is not None:
+        options.callback(complete)
+    if not complete.converged:
+        raise ValueError(not_eigenpairs(examined.residuals, rtol, examined.scales * problem.units[0]))
+    if problem.slope is None:
+        check_eigenvalues(problem, options, w, examined, rtol)
+    check_normalised(column_dots(X, NX), X.dtype, rtol, problem.normalization)
+
+
+def check_normalised(squares: Array, dtype: np.dtype, rtol: float, normalization: str) -> None:
+    """Raise where xᴴNx of the columns deviate from one."""
+    deviation = float(np.max(np.abs(squares - 1)))
+    if not deviation <= max(rtol, 1e3 * float(np.finfo(dtype).eps)):
+        raise ValueError(not_normalised(deviation, GRAM[normalization]))
+
+
+def check_eigenvalues(problem: Eigenproblem, options: Adjoint, w: Array, examined: Examination, rtol: float) -> None:
+    """Raise where an eigenvalue is not that of its vector; say where rounding leaves few digits of it."""
+    accepted = examined.accepted(w, rtol)
+    if np.any(examined.deviations > accepted):
+        raise ValueError(not_the_eigenvalue(*(x * problem.units[1] for x in (w, examined.deviations, accepted))))
+    few = examined.of_few_digits(w)
+    if few and options.on_gauge != "ignore":
+        say(DegeneracyWarning, few_digits(few, w * problem.units[1], examined.seen), options)
+
+
+def orthonormal(X: Array, NX: Array, rtol: float, normalization: str) -> Array:
+    """X (XᴴNX)^−½, the nearest vectors with XᴴNX = I, of a Hermitian problem; X itself where it is that.
+
+    Vectors of close eigenvalues are orthogonal up to residual over gap, and what they lack is
+    divided by the gap once more in a derivative; of a degenerate eigenvalue of a complex matrix SciPy
+    returns any basis.
+    """
+    gram = X.conj().T @ NX
+    gram = 0.5 * (gram + gram.conj().T)
+    norms = np.real(np.diagonal(gram))
+    check_normalised(norms, X.dtype, rtol, normalization)
+    if np.max(np.abs(gram - np.eye(norms.size))) <= 100 * np.finfo(X.dtype).eps:
+        return X
+    s, U = np.linalg.eigh(gram)
+    if s[0] <= np.sqrt(np.finfo(s.dtype).eps) * s[-1]:
+        raise ValueError(dependent_vectors(float(s[0]), float(s[-1])))
+    return X @ (U * s**-0.5) @ U.conj().T
