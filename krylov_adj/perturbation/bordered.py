@@ -217,14 +217,22 @@ class BorderedSystems:
     def left_lengths(self) -> Array:
         return left_lengths(self.systems.Q_BX, self.BX)
 
-    def differentiable(self, read: Array) -> Array | None:
+    def differentiable(self, read: Array, again: bool) -> Array | None:
         """Numbers of the pairs to differentiate where a loss reads those of ``read`` (k,); None for all.
 
         An eigenvalue that is defective and not read need not have a derivative. What is next to it in the span is no
-        basis of an invariant subspace to working precision: it is not deflated.
+        basis of an invariant subspace to working precision: it is not deflated. Nor is one of a cluster that k cuts
+        where the derivative is differentiated ``again``: its systems, which a first derivative does not meet, are
+        singular.
         """
         with self.lock:
             spoiled = self.conditions > DEFECTIVE / np.sqrt(self.eps)
+            if again and self.options.on_gauge != "ignore" and not read.all():
+                complete = self.complete()
+                spoiled = spoiled | (
+                    complete.closest <= 10 * np.sqrt(self.eps) * self.accuracy.spread
+                )  # half of a Jordan block
+                spoiled[list(complete.cut)] = True
         return np.flatnonzero(~spoiled) if spoiled.any() and not (spoiled & read).any() else None
 
     def restricted(self, chosen: Array) -> BorderedSystems:

@@ -24,7 +24,7 @@ Array = np.ndarray
 ROUNDING = 50.0
 
 #: Tolerances by which a value has to be more wanted than another one to have been missed.
-MISSED = 100.0
+MISSED = 10.0
 
 
 @dataclass(frozen=True)
