@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .arpack import plain_operand, scipy_eigs, scipy_eigsh
 from .attach import check_operators, check_options
 from .bindings._trace import UNTRACED, is_box
@@ -276,6 +278,10 @@ def _solve(
     else:
         A = floating(A)
         M = floating(M, A.dtype)
+    if M is not None and np.dtype(M.dtype).kind == "c" and np.dtype(A.dtype).kind != "c":
+        # Every solver takes its type from A.
+        dtype = np.result_type(A.dtype, np.complex64)
+        A = A * dtype.type(1) if own else A.astype(dtype) if hasattr(A, "astype") else A
     scale = units(A, M, plain["sigma"])
     if not scale.trivial:
         (A, M), plain, options = scale.operators(A, M), scale.arguments(plain), scale.options(options)

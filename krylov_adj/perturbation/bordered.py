@@ -83,6 +83,7 @@ class BorderedSystems:
         #: The systems of all computed pairs, and which of them these are.
         self._whole: tuple[ReferenceType[BorderedSystems], Array] = ref(self), np.arange(w.size)  # no cycle
         self._complete: Completeness | None = None
+        self._reported = False
 
     # ---- the deflation space, each part computed when it is first needed ---------------------
 
@@ -247,11 +248,13 @@ class BorderedSystems:
                 self._parts[key] = part
             return self._parts[key]
 
-    @property
-    def looked(self) -> bool:
-        """Whether it has been looked for what `complete` knows."""
+    def search_to_report(self) -> bool:
+        """Whether what `complete` took is in no report yet: the first that asks reports it."""
         whole = self._whole[0]()
-        return whole is not None and whole._complete is not None
+        if whole is None or whole._reported:
+            return False
+        whole._reported = True
+        return True
 
     def complete(self) -> Completeness:
         """What is known of the eigenvalues that were not computed: looked for once, whatever asks first."""
@@ -289,13 +292,13 @@ class BorderedSystems:
         ``left``: right-hand sides are those of left eigenvectors. ``again``: what is made of the solution is
         differentiated again.
         """
-        looked, complete = self.looked, None if self.options.on_gauge == "ignore" else self.complete()
+        complete = None if self.options.on_gauge == "ignore" else self.complete()
         goals = self.accuracy.goals(complete) if again else None
         solved = (self.left_systems if left else self.systems).solve(side, rhs, scale, complete, goals)
         U, report = solved.U, solved.report
         if complete is not None:
             report = replace(report, completeness=complete.state)
-        if complete is not None and not looked:
+        if complete is not None and self.search_to_report():
             report = replace(report, search_applications=complete.applications, search_solves=complete.solves)
         conditions = np.zeros(0) if self.problem.hermitian else self.conditions
         neighbours = {i: distance * self.problem.units[1] for i, distance in report.neighbours.items()}
