@@ -5,6 +5,7 @@ import numpy as onp
 import pytest
 import scipy.linalg as la
 from autograd import grad, make_jvp
+from autograd.tracer import getval
 
 import krylov_adj as ka
 
@@ -143,3 +144,36 @@ def test_a_singular_value_of_zero_that_is_not_read(shape, is_complex):
         grad(lambda t: np.sum(np.abs(triplets(t)[0]) ** 4))(0.0)
     with pytest.raises(ValueError, match="no singular triplets"):
         make_jvp(f)(0.0)(1.0)
+
+
+@pytest.mark.parametrize("sigma", [None, 0.9])
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("solver", ["eigsh", "eigs"])
+def test_a_cluster_that_is_cut_and_not_read_does_not_stop_second_derivatives(solver, is_complex, sigma):
+    """k = 2 of 1, 2, 2, 3, …; the loss reads the first alone. And half of a Jordan block, for `eigs`."""
+    rng = onp.random.default_rng(3)
+
+    def draw():
+        return rng.standard_normal((8, 8)) + (1j * rng.standard_normal((8, 8)) if is_complex else 0)
+
+    D, V = onp.diag([1.0, 2, 2, 3, 3.5, 4, 5, 6]), onp.linalg.qr(draw())[0]
+    blocks = [D]
+    if solver == "eigs":
+        V = V @ (onp.eye(8) + 0.1 * draw())
+        blocks.append(D + onp.eye(8, k=1) * (onp.arange(8) == 1)[:, None])
+    for block in blocks:
+        A0, B = V @ block @ onp.linalg.inv(V), draw()
+        if solver == "eigsh":
+            A0, B = 0.5 * (A0 + A0.conj().T), B + B.conj().T
+        C = onp.linalg.inv(V) @ B @ V
+        first = onp.real(C[0, 0])
+        second = 2 * onp.real(C[0, 1:] @ onp.linalg.solve(onp.eye(7) - block[1:, 1:], C[1:, 0]))
+        call = {"k": 2, "v0": rng.standard_normal(8)}
+        call |= {"sigma": sigma} if sigma else {"which": "SA" if solver == "eigsh" else "SR"}
+
+        def f(t, A0=A0, B=B, call=call):
+            w = getattr(ka, solver)(A0 + t * B, **call)[0]
+            return np.real(w[onp.argmin(onp.abs(getval(w) - 1))])
+
+        assert grad(f)(0.0) == pytest.approx(first, rel=1e-9)
+        assert grad(grad(f))(0.0) == pytest.approx(second, rel=1e-8)

@@ -381,6 +381,76 @@ def test_pairs_of_another_solver_are_looked_next_to(n):
         assert [SAID in text for text in said] == [True] * cut
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("hermitian", [True, False])
+@pytest.mark.parametrize("n", [300, 420])
+def test_pairs_of_another_solver_at_the_end_of_a_wide_spectrum(n, hermitian):
+    """As many steps as it takes to tell, or LAPACK where that is no more."""
+    rng = onp.random.default_rng(n)
+    V = la.qr(rng.standard_normal((n, n)))[0]
+    if not hermitian:
+        V = V @ (onp.eye(n) + 0.3 * rng.standard_normal((n, n)) / n**0.5)
+    A, B = (V * onp.r_[1.0, 1.0, 2 + 0.4 * onp.arange(n - 2)]) @ la.inv(V), rng.standard_normal((n, n)) / n**0.5
+    if hermitian:
+        A, B = 0.5 * (A + A.T), B + B.T
+    x = V[:, 0] / la.norm(V[:, 0])
+
+    def f(t):
+        operator = ka.LinearOperator(
+            (n, n),
+            lambda v: np.dot(A, v) + t * np.dot(B, v),
+            lambda v: np.dot(A.T, v) + t * np.dot(B.T, v),
+            dtype=float,
+        )
+        return np.real(ka.attach_eigenpairs(operator, [1.0], x[:, None], hermitian=hermitian)[0][0])
+
+    _, said = said_of(f)
+    assert [SAID in text for text in said] == [True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("solver", ["eigsh", "eigs"])
+def test_what_is_deflated_is_not_taken_for_an_eigenvalue(solver, is_complex, sign):
+    """Its zero is more wanted than the whole of a spectrum of one sign."""
+    n, rng = 420, onp.random.default_rng(1)
+
+    def draw():
+        return rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if is_complex else 0)
+
+    V = la.qr(draw())[0]
+    if solver == "eigs":
+        V = V @ (onp.eye(n) + 0.3 * draw() / n**0.5)
+    values = sign * onp.r_[1.0, 1.0, 1.5 + onp.cumsum(rng.uniform(0.2, 0.7, n - 2))]
+    A, B = (V * values) @ la.inv(V), draw() / n**0.5
+    if solver == "eigsh":
+        A, B = 0.5 * (A + A.conj().T), B + B.conj().T
+    which = ("S" if sign > 0 else "L") + ("A" if solver == "eigsh" else "R")
+
+    def f(t):
+        operator = ka.LinearOperator(
+            (n, n),
+            lambda v: np.dot(A, v) + t * np.dot(B, v),
+            lambda v: np.dot(A.conj().T, v) + t * np.dot(B.conj().T, v),
+            dtype=A.dtype,
+        )
+        return np.real(getattr(ka, solver)(operator, k=1, which=which, v0=onp.ones(n))[0][0])
+
+    _, said = said_of(f)
+    assert [SAID in text for text in said] == [True]
+
+
+def test_an_eigenvalue_of_single_precision_that_was_missed_is_said():
+    n, rng = 230, onp.random.default_rng(4)
+    A = ((rng.standard_normal((n, n)) + 1j * rng.standard_normal((n, n))) / n**0.5).astype(onp.complex64)
+    v0 = onp.random.default_rng(3).standard_normal(n)
+    w = ka.eigs(A, k=3, which="LM", v0=v0)[0]
+    _, said = said_of(lambda t: np.sum(np.abs(ka.eigs(A + t * A, k=3, which="LM", v0=v0)[0])))
+    missed = bool(onp.min(onp.abs(w)) < onp.sort(onp.abs(la.eigvals(A)))[-3] * (1 - 1e-3))
+    assert [("were not computed" in text) for text in said] == [True] * missed
+
+
 def test_a_pencil_without_an_operator_is_not_settled():
     """M by a function, and no inverse of it: nothing to iterate with."""
     n, reports = 450, []

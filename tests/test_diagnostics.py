@@ -339,6 +339,43 @@ def test_check_gradient_takes_four_calls_and_no_more_than_it_says(dtype, most):
     assert 4 < len(calls) - 6 <= most
 
 
+@pytest.mark.parametrize("d", [(1.0, 1.5, 2, 3, 4, 5), (1.0, 2, 4, 8, 16, 32), (1.0, 3, 5, 7, 9, 11)])
+def test_check_gradient_of_a_derivative_that_is_zero(d):
+    """Its rounding and that of differences have nothing to be relative to but what differences can tell."""
+    weights = onp.random.default_rng(1).standard_normal(6)
+    for seed in range(3):
+        B = onp.random.default_rng(seed).standard_normal((6, 6))
+
+        def f(t, B=B + B.T):
+            A = onp.diag(d) + t[0] * B
+            return np.sum(weights * ka.eigsh(A, k=2, which="SA", v0=onp.arange(1.0, 7.0))[1][:, 0] ** 2)
+
+        check = ka.check_gradient(f, onp.zeros(1))
+        assert abs(check.derivative) < 1e-14
+        assert check.error < 1e-6
+    ka.check_gradient(lambda x: 1 + np.sum(x**2), onp.zeros(3))
+    wrong = primitive(lambda x: 1 + 1e-6 * np.sum(x))
+    defvjp(wrong, lambda ans, x: lambda g: 0 * x)
+    with pytest.raises(AssertionError, match="disagrees"):
+        ka.check_gradient(wrong, onp.zeros(3))
+
+
+def test_check_gradient_knows_the_rounding_of_x():
+    """Next to a crossing steps are so short that it is most of what differences are in error by."""
+    B = onp.random.default_rng(0).standard_normal((6, 6))
+    weights = onp.random.default_rng(1).standard_normal(6)
+    Q = onp.linalg.qr(onp.random.default_rng(4).standard_normal((6, 6)))[0]
+    A0 = (Q * onp.array([1.0, 1.0 + 1e-8, 2, 3, 4, 5])) @ Q.T
+
+    def f(t):
+        A = A0 + t[0] * (B + B.T)
+        return np.sum(weights * ka.eigsh(A, k=2, which="SA", v0=onp.arange(1.0, 7.0))[1][:, 0] ** 2)
+
+    check = ka.check_gradient(f, onp.zeros(1))
+    assert check.step < 1e-9
+    assert check.uncertainty > abs(check.derivative - check.difference) - 1e-6 * abs(check.derivative) > 0
+
+
 def test_check_gradient_at_the_edge_of_a_domain():
     """The first steps leave it; shorter ones do not."""
     with onp.errstate(invalid="ignore"):

@@ -153,7 +153,7 @@ def few_digits():
 
 def calls_of_check_gradient():
     eps, calls = np.finfo(float).eps, []
-    list(differences.differences(lambda t: calls.append(t) or t, 0.1 * eps**0.2, eps))
+    list(differences.differences(lambda t: calls.append(t) or t, 0.1 * eps**0.2, eps, eps))
     return (len(calls),)
 
 

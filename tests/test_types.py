@@ -314,3 +314,22 @@ def test_an_error_of_the_users_own_keeps_its_words():
     for call in (lambda: ka.aslinearoperator(A) @ V0, lambda: ka.eigsh(A, k=2), lambda: ka.svds(A, k=2)):
         with pytest.raises(ValueError, match="the mesh has no cells"):
             call()
+
+
+@pytest.mark.parametrize("call", [{"which": "SA"}, {"sigma": -0.3}])
+@pytest.mark.parametrize("k", [2, 7, 8])
+def test_a_real_matrix_with_a_complex_mass(k, call):
+    """Solvers take their type from A, and would discard imaginary parts of M."""
+    rng = onp.random.default_rng(0)
+    A, K, B = rng.standard_normal((3, 8, 8))
+    A, B, M = A + A.T, B + B.T, 40 * onp.eye(8) + 1j * (K - K.T)
+    expected = la.eigh(A, M)[0]
+    for form in (A, sp.csr_array(A), ka.aslinearoperator(A)):
+        w = ka.eigsh(form, k=k, M=M, v0=onp.ones(8), **call)[0]
+        assert onp.max(onp.min(onp.abs(w[:, None] - expected), axis=1)) < 1e-14
+
+    def f(t):
+        return np.sum(ka.eigsh(A + t * B, k=k, M=M, v0=onp.ones(8), **call)[0])
+
+    w, X = ka.eigsh(A, k=k, M=M, v0=onp.ones(8), **call)
+    assert grad(f)(0.0) == pytest.approx(onp.trace(X.conj().T @ B @ X).real, rel=1e-9)

@@ -11,13 +11,16 @@ import scipy.linalg as la
 
 from ..report.messages import differences_uncertain, gradient_disagrees
 from ..report.report import listening
-from .differences import differences
+from .differences import Difference, best_known, differences
 from .operators.matrices import aslinearoperator
 from .primitives import gradient, xp
 from .trace import strip
 from .values import scaled_operators, units
 
 __all__ = ["canonical_phase", "check_gradient", "check_operator"]
+
+#: A derivative of so many times what rounding of the function makes of differences is zero, for all that they tell.
+ZERO = 100.0
 
 #: Differences that are not known to so much of their size say nothing: of a dozen that are noise two may be as close.
 USELESS = 1e-3
@@ -302,17 +305,25 @@ def check_gradient(
 
     # In a random direction the derivative may happen to be small: relative to the typical size.
     typical = max(abs(derivative), float(la.norm(np.ravel(g))) / max(1, x.size) ** 0.5)
-    best, scale, shortest = None, 0.0, h
-    for found in differences(moved, h, eps * size):
-        size_found, shortest = max(typical, abs(found.value)), found.step
-        known = found.uncertainty <= rtol * size_found
-        agrees = known and abs(derivative - found.value) <= rtol * size_found + found.uncertainty
-        if best is None or agrees or found.doubt < best.doubt:
-            best, scale = found, size_found
-        if agrees:
+    tried, best, shortest = list[Difference](), None, h
+
+    def size_of(found: Difference) -> float:
+        """What is relative to which; of a derivative of zero what differences can tell at all."""
+        zero, size = ZERO * min(other.rounding for other in tried), max(typical, abs(found.value))
+        return zero / max(rtol, eps) if size <= zero else size
+
+    for found in differences(moved, h, eps * size, eps):
+        tried.append(found)
+        shortest, accepted = found.step, rtol * size_of(found)
+        # Where a longer step knows more, a shorter one is no reason to agree.
+        known = found.uncertainty <= min(accepted, *(other.uncertainty for other in tried))
+        if known and abs(derivative - found.value) <= accepted + found.uncertainty:
+            best = found
             break
-    if best is None:
+    if not tried:
         raise ValueError(f"values of the function are not finite at the steps {h:.1e} and below")
+    best = best_known(tried) if best is None else best
+    scale = size_of(best)
     error = abs(derivative - best.value) / scale if scale > 0 else 0.0
     estimate = max((report.error for report in reports), default=0.0)
     check = GradientCheck(derivative, best.value, best.uncertainty, best.step, error, estimate)

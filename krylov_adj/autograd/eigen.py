@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..forward.continuation import Continuation
 from ..forward.eigenpairs import eigenpairs, scipy_pairs
 from ..forward.operands import floating
@@ -270,6 +272,10 @@ def _solve(request: Request, A: Any, M: Any, adjoint: Adjoint | None, continuati
     else:
         A = floating(A)
         M = floating(M, A.dtype)
+    if M is not None and np.dtype(M.dtype).kind == "c" and np.dtype(A.dtype).kind != "c":
+        # Every solver takes its type from A.
+        dtype = np.result_type(A.dtype, np.complex64)
+        A = A * dtype.type(1) if own else A.astype(dtype) if hasattr(A, "astype") else A
     scale, deepest = units(A, M, request.sigma)
     if not scale.trivial:
         (A, M), request, options = scaled_operators(scale, A, M), scale.request(request), scale.options(options)

@@ -109,7 +109,9 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pair
         # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
         unit = power_of_two(strip(g[0]), strip(g[1]))
         cotangents = [anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])[:2]) / unit]
-        chosen = systems.differentiable((strip(cotangents[0]) != 0) | strip(cotangents[1]).any(axis=0))
+        read = (strip(cotangents[0]) != 0) | strip(cotangents[1]).any(axis=0)
+        again = max(t, *map(level, cotangents)) != UNTRACED
+        chosen = systems.differentiable(read, again)
         if chosen is None:
             W, sigma = _adjoint(pencil, systems, (w, X, E), cotangents, t)
         else:  # of the others, which are not read, every cotangent is zero

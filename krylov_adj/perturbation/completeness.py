@@ -30,7 +30,7 @@ SAID_EPSILONS = 1e3
 LAPACK_ORDER = 400
 
 #: Tolerances by which a value has to be more wanted than another one to have been missed.
-MISSED = 100.0
+MISSED = 10.0
 
 
 @dataclass(frozen=True)

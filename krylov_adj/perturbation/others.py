@@ -30,10 +30,12 @@ class Others:
     pairs: DeflatedPairs
     cache: Cache = field(init=False, default_factory=Cache, repr=False)
 
-    @property
-    def looked(self) -> bool:
-        """Whether it has been looked for them."""
-        return self.cache.has("completeness")
+    def is_first_report(self) -> bool:
+        """Whether what the search took is in no report yet; the one who asks first reports it."""
+        with self.cache.lock:
+            if self.cache.has("reported"):
+                return False
+            return self.cache.value("reported", lambda: True)
 
     @property
     def completeness(self) -> Completeness:
@@ -52,7 +54,8 @@ def look_for_others(pairs: DeflatedPairs) -> Completeness:
     elif problem.slope is not None or problem.beyond is not None:
         found = judge.unknown()
     else:
-        found = next_to_each(judge) if problem.selection is None else by_search(judge) or by_lapack(judge)
+        searched = next_to_each(judge) if problem.selection is None else by_search(judge)
+        found = by_lapack(judge) if searched is None else searched
     applications, solves = (after - start for after, start in zip(problem.counts(), before, strict=True))
     return replace(found, applications=applications, solves=solves)
 

@@ -11,6 +11,7 @@ of them whether another one is next to it (`krylov.nearest`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse.linalg as spla
@@ -36,7 +37,7 @@ MOST = 500
 #: Largest dimension of the Krylov space in which eigenvalues next to given ones are looked for.
 DIMENSION = 60
 
-#: An eigenvalue that seems to be there may take so many applications, or as many as the forward solve.
+#: An eigenvalue that seems to be there may take so many applications, or twice those of the forward solve.
 LEAST = 400
 
 #: Up to this order LAPACK is asked for it where the problem is Hermitian.
@@ -47,6 +48,9 @@ LEAST_NCV = 20
 
 #: A vector from an iteration is not quite an eigenvector, and may miss the tolerance by so much.
 NOT_QUITE = 10.0
+
+#: A vector next to an eigenvector is taken up again where the last time has brought it closer by this much.
+CLOSER = 0.5
 
 #: Of the random vectors.
 SEED = 13
@@ -65,7 +69,7 @@ def by_search(judge: Judge) -> Completeness | None:
     last = np.flatnonzero(region.depth(theta) <= judge.margin)
     edge = float(np.max(judge.margin[last] + ROUNDING * judge.pairs.eps * np.abs(theta[last])))
     points = np.concatenate([theta, region.boundary(theta)])
-    budget, allowed = min(max(STEPS, int(BUDGET * selection.cost)), MOST), max(LEAST, selection.cost)
+    budget, allowed = min(max(STEPS, int(BUDGET * selection.cost)), MOST), max(LEAST, 2 * selection.cost)
     steps, window = min(2 * budget, MOST), 2 * selection.ncv
 
     def depth(z: Array) -> Array:
@@ -100,8 +104,11 @@ def by_search(judge: Judge) -> Completeness | None:
     return judge.judge(state, np.array(values), np.reshape(distances, (len(values), judge.w.size)), nearly)
 
 
-def next_to_each(judge: Judge) -> Completeness:
-    """Those that coincide with a computed one, of pairs of which nothing else is known."""
+def next_to_each(judge: Judge) -> Completeness | None:
+    """Those that coincide with a computed one, of pairs of which nothing else is known.
+
+    None where steps do not decide and LAPACK is asked.
+    """
     operator, tolerance, theta, inverse = make_operator(judge), judge.tolerance, judge.w, judge.problem.inverse
     if operator is None:
         return judge.unknown()
@@ -109,13 +116,29 @@ def next_to_each(judge: Judge) -> Completeness:
     if inverse is not None:
         theta = 1 / (judge.w - inverse.sigma)
         tolerance = np.maximum(tolerance * np.abs(theta) ** 2, ROUNDING * judge.pairs.eps * np.abs(theta))
-    start = random_vector(judge, Q.shape[0])
-    vectors = nearest(apply, start - Q @ (Q.conj().T @ start), Q, theta, tolerance, DIMENSION)
+    start, before = random_vector(judge, Q.shape[0]), judge.problem.counts()
     nearly, distances = NOT_QUITE * judge.tolerance, np.full((1, judge.w.size), np.inf)
-    for i, v in vectors.items():
-        distances[0, i] = locate(judge, theta[i], v)[1][i]
-    undecided = any(distances[0, i] > nearly[i] for i in vectors)
-    return judge.judge("not settled" if undecided else "searched", np.zeros(1), distances, nearly)
+    undecided, left = np.arange(judge.w.size), LEAST
+    while undecided.size and left > 0:
+        vectors = nearest(
+            apply, start - Q @ (Q.conj().T @ start), Q, theta[undecided], tolerance[undecided], min(DIMENSION, left)
+        )
+        closer = {int(undecided[m]): v for m, v in vectors.items()}
+        found = {i: locate(judge, theta[i], v)[1][i] for i, v in closer.items()}
+        undecided = np.array([i for i, distance in found.items() if distance > nearly[i]], int)
+        left = LEAST - max(np.subtract(judge.problem.counts(), before))
+        affordable = judge.problem.explicit or judge.problem.n <= left
+        if undecided.size and judge.problem.n <= LAPACK_ORDER and affordable:
+            return None
+        falling = any(distance < CLOSER * distances[0, i] for i, distance in found.items())
+        for i, distance in found.items():
+            distances[0, i] = min(distances[0, i], distance)
+        if not falling:
+            break
+        if undecided.size:  # once more, from what is closest to the eigenvector
+            v = closer[int(undecided[0])]
+            start = v.astype(start.dtype) if start.dtype.kind == "c" else np.ascontiguousarray(np.real(v))
+    return judge.judge("not settled" if undecided.size else "searched", np.zeros(1), distances, nearly)
 
 
 # --------------------------------------------------------------------------------------------
@@ -169,19 +192,31 @@ def _most_wanted(judge: Judge, apply: Apply, Q: Array, seen: Outlook, steps: int
     if steps <= 0:
         return None
 
-    def project(v: Array) -> Array:
-        return v - Q @ (Q.conj().T @ v)
+    def along(v: Array) -> Array:
+        return Q @ (Q.conj().T @ v)
 
     n, which, ncv = Q.shape[0], selection.ranking.which, max(selection.ncv, LEAST_NCV)
     start = random_vector(judge, n)
     start = (np.real(seen.vector) if start.dtype.kind != "c" else seen.vector).astype(start.dtype)
     if which == "BE":  # one end is enough
         which = "LA" if seen.value.real >= np.mean(judge.theta.real) else "SA"
-    operator = spla.LinearOperator((n, n), lambda v: project(apply(project(v))), dtype=start.dtype)
+    start = start - along(start)
+    # What is deflated has an eigenvalue, too, which must not be the most wanted: zero, or one inside of the spectrum.
+    r = random_vector(judge, n)
+    inside = np.vdot(r, apply(r)) / np.vdot(r, r).real
+    aside = np.array([0, inside]).astype(start.dtype)
+    aside = aside[np.argmin(replace(selection.ranking, which=which).rank(aside))]
+
+    def image(v: Array) -> Array:
+        known = along(v)
+        rest = apply(v - known)
+        return rest - along(rest) + aside * known
+
+    operator = spla.LinearOperator((n, n), image, dtype=start.dtype)
     solver: Callable[..., tuple[Array, Array]] = spla.eigsh
     if not judge.problem.hermitian or (judge.problem.B is not None and judge.problem.rows is None):
         solver, which = spla.eigs, which.replace("A", "R")  # T is Hermitian in the inner product of B at best
-    arguments = {"which": which, "v0": project(start), "ncv": min(ncv, n - 1), "maxiter": 1 + 2 * steps // ncv}
+    arguments = {"which": which, "v0": start, "ncv": min(ncv, n - 1), "maxiter": 1 + 2 * steps // ncv}
     try:
         z, V = solver(operator, k=1, **arguments)
     except spla.ArpackError as error:  # no convergence among them

@@ -105,7 +105,8 @@ def solve(
         if goals is not None:
             goal = np.maximum(goals[columns], floors[columns])
             loose = residuals[columns] > goal
-            less = np.where(loose, np.minimum(np.where(inaccurate, less, 1), goal / residuals[columns]), less)
+            closer = np.divide(goal, residuals[columns], out=np.ones(goal.shape), where=loose)
+            less = np.where(loose, np.minimum(np.where(inaccurate, less, 1), closer), less)
             inaccurate |= loose
         less = np.maximum(now * less, 0.1 * floors[columns] * reference[columns])
         wanted[columns] = np.where(inaccurate, less, wanted[columns])

@@ -138,13 +138,20 @@ class BorderedSystems:
         """The same where a loss reads pairs, ``reads`` (k,), and wants to know."""
         return self.complete() if reads.any() and self.options.on_gauge != "ignore" else None
 
-    def differentiable(self, read: Array) -> Array | None:
+    def differentiable(self, read: Array, again: bool) -> Array | None:
         """Numbers of the pairs to differentiate where a loss reads those of ``read`` (k,); None for all.
 
         An eigenvalue that is defective and not read need not have a derivative. What is next to it in the span is no
-        basis of an invariant subspace to working precision: it is not deflated.
+        basis of an invariant subspace to working precision: it is not deflated. Nor is one of a cluster that k cuts
+        where the derivative is differentiated ``again``: its systems, which a first derivative does not meet, are
+        singular.
         """
         spoiled = self.conditions > DEFECTIVE / np.sqrt(self.eps)
+        if again and not read.all() and self.options.on_gauge != "ignore":
+            complete = self.complete()
+            near = complete.closest <= 10 * np.sqrt(self.eps) * self.accuracy.spread  # half of a Jordan block
+            near[list(complete.cut)] = True
+            spoiled = spoiled | near
         return np.flatnonzero(~spoiled) if spoiled.any() and not (spoiled & read).any() else None
 
     def check_not_defective(self) -> None:
@@ -168,7 +175,7 @@ class BorderedSystems:
         ``again``: what is made of the solution is differentiated again.
         """
         pairs, problem, left = self.pairs, self.problem, side.consistent
-        looked, complete = self.others.looked, None if self.options.on_gauge == "ignore" else self.complete()
+        complete = None if self.options.on_gauge == "ignore" else self.complete()
         goals = self.accuracy.goals(complete) if again else None
         solved = solve(side, rhs, scale, complete, goals, self.found.least_left if left else self.found.least)
         found = replace(self.found, least_left=solved.least) if left else replace(self.found, least=solved.least)
@@ -176,7 +183,7 @@ class BorderedSystems:
         report = solved.report
         if complete is not None:
             report = replace(report, completeness=complete.state)
-        if complete is not None and not looked:
+        if complete is not None and self.others.is_first_report():
             report = replace(report, search_applications=complete.applications, search_solves=complete.solves)
         conditions = np.zeros(0) if problem.hermitian else self.conditions
         neighbours = {i: distance * problem.units[1] for i, distance in report.neighbours.items()}
