@@ -114,7 +114,8 @@ def _cut(rng, kind, n, is_complex, form, gap, above=False):
     if above and call.get("which") in ("LA", "LR") and "low" not in call and rng.random() < 0.5:
         # Zero, which is the eigenvalue of what is deflated, is then more wanted than any other.
         M = np.eye(n) if system.M is None else system.M
-        system = replace(system, A=system.A - 10.0 * M, w=system.w - 10.0)
+        alpha = system.alpha - 10.0 * system.infinite_scale
+        system = replace(system, A=system.A - 10.0 * M, alpha=alpha, error=10 * system.error)
     if system.M is not None and form == "closure":
         form = "algebra"
     options = engine(rng, hermitian, inverse="sigma" in call, explicit=form != "closure")
