@@ -174,8 +174,8 @@ def few_digits(relative: dict[int, float], w: np.ndarray, seen: np.ndarray) -> s
 
 def other_normalization(asked: str, found: str) -> str:
     return (
-        f"The eigenvectors were asked for with normalization={asked!r}, and the solver can only give {found!r}: M may not "
-        "be Hermitian positive definite. Leave the normalisation to the solver, or ask for the one it can give."
+        f"The eigenvectors were asked for with normalization={asked!r}, and the solver can only give {found!r}: M may "
+        "not be Hermitian positive definite. Leave the normalisation to the solver, or ask for the one it can give."
     )
 
 
