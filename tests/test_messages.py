@@ -17,6 +17,9 @@ from autograd import grad, make_jvp
 from autograd.extend import defvjp, primitive
 
 import krylov_adj as ka
+from krylov_adj.forward.operands import value_operator
+from krylov_adj.forward.request import Request
+from krylov_adj.forward.solve import solve_eigenproblem
 from krylov_adj.report import linear_messages, messages
 
 N = 20
@@ -211,6 +214,12 @@ def not_normalised():
 
 
 INDEFINITE = onp.diag(onp.r_[-1.0, onp.ones(N - 1)])
+
+
+def other_normalization():
+    """Of a front end that states it: the pencil is solved, its vectors are not M-normalised."""
+    operators = [value_operator(matrix, False, "A") for matrix in (S, INDEFINITE)]
+    solve_eigenproblem(Request(2, False, sigma=0.3, normalization="M"), *operators)
 
 
 def not_positive_definite_eigsh():
@@ -493,6 +502,7 @@ TEXTS = {
     ),
     dependent_vectors: (ValueError, r"linearly dependent: singular values.*NUMBER.*\(a\).*another v0.*\(b\)"),
     not_normalised: (ValueError, r"XᴴX deviates from one by 8\.0e\+00. Scale the columns, or name .*normalization="),
+    other_normalization: (ValueError, r"normalization='M'.*can only give '2': M may not be Hermitian"),
     not_positive_definite_eigsh: (ValueError, r"diagonal holds -1\.0e\+00.*What to try: with sigma.*buckling.*eigs\("),
     not_positive_definite_eigs: (ValueError, r"diagonal holds -1\.0e\+00.*What to try: give sigma.*M⁻¹A"),
     needs_OPinv: (ValueError, r"M is not Hermitian positive definite and the matrices are not explicit: pass OPinv"),

@@ -9,12 +9,11 @@ import numpy as np
 
 from ..forward.continuation import Continuation
 from ..forward.inverses import make_inverse, make_mass_inverse
-from ..forward.scaling import ONE, Units
-from ..forward.verify import GRAM, check_adjoint, check_normalised, is_hermitian, orthonormal, verify
+from ..forward.scaling import Units
+from ..forward.verify import GRAM, check_adjoint, check_normalised, forward_report, is_hermitian, orthonormal, verify
 from ..krylov.blocks import column_dots
 from ..options import Adjoint
-from ..perturbation.problem import Beyond, Eigenproblem, Inverse
-from ..perturbation.selection import Selection
+from ..perturbation.problem import Eigenproblem, Inverse, Pairs
 from ..report.report import Report
 from .operators.base import LinearOperator
 from .operators.hermitian import hermitian_part
@@ -145,16 +144,17 @@ def attach_eigenpairs(
         raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
     scale, _ = units(op_A, op_M, sigma)
     op_A, op_M = scaled_operators(scale, op_A, op_M)
-    inverse = traced_inverse(op_A, op_M, sigma, OPinv, hermitian, scale)
-    pencil = make_pencil(op_A, op_M, hermitian, normalization, inverse, scale.options(options), scale=scale)
-    rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
     w, X = w / scale.of_values, X / scale.of_vectors(normalization)
+    inverse = traced_inverse(op_A, op_M, sigma, OPinv, hermitian, scale)
+    given = Pairs(w, X, normalization, "eigenpairs as given", inverse)
+    pencil = make_pencil(op_A, op_M, hermitian, given, scale.options(options), scale)
+    rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
     if imaginary > 0:
         norm_A, norm_B = pencil.problem.norms
         size = (norm_A / norm_B + float(np.max(np.abs(w)))) * scale.of_values
         if imaginary > np.sqrt(np.finfo(w.dtype).eps) * size:
             raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {imaginary:.1e}")
-    w, X = attach_verified(pencil, w, X, rtol, Report("forward", "eigenpairs as given", rtol, np.zeros(w.size)))
+    w, X = attach_verified(pencil, w, X, rtol, forward_report(given))
     return values_in_units(scale, w), scale.vectors(X, normalization)
 
 
@@ -215,13 +215,10 @@ def make_pencil(
     A: LinearOperator,
     M: LinearOperator | None,
     hermitian: bool,
-    normalization: str,
-    inverse: Inverse | None,
+    pairs: Pairs,
     options: Adjoint,
+    scale: Units,
     continuation: Continuation | None = None,
-    beyond: Beyond | None = None,
-    scale: Units = ONE,
-    selection: Selection | None = None,
     Minv: Any = None,
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass.
@@ -232,29 +229,22 @@ def make_pencil(
     traced = deepest != UNTRACED
     if not hermitian and traced:
         A, M = A.prepared(), None if M is None else M.prepared()
-    values = [None if op is None else as_value(op, hermitian, name, deepest) for op, name in ((A, "A"), (M, "M"))]
-    assert values[0] is not None
+    values = (
+        as_value(A, hermitian, "A", deepest),
+        None if M is None else as_value(M, hermitian, "M", deepest),
+    )
     for value in values:
         if value is not None and traced:
             check_adjoint(value, hermitian)
     if hermitian and traced:
         A = hermitian_part(A)
-    if M is not None and traced and (hermitian or (normalization == "M" and is_hermitian(values[1]))):
+    if M is not None and traced and (hermitian or (pairs.normalization == "M" and is_hermitian(values[1]))):
         M = hermitian_part(M)
-    mass_inverse = None if values[1] is None or inverse is not None else make_mass_inverse(values[1], Minv, hermitian)
-    problem = Eigenproblem(
-        values[0],
-        values[1],
-        hermitian,
-        normalization,
-        inverse,
-        None,
-        continuation,
-        None,
-        beyond,
-        scale.pair,
-        selection=selection,
-        mass_inverse=mass_inverse,
+    mass_inverse = (
+        None if values[1] is None or pairs.inverse is not None else make_mass_inverse(values[1], Minv, hermitian)
+    )
+    problem = Eigenproblem.of(
+        pairs, *values, hermitian, units=scale.pair, continuation=continuation, mass_inverse=mass_inverse
     )
     return TracedPencil(
         problem,

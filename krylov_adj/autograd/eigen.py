@@ -13,10 +13,11 @@ import numpy as np
 from ..forward.continuation import Continuation
 from ..forward.eigenpairs import eigenpairs, scipy_pairs
 from ..forward.operands import floating
-from ..forward.request import Pairs, Request
+from ..forward.request import Request
 from ..forward.scaling import Units
 from ..forward.verify import forward_report
 from ..options import Adjoint
+from ..perturbation.problem import Pairs
 from ..report.errors import EigenNoConvergence
 from .attach import attach_verified, make_pencil
 from .operators.base import LinearOperator
@@ -290,7 +291,7 @@ def _solve(request: Request, A: Any, M: Any, adjoint: Adjoint | None, continuati
             w, X = found.w, found.X
     except EigenNoConvergence as error:
         error.eigenvalues = scale.values(error.eigenvalues)
-        normalization = getattr(error, "normalization", request.normalization(M))
+        normalization = getattr(error, "normalization", request.usual_normalization(M))
         error.eigenvectors = scale.vectors(error.eigenvectors, normalization)
         raise
     w = values_in_units(scale, w)
@@ -310,17 +311,5 @@ def _attach(
 
     What runs, and so every value, does not depend on whether anything is traced.
     """
-    pencil = make_pencil(
-        A,
-        M,
-        request.hermitian,
-        found.normalization,
-        found.inverse,
-        options,
-        continuation,
-        found.surplus,
-        scale,
-        found.selection,
-        request.Minv,
-    )
+    pencil = make_pencil(A, M, request.hermitian, found, options, scale, continuation, request.Minv)
     return attach_verified(pencil, found.w, found.X, found.rtol, forward_report(found))

@@ -9,7 +9,7 @@ import numpy as np
 from ..forward.verify import check_eigenvalues
 from ..options import Adjoint
 from ..perturbation.examine import examine
-from ..perturbation.problem import power_of_two
+from ..perturbation.problem import Pairs, power_of_two
 from ..perturbation.systems import BorderedSystems
 from ..report.messages import not_eigenpairs, pairs_less_traced
 from .attach import attach_eigenpairs, make_pencil, traced_inverse
@@ -195,7 +195,8 @@ def _left(
         x = 1.0
     values_w, values_X = np.asarray(strip(w)), np.asarray(strip(X))
     inverse = None if hermitian else traced_inverse(op_A, op_M, sigma, OPinv, False, scale)
-    pencil = make_pencil(op_A, op_M, hermitian, "2", inverse, scale.options(options), scale=scale)
+    right = Pairs(values_w, values_X, "2", "eigenpairs as given", inverse)
+    pencil = make_pencil(op_A, op_M, hermitian, right, scale.options(options), scale)
     problem = pencil.problem
     pairs = examine(problem, values_w, values_X, problem.A.apply(values_X), problem.apply_B(values_X))
     rtol = float(np.sqrt(np.finfo(values_X.dtype).eps)) if rtol is None else rtol

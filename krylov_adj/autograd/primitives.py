@@ -19,7 +19,6 @@ equation (`equations.py`); hence derivatives of any order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import autograd.numpy as anp
@@ -28,9 +27,8 @@ from autograd import grad as gradient
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..perturbation.block import adjoint_of_pairs, tangent_of_pairs
-from ..perturbation.couplings import NOISE, Quotients
-from ..perturbation.gauge import check_gauge, check_second_derivative
+from ..perturbation.couplings import Quotients
+from ..perturbation.derivatives import solve_adjoint, solve_tangent
 from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent
 from ..perturbation.problem import power_of_two
 from ..perturbation.systems import BorderedSystems
@@ -139,12 +137,7 @@ def _adjoint(
     rhs = begin_adjoint(anp, strip, systems.pairs, X, NX, gw, gX, carried)
     del gX
     again = t != UNTRACED or max(level(rhs.F), level(rhs.gw)) != UNTRACED
-    solution = adjoint_of_pairs(systems, strip(rhs.F), strip(rhs.N), strip(rhs.gw), rhs.scale, rhs.gauge, again)
-    told = tuple(c for c in solution.dropped if c.size * rhs.scale[c.i] > NOISE * carried[1][c.i])
-    complete, kept = systems.complete_for(rhs.reads), replace(solution, dropped=told)
-    check_gauge(systems.accuracy, complete, rhs.weights, rhs.gauge, kept, rhs.reads)
-    if carried[0].any():
-        check_second_derivative(systems.pairs, solution.error)
+    solution = solve_adjoint(systems, rhs, carried, strip, again)
     Z, left = np.concatenate([solution.Z, solution.M]), solution.left
     if again:
         size = np.outer(np.linalg.norm(strip(X), axis=0), rhs.scale)
@@ -165,9 +158,7 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
     rhs = _stacked(-g[:n], np.zeros((k, k), strip(X).dtype))
     F = strip(rhs)[:n]
-    solution = tangent_of_pairs(systems, F, t != UNTRACED or level(rhs) != UNTRACED)
-    reads = F.any(axis=0)  # whatever of dw and dX will be read
-    check_gauge(systems.accuracy, systems.complete_for(reads), np.zeros(k), np.zeros(0), solution, reads)
+    solution = solve_tangent(systems, F, t != UNTRACED or level(rhs) != UNTRACED)
     solved = Solved(np.concatenate([solution.Z, solution.M]), solution.left)
     Z = attach_solution(BlockBordered(pencil, systems, X, E), "tangent", solved, rhs, t)
     M = Z[n:]

@@ -1,30 +1,22 @@
 """`svds`: SciPy's function, differentiable.
 
 Without a traced operator the call goes to SciPy as it came. With one SciPy runs on its plain values,
-and the triplets it returns are attached as eigenpairs of [[0, A], [Aᴴ, 0]] (`perturbation/singular.py`).
+and the triplets it returns are attached as eigenpairs of [[0, A], [Aᴴ, 0]] (`forward/triplets.py`).
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
 import scipy.sparse.linalg as spla
-from scipy.sparse.linalg import svds as scipy_svds
 
-from ..forward.arpack import accepted_residual
-from ..forward.operands import as_scipy, floating, named_boxes
-from ..forward.scaling import ONE, Units
-from ..forward.verify import check_adjoint
+from ..forward.operands import floating, scipy_operand
+from ..forward.scaling import Units
+from ..forward.triplets import TripletRequest, resolve_triplets, scipy_triplets
+from ..forward.verify import check_adjoint, forward_report
 from ..options import Adjoint
-from ..perturbation.problem import Eigenproblem, ValueOperator, real_dtype
-from ..perturbation.ranking import Ranking
-from ..perturbation.selection import Selection
-from ..perturbation.singular import AugmentedOperator
-from ..perturbation.triplets import refined, vanishing
-from ..report.messages import triplets_not_resolved
-from ..report.report import Report
+from ..perturbation.problem import ValueOperator
 from .attach import attach_verified
 from .operators.base import LinearOperator
 from .operators.matrices import aslinearoperator
@@ -34,8 +26,6 @@ from .trace import UNTRACED, guarded, is_box
 from .values import as_value, check_options, plain_operand, scaled_operators, units, values_in_units
 
 __all__ = ["svds"]
-
-_HAS_RNG = "rng" in inspect.signature(scipy_svds).parameters
 
 
 def svds(
@@ -141,91 +131,57 @@ def svds(
     scale, deepest = units(A, None, squared=True)
     if solver == "lobpcg" and not scale.trivial:
         tol = min(tol, tol / scale.a)  # an absolute one: that of A or of A′, whichever asks for more
-    arguments = {
-        "ncv": ncv, "tol": tol, "which": which, "v0": plain_operand(v0), "maxiter": maxiter, "solver": solver,
-        "options": options, **_seed(rng, random_state),
-    }  # fmt: skip
+    request = TripletRequest(k, which, tol, ncv, plain_operand(v0), maxiter, solver, rng, random_state, options)
     wanted = return_singular_vectors
     A = scaled_operators(scale, A, None)[0]
     if not (isinstance(A, LinearOperator) or is_box(A)):
-        return _call_scipy(A, k, wanted, arguments, scale)
+        return _in_units(scale, scipy_triplets(request, A, wanted))
     operator = aslinearoperator(A).prepared()
     value = as_value(operator, False, "A", deepest)
-    plain = operator.explicit()
-    plain = as_scipy(value) if plain is None else plain
+    plain = scipy_operand(value, True)
     if deepest == UNTRACED:
-        return _call_scipy(plain, k, wanted, arguments, scale)
+        return _in_units(scale, scipy_triplets(request, plain, wanted))
     check_adjoint(value, False)
     # SciPy knows which values of ``return_singular_vectors`` are none.
     known = any(wanted is form or wanted == form for form in (True, False, "u", "vh"))
-    u, s, vh = _call_scipy(plain, k, True if known else wanted, arguments)
-    ranking = Ranking("SA" if which == "SM" else "LA", None, "none", True)
-    selection = Selection(ranking, int(ncv or max(2 * k + 1, 20)), value.applications)
-    u, s, v = _attach(operator, deepest, value, (u, s, vh), solver, float(tol), scale.options(chosen), scale, selection)
+    triplets = scipy_triplets(request, plain, True if known else wanted)
+    u, s, v = _attach(request, operator, deepest, value, triplets, scale.options(chosen), scale)
     if not wanted:
         return s
     return (None if wanted == "vh" else u), s, (None if wanted == "u" else xp.conj(v).T)
 
 
-def _seed(rng: Any, random_state: Any) -> dict[str, Any]:
-    """``rng`` and ``random_state`` as this version of SciPy knows them."""
-    given: dict[str, Any] = {} if random_state is None else {"random_state": random_state}
-    if rng is not None:
-        given |= {"rng": rng} if _HAS_RNG else {"random_state": np.random.default_rng(rng)}
-    return given
-
-
-def _call_scipy(A: Any, k: int, wanted: bool | str, arguments: dict[str, Any], scale: Units = ONE) -> Any:
+def _in_units(scale: Units, result: Any) -> Any:
     """SciPy's triplets of A′ as those of A."""
-    with named_boxes():
-        result = scipy_svds(A, k, return_singular_vectors=wanted, **arguments)
     if isinstance(result, tuple):
         return result[0], scale.values(result[1]), result[2]
     return scale.values(result)
 
 
 def _attach(
+    request: TripletRequest,
     operator: LinearOperator,
     deepest: int,
     value: ValueOperator,
     triplets: tuple[np.ndarray, np.ndarray, np.ndarray],
-    solver: str,
-    tol: float,
     options: Adjoint,
     scale: Units,
-    selection: Selection,
 ) -> tuple[Any, Any, Any]:
     """u, s, v as functions of whatever the operator is traced in."""
     m = operator.shape[0]
-    H = AugmentedOperator(value)
-    u, s, vh = triplets
-    dtype = np.result_type(value.dtype, np.float32)
-    u, s, v = u.astype(dtype), s.astype(real_dtype(dtype)), vh.conj().T.astype(dtype)
-    rtol, kept = max(tol, options.tolerance(dtype)), np.arange(s.size)
-    found = refined(H, u, s, v, rtol, options)
-    reason = triplets_not_resolved(found.s * scale.a, found.residuals * scale.a, found.strayed, found.bad)
-    # From AᴴA SciPy has one vector of σ = 0, and the other from a division by zero: an error where that is read.
-    resolved = np.flatnonzero(s > vanishing(H, s))
-    if found.bad.size and resolved.size and not np.intersect1d(found.bad, resolved).size:
-        kept = resolved
-        found = refined(H, u[:, kept], s[kept], v[:, kept], rtol, options)
-    if found.bad.size:
-        raise ValueError(reason)
+    found = resolve_triplets(request, value, triplets, options, scale)
     apply, apply_adjoint = guarded(operator._apply, deepest), guarded(operator._apply_adjoint, deepest)
 
     def augmented(X: Any) -> Any:
         return xp.concatenate([apply(X[m:]), apply_adjoint(X[:m])])
 
-    asked_for = selection if kept.size == s.size else None  # what was left out was computed, too
-    problem = Eigenproblem(H, None, True, "2", rows=m, units=scale.pair, selection=asked_for)
-    pencil = TracedPencil(problem, options, augmented, augmented, None, None)
-    name = str(solver).upper() if np.array_equal(found.s, s[kept]) else f"{str(solver).upper()}+Newton"
-    report = Report("forward", name, 0.0, np.zeros(kept.size), applications=value.applications)
-    X = np.concatenate([found.U, found.V]) / dtype.type(np.sqrt(2))
-    w, X = attach_verified(pencil, found.s, X, accepted_residual(dtype, tol), report)
-    root = dtype.type(np.sqrt(2))
+    pencil = TracedPencil(found.problem, options, augmented, augmented, None, None)
+    pairs = found.pairs
+    w, X = attach_verified(pencil, pairs.w, pairs.X, pairs.rtol, forward_report(pairs))
+    root = pairs.X.dtype.type(np.sqrt(2))
     U, w, V = root * X[:m], values_in_units(scale, w), root * X[m:]
-    if kept.size < s.size:
-        U, V = (beside(part, given, kept, reason) for part, given in ((U, u), (V, v)))
-        w = beside(w, scale.values(s), kept, reason)
+    u, s, v = found.given
+    if found.kept.size < s.size:
+        U, V = (beside(part, given, found.kept, found.reason) for part, given in ((U, u), (V, v)))
+        w = beside(w, scale.values(s), found.kept, found.reason)
     return U, w, V

@@ -55,7 +55,7 @@ def call_scipy(request: Request, A: Any, M: Any, vectors: bool) -> tuple[Array, 
     w, X = result if ask else (result, None)
     if X is not None and not keeps_order:
         w, X = _arranged(request.ranking(real, M is None or M.dtype.kind != "c", standard), w, X)
-    return w, X, "2" if standard else request.normalization(M)
+    return w, X, "2" if standard else request.usual_normalization(M)
 
 
 def _arranged(rank: Ranking, w: Array, X: Array) -> tuple[Array, Array]:

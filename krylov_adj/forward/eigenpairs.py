@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse.linalg as spla
 
-from ..perturbation.problem import Inverse, ValueOperator
+from ..perturbation.problem import Inverse, Pairs, ValueOperator
 from ..perturbation.selection import Selection
+from ..report.messages import other_normalization
 from .arpack import accepted_residual, admits, call_scipy, in_order_of_values, next_to_one, spoiled_residual
 from .continuation import Continuation
 from .inverses import make_inverse
 from .lapack import dense_pairs, matrices_for_lapack
 from .operands import as_scipy, named_boxes, scipy_operand
-from .request import Pairs, Request
+from .request import Request
 from .symmetric import covered, symmetric_pairs
 from .warm_start import warm_arnoldi, warm_start
 
@@ -75,6 +76,8 @@ def eigenpairs(
         request = _started(request, A_operand, M_operand, starting)
         request = request if start is None else replace(request, v0=start)
         found = _by_scipy(request, A_operand, M_operand, True, matrices)
+    if request.normalization not in (None, found.normalization):
+        raise ValueError(other_normalization(str(request.normalization), found.normalization))
     applications = A.applications - before if isinstance(A_operand, as_scipy) else 0
     solves += 0 if inverse is None else inverse.operator.applications
     if continuation is not None:

@@ -26,7 +26,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from ..options import DENSE_ORDER
-from ..perturbation.problem import Beyond, inexact
+from ..perturbation.problem import Beyond, Pairs, inexact
 from ..report.messages import (
     basis_past_finite,
     boxes_in_scipy,
@@ -36,7 +36,7 @@ from ..report.messages import (
     singular_pencil,
 )
 from .operands import named_boxes
-from .request import Pairs, Request
+from .request import Request
 
 __all__ = ["dense_pairs", "matrices_for_lapack"]
 

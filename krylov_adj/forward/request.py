@@ -1,19 +1,13 @@
-"""What a call of `eigs` or `eigsh` asks for, and what a forward pass finds, on plain values."""
+"""What a call of `eigs` or `eigsh` asks for, as plain values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ..perturbation.problem import Beyond, Inverse
 from ..perturbation.ranking import Ranking, ranking
-from ..perturbation.selection import Selection
 
-__all__ = ["Pairs", "Request"]
-
-Array = np.ndarray
+__all__ = ["Request"]
 
 #: Who solves: what suits the problem, or ARPACK alone.
 SOLVERS = ("auto", "arpack")
@@ -40,6 +34,9 @@ class Request:
         Eigenvectors are read; without them the eigenvalues' order may be another one.
     solver : {"auto", "arpack"}
         What suits the problem, or ARPACK alone.
+    normalization : {"2", "M", "A"}, optional
+        xᴴx = 1, xᴴMx = 1 or xᴴAx = 1, for who has to know before the pairs are computed; an error where they cannot be
+        normalised so. By default that of an M that is an inner product, "2" for any other.
     """
 
     k: Any
@@ -57,6 +54,7 @@ class Request:
     OPpart: Any = None
     vectors: bool = True
     solver: str = "auto"
+    normalization: str | None = None
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -84,48 +82,10 @@ class Request:
         """ARPACK's: SciPy's default unless ``ncv`` is given."""
         return self.ncv or min(n, max(2 * self.k + 1, 20))
 
-    def normalization(self, M: Any) -> str:
-        """The usual normalisation with an M that is an inner product, see `Eigenproblem`."""
+    def usual_normalization(self, M: Any) -> str:
+        """The normalisation with an M that is an inner product, see `Eigenproblem`."""
         return "A" if self.buckling else "2" if M is None else "M"
 
     def ranking(self, real_A: bool, real_M: bool, standard: bool = False) -> Ranking:
         """How eigenvalues are ranked; ``standard``: those of (A − σM)⁻¹M as a standard problem."""
         return ranking(self.hermitian, real_A, real_M, self.which, self.sigma, self.mode, self.OPpart, standard)
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Eigenpairs A x = w M x, in the order in which they are returned, and what else the forward pass knows.
-
-    Attributes
-    ----------
-    w : ndarray, shape (k,)
-    X : ndarray, shape (n, k)
-        None of real `eigsh` by SciPy where no vectors were asked for.
-    normalization : {"2", "M", "A"}
-        xᴴx = 1, xᴴMx = 1 or xᴴAx = 1.
-    method : str
-        For reports.
-    inverse : Inverse or None
-        The inverse that was used, for derivatives to use again.
-    surplus : Beyond or None
-        What is known besides the pairs that were asked for.
-    selection : Selection or None
-        Which eigenvalues were asked for.
-    rtol : float
-        The largest residual that is accepted.
-    applications, solves, ncv : int
-        Applications of A, solves with the inverse, and ARPACK's basis (0 where others solved).
-    """
-
-    w: Array
-    X: Any
-    normalization: str
-    method: str
-    inverse: Inverse | None = None
-    surplus: Beyond | None = None
-    selection: Selection | None = None
-    rtol: float = 0.0
-    applications: int = 0
-    solves: int = 0
-    ncv: int = 0

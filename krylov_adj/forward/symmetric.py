@@ -18,9 +18,9 @@ from ..krylov.blocks import column_norms
 from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
 from ..krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
 from ..options import DENSE_ORDER
-from ..perturbation.problem import Beyond, Inverse, ValueOperator
+from ..perturbation.problem import Beyond, Inverse, Pairs, ValueOperator
 from .continuation import Continuation
-from .request import Pairs, Request
+from .request import Request
 from .warm_start import Warm, gap_beyond
 
 Array = np.ndarray

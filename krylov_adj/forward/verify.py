@@ -10,7 +10,7 @@ from ..krylov.blocks import column_dots
 from ..options import Adjoint
 from ..perturbation.examine import Examination, examine
 from ..perturbation.gauge import say
-from ..perturbation.problem import Eigenproblem, ValueOperator
+from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
 from ..report.errors import DegeneracyWarning
 from ..report.messages import (
     dependent_vectors,
@@ -23,7 +23,6 @@ from ..report.messages import (
 )
 from ..report.report import Report, logger
 from .operands import random_vector
-from .request import Pairs
 
 __all__ = [
     "GRAM",
@@ -81,8 +80,8 @@ def forward_report(pairs: Pairs) -> Report:
     )
 
 
-def verified(problem: Eigenproblem, pairs: Pairs, options: Adjoint) -> Pairs:
-    """The pairs, checked; of a Hermitian problem with vectors that are orthonormal to rounding.
+def verified(problem: Eigenproblem, pairs: Pairs, options: Adjoint) -> tuple[Pairs, Array]:
+    """The pairs, checked, and A X − B X Λ; of a Hermitian problem with vectors that are orthonormal to rounding.
 
     A and B are applied to the vectors, once more where these had to be made orthonormal in another inner product.
 
@@ -96,10 +95,10 @@ def verified(problem: Eigenproblem, pairs: Pairs, options: Adjoint) -> Pairs:
         NX = {"2": lambda X: X, "M": problem.apply_B, "A": problem.A.apply}[problem.normalization](X)
         X = orthonormal(X, NX, pairs.rtol, problem.normalization)
     X = np.asfortranarray(X)  # the solvers work on contiguous columns
-    AX, BX = problem.A.apply(X), problem.apply_B(X)
+    AX, BX = problem.A.apply(X), problem.apply_B(X) if problem.slope is None else problem.slope
     NX = {"2": X, "M": BX, "A": AX}[problem.normalization]
     verify(problem, options, w, X, (AX, BX, NX), pairs.rtol, forward_report(pairs))
-    return replace(pairs, X=X)
+    return replace(pairs, X=X), AX - BX * w if problem.slope is None else AX
 
 
 def verify(

@@ -142,6 +142,44 @@ class Beyond:
     V: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Eigenpairs A x = w M x, in the order in which they are returned, and what else the forward pass knows.
+
+    Attributes
+    ----------
+    w : ndarray, shape (k,)
+    X : ndarray, shape (n, k)
+        None of real `eigsh` by SciPy where no vectors were asked for.
+    normalization : {"2", "M", "A"}
+        xᴴx = 1, xᴴMx = 1 or xᴴAx = 1.
+    method : str
+        For reports.
+    inverse : Inverse or None
+        The inverse that was used, for derivatives to use again.
+    surplus : Beyond or None
+        What is known besides the pairs that were asked for.
+    selection : Selection or None
+        Which eigenvalues were asked for.
+    rtol : float
+        The largest residual that is accepted, relative to ‖A‖ + |w|‖M‖.
+    applications, solves, ncv : int
+        Applications of A, solves with the inverse, and ARPACK's basis (0 where others solved).
+    """
+
+    w: Array
+    X: Any
+    normalization: str
+    method: str
+    inverse: Inverse | None = None
+    surplus: Beyond | None = None
+    selection: Selection | None = None
+    rtol: float = 0.0
+    applications: int = 0
+    solves: int = 0
+    ncv: int = 0
+
+
 @dataclass(frozen=True)
 class Eigenproblem:
     """A x = λ B x.
@@ -188,6 +226,32 @@ class Eigenproblem:
     selection: Selection | None = None
     mass_inverse: Callable[[], Callable[[Array], Array]] | None = None
     cache: Cache = field(init=False, default_factory=Cache, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        pairs: Pairs,
+        A: ValueOperator,
+        B: ValueOperator | None,
+        hermitian: bool,
+        *,
+        units: tuple[float, float] = (1.0, 1.0),
+        continuation: KeptSolutions | None = None,
+        mass_inverse: Callable[[], Callable[[Array], Array]] | None = None,
+    ) -> Eigenproblem:
+        """The problem that a forward pass has solved, with what it knows."""
+        return cls(
+            A,
+            B,
+            hermitian,
+            pairs.normalization,
+            inverse=pairs.inverse,
+            continuation=continuation,
+            beyond=pairs.surplus,
+            units=units,
+            selection=pairs.selection,
+            mass_inverse=mass_inverse,
+        )
 
     @property
     def n(self) -> int:

@@ -172,6 +172,13 @@ def few_digits(relative: dict[int, float], w: np.ndarray, seen: np.ndarray) -> s
     )
 
 
+def other_normalization(asked: str, found: str) -> str:
+    return (
+        f"The eigenvectors were asked for with normalization={asked!r}, and the solver can only give {found!r}: M may "
+        "not be Hermitian positive definite. Leave the normalisation to the solver, or ask for the one it can give."
+    )
+
+
 def not_normalised(deviation: float, name: str) -> str:
     return (
         f"The eigenvectors are not normalised: {name} deviates from one by {deviation:.1e}. Scale the columns, or name "

@@ -19,11 +19,11 @@ import numpy as np
 import scipy.linalg as la
 
 from ..options import Adjoint
-from .pairs import DeflatedPairs
-from .problem import Eigenproblem
-from .sides import tangent_side
-from .singular import AugmentedOperator
-from .solving import solve
+from ..perturbation.pairs import DeflatedPairs
+from ..perturbation.problem import Eigenproblem
+from ..perturbation.sides import tangent_side
+from ..perturbation.singular import AugmentedOperator
+from ..perturbation.solving import solve
 
 Array = np.ndarray
 

@@ -1,0 +1,124 @@
+"""First derivatives of eigenpairs on plain values: cotangents and tangents in, those of the residuals out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .block import adjoint_of_pairs, tangent_of_pairs
+from .couplings import NOISE
+from .gauge import check_gauge, check_second_derivative
+from .maps import Cotangents, begin_adjoint, finish_tangent
+from .problem import power_of_two
+from .solutions import PairSolution
+from .systems import BorderedSystems
+
+__all__ = ["Maps", "solve_adjoint", "solve_tangent"]
+
+Array = np.ndarray
+
+
+def solve_adjoint(
+    systems: BorderedSystems, rhs: Cotangents, carried: Array, plain: Callable[[Any], Array], again: bool
+) -> PairSolution:
+    """The solution for cotangents, after saying what of the loss is arbitrary.
+
+    ``again``: it is differentiated again. ``carried`` and ``plain`` are those of `begin_adjoint`.
+    """
+    solution = adjoint_of_pairs(systems, plain(rhs.F), plain(rhs.N), plain(rhs.gw), rhs.scale, rhs.gauge, again)
+    told = tuple(c for c in solution.dropped if c.size * rhs.scale[c.i] > NOISE * carried[1][c.i])
+    complete, kept = systems.complete_for(rhs.reads), replace(solution, dropped=told)
+    check_gauge(systems.accuracy, complete, rhs.weights, rhs.gauge, kept, rhs.reads)
+    if carried[0].any():
+        check_second_derivative(systems.pairs, solution.error)
+    return solution
+
+
+def solve_tangent(systems: BorderedSystems, F: Array, again: bool) -> PairSolution:
+    """The solution for F = −dR (n, k), after saying what of the pairs is arbitrary: all of it may be read."""
+    solution = tangent_of_pairs(systems, F, again)
+    reads: Array = np.any(F, axis=0)
+    check_gauge(systems.accuracy, systems.complete_for(reads), np.zeros(reads.size), np.zeros(0), solution, reads)
+    return solution
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The derivative maps of eigenpairs (λ, X), for front ends that need first derivatives.
+
+    The pairs are functions of R = A X − B X Λ and S = XᴴNX − I with λ and X in them held fixed; complex numbers enter
+    a real f as df = Re Σ conj(g) dz.
+
+    Attributes
+    ----------
+    systems : BorderedSystems
+    values, vectors, residuals : float
+        What λ, X and R of the systems are multiplied by, in the units of the caller.
+    """
+
+    systems: BorderedSystems
+    values: float = 1.0
+    vectors: float = 1.0
+    residuals: float = 1.0
+
+    @property
+    def X(self) -> Array:
+        """The eigenvectors in the units of the systems, (n, k)."""
+        return self.systems.pairs.X
+
+    def normaliser(self) -> Array:
+        """N X, (n, k), in the units of the systems; of a matrix N that is not Hermitian its Hermitian part is meant."""
+        problem, X = self.systems.problem, self.X
+        if problem.normalization == "2":
+            return X
+        operator = problem.A if problem.normalization == "A" else problem.B
+        assert operator is not None
+        NX = operator.apply(X)
+        return NX if problem.hermitian else 0.5 * (NX + operator.adjoint(X))
+
+    def adjoint(self, gw: Array, gX: Array) -> tuple[Array, Array]:
+        """W (n, k) and σ (k, k) with df = Re Σ ( wᵢᴴ dRᵢ ) − ½ Re tr(σᴴ dS), for cotangents of λ and X.
+
+        Raises
+        ------
+        AdjointNoConvergence, DefectiveEigenvalueError, ValueError
+
+        Warns
+        -----
+        GaugeWarning, DegeneracyWarning
+        """
+        systems, X = self.systems, self.X
+        gw, gX = np.asarray(gw) * self.values, np.asarray(gX) * self.vectors
+        unit = power_of_two(gw, gX)
+        gw, gX = gw / unit, gX / unit
+        chosen = systems.differentiable((gw != 0) | gX.any(axis=0))
+        chosen = np.arange(gw.size) if chosen is None else chosen
+        part = systems if chosen.size == gw.size else systems.restricted(chosen)
+        some = replace(self, systems=part)
+        gw, gX, carried = gw[chosen], gX[:, chosen], np.zeros((2, chosen.size))
+        rhs = begin_adjoint(np, np.asarray, part.pairs, some.X, some.normaliser if gX.any() else None, gw, gX, carried)
+        solution = solve_adjoint(part, rhs, carried, np.asarray, False)
+        W, sigma = np.zeros(X.shape, solution.Z.dtype), np.zeros((X.shape[1],) * 2, rhs.sigma.dtype)
+        W[:, chosen], sigma[np.ix_(chosen, chosen)] = solution.Z, rhs.sigma
+        return W * (unit / self.residuals), sigma * unit
+
+    def tangent(self, dR: Array, dS: Array | None = None) -> tuple[Array, Array]:
+        """dλ (k,) and dX (n, k) for tangents of R (n, k) and S (k, k), which is None where N is fixed.
+
+        Raises
+        ------
+        AdjointNoConvergence, DefectiveEigenvalueError, ValueError
+
+        Warns
+        -----
+        GaugeWarning, DegeneracyWarning
+        """
+        pairs = self.systems.pairs
+        solution = solve_tangent(self.systems, -np.asarray(dR) / self.residuals, False)
+        V = solution.Z + pairs.X @ solution.couplings.values
+        dX = finish_tangent(np, pairs, pairs.X, self.normaliser(), V, dS)
+        dw = -np.diagonal(solution.M)
+        return (np.real(dw) if np.isrealobj(pairs.w) else dw) * self.values, dX * self.vectors
