@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
     from .autograd.eigen import eigs, eigsh
     from .autograd.left import condition_numbers, left_eigenvectors
-    from .autograd.linear import inverse, schur_complement, solve
+    from .autograd.linear import inverse, solve
     from .autograd.nonlinear import attach_nonlinear
     from .autograd.operators import pde
     from .autograd.operators.base import LinearOperator
-    from .autograd.operators.kronecker import kron, kronsum, shifted
+    from .autograd.operators.kronecker import kron, kronsum
     from .autograd.operators.matrices import aslinearoperator
     from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
     from .autograd.svd import svds
@@ -63,8 +63,6 @@ _MODULES = {
     "kronsum": ".autograd.operators.kronecker",
     "left_eigenvectors": ".autograd.left",
     "pde": ".autograd.operators",
-    "schur_complement": ".autograd.linear",
-    "shifted": ".autograd.operators.kronecker",
     "solve": ".autograd.linear",
     "svds": ".autograd.svd",
 }
@@ -99,8 +97,6 @@ __all__ = [
     "kronsum",
     "left_eigenvectors",
     "pde",
-    "schur_complement",
-    "shifted",
     "solve",
     "svds",
 ]

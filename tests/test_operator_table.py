@@ -106,11 +106,8 @@ SQUARE = {
     "power 0": lambda M: csr(M) ** 0,
     "kronsum": lambda M: ka.kronsum(csr(M), M[:3, :3]),
     "kronsum of three": lambda M: ka.kronsum(functions()(M), csr(M[:2, :2]), M[:3, :3]),
-    "shifted": lambda M: ka.shifted(csr(M), 0.7),
-    "shifted by M": lambda M: ka.shifted(M, 0.7, csr(M)),
     "inverse": lambda M: ka.inverse(csr(M), rtol=1e-6),
     "inverse by gmres": lambda M: ka.inverse(functions()(M), rtol=30 * float(onp.finfo(M.dtype).eps)),
-    "schur_complement": lambda M: ka.schur_complement(M[:2, :2], M[:2, 2:], M[2:, :2], csr(M[2:, 2:]), rtol=1e-6),
     "prepared": lambda M: (functions()(M) + csr(M)).prepared(),
     "plain": lambda M: (functions()(M) + ka.kron(M, M[:1, :1])).plain(),
 }

@@ -20,7 +20,7 @@ from .primitives import deepest_level
 from .trace import UNTRACED, is_box, seen_from, strip
 from .values import as_value, check_operators
 
-__all__ = ["inverse", "schur_complement", "solve"]
+__all__ = ["inverse", "solve"]
 
 #: Of residuals: no channel carries them.
 NO_NORMS = np.zeros(0)
@@ -190,75 +190,6 @@ def inverse(A: Any, *, solver: str | None = None, preconditioner: Any = None, rt
     operator, _ = check_operators(A, None)
     _check_rtol(rtol)
     return _Inverse(operator, {"solver": solver, "preconditioner": preconditioner, "rtol": rtol})
-
-
-def schur_complement(
-    A11: Any,
-    A12: Any,
-    A21: Any,
-    A22: Any,
-    *,
-    solver: str | None = None,
-    preconditioner: Any = None,
-    rtol: float = 1e-10,
-) -> LinearOperator:
-    """The Schur complement A₁₁ − A₁₂ A₂₂⁻¹ A₂₁ as an operator.
-
-    It is what remains of a block matrix when the unknowns of the second block are eliminated: a
-    superelement, a domain's interface problem, an effective (Feshbach, Löwdin) Hamiltonian.
-
-    Parameters
-    ----------
-    A11, A12, A21, A22 : anything `aslinearoperator` takes
-        Of shapes (m, m), (m, n), (n, m), (n, n); may depend on traced values where their type can.
-    solver, preconditioner, rtol
-        For the systems with A₂₂, as for `inverse`: a sparse LU, made once, where A₂₂ is explicit.
-
-    Returns
-    -------
-    LinearOperator
-        Of shape (m, m). An application to a block solves with A₂₂ for the block.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not match; as for `inverse`.
-    numpy.linalg.LinAlgError, TypeError
-        As for `inverse`.
-
-    Notes
-    -----
-    It has no explicit matrix, which would be dense: no ``sigma`` without ``OPinv``.
-
-    Derivative
-    ----------
-    With respect to the vector and everything that the four blocks depend on, to any order.
-
-    References
-    ----------
-    Zhang (ed.), The Schur Complement and Its Applications, Springer 2005, chapter 1.
-
-    Examples
-    --------
-    Levels with an effective Hamiltonian that depends on the energy, H₁₁ − H₁₂ (H₂₂ − E)⁻¹ H₂₁:
-
-    >>> import numpy as np
-    >>> import krylov_adj as ka
-    >>> H = np.diag([1.0, 2.0, 5.0, 7.0]) + 0.3
-    >>> E = np.linalg.eigvalsh(H)[0]
-    >>> effective = ka.schur_complement(H[:2, :2], H[:2, 2:], H[2:, :2], ka.shifted(H[2:, 2:], E))
-    >>> print(np.isclose(np.linalg.eigvalsh(effective @ np.eye(2))[0], E))
-    True
-    """
-    blocks = [aslinearoperator(block) for block in (A11, A12, A21, A22)]
-    m, n = blocks[1].shape
-    if [block.shape for block in blocks] != [(m, m), (m, n), (n, m), (n, n)]:
-        raise ValueError(
-            "schur_complement: blocks must have the shapes (m, m), (m, n), (n, m), (n, n), not "
-            f"{', '.join(str(block.shape) for block in blocks)}"
-        )
-    a11, a12, a21, a22 = blocks
-    return a11 - a12 @ inverse(a22, solver=solver, preconditioner=preconditioner, rtol=rtol) @ a21
 
 
 @dataclass(frozen=True, eq=False)

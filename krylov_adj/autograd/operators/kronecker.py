@@ -1,4 +1,4 @@
-"""Kronecker products and sums of operators, and shifts, under SciPy's names and in SciPy's order.
+"""Kronecker products and sums of operators, under SciPy's names and in SciPy's order.
 
 A vector is a grid function with one axis for each factor, flattened in C order, and each factor is
 applied along its axis to all other axes at once. No factor is multiplied out.
@@ -17,7 +17,7 @@ from .algebra import Composite
 from .base import LinearOperator
 from .matrices import Dense, aslinearoperator
 
-__all__ = ["kron", "kronsum", "shifted"]
+__all__ = ["kron", "kronsum"]
 
 
 def kron(A: Any, B: Any, *more: Any) -> LinearOperator:
@@ -119,52 +119,6 @@ def kronsum(A: Any, B: Any, *more: Any) -> LinearOperator:
             raise ValueError(f"kronsum: operators must be square, not of shape {operand.shape}")
     n = int(np.prod([operand.shape[0] for operand in operands]))
     return KroneckerSum((n, n), np.result_type(*(operand.dtype for operand in operands)), *operands)
-
-
-def shifted(A: Any, sigma: Any, M: Any = None) -> LinearOperator:
-    """A − σ I, or A − σ M.
-
-    Parameters
-    ----------
-    A, M : anything `aslinearoperator` takes
-        Shape (n, n); may depend on traced values where their type can.
-    sigma : number
-        May be traced.
-
-    Returns
-    -------
-    LinearOperator
-        Sparse where A and M are: ``explicit()`` is then SciPy's matrix.
-
-    Raises
-    ------
-    ValueError
-        An A that is not square, an M of another shape.
-    TypeError
-        A sigma that is no number; from `aslinearoperator`.
-
-    Derivative
-    ----------
-    With respect to the vector, sigma, and everything that A and M depend on, to any order.
-
-    Examples
-    --------
-    The resolvent of a matrix, and its derivative −x/(d − σ)²:
-
-    >>> import numpy as np
-    >>> from autograd import grad
-    >>> import krylov_adj as ka
-    >>> def resolvent(sigma):
-    ...     return ka.solve(ka.shifted(np.diag([2.0, 5.0]), sigma), np.array([1.0, 0.0]))[0]
-    >>> print(round(float(grad(resolvent)(1.0)), 12))  # 1 / (2 − σ)²
-    1.0
-    """
-    operator = aslinearoperator(A)
-    if operator.shape[0] != operator.shape[1]:
-        raise ValueError(f"shifted: A must be square, not of shape {operator.shape}")
-    if M is None:
-        M = sp.identity(operator.shape[0], dtype=operator.dtype, format="csr")
-    return operator - aslinearoperator(M) * sigma
 
 
 class Kronecker(Composite):
