@@ -94,7 +94,7 @@ class Maps:
         gw, gX = np.asarray(gw) * self.values, np.asarray(gX) * self.vectors
         unit = power_of_two(gw, gX)
         gw, gX = gw / unit, gX / unit
-        chosen = systems.differentiable((gw != 0) | gX.any(axis=0))
+        chosen = systems.differentiable((gw != 0) | gX.any(axis=0), False)
         chosen = np.arange(gw.size) if chosen is None else chosen
         part = systems if chosen.size == gw.size else systems.restricted(chosen)
         some = replace(self, systems=part)
