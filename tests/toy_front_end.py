@@ -95,12 +95,12 @@ def agrees(loss, gradient, matrices, hermitian, tol=1e-7):
         assert abs(found - expected) <= tol * max(1, abs(expected)), (found, expected)
 
 
-def check_eigenpairs(hermitian, complex_, generalised, **arguments):
+def check_eigenpairs(hermitian, complex_, generalised, complex_mass=False, **arguments):
     A = random(N, N, complex_=complex_) + np.diag(3.0 * np.arange(N))
     A = A + A.conj().T if hermitian else A
-    B = random(N, N, complex_=complex_, seed=1)
+    B = random(N, N, complex_=complex_ or complex_mass, seed=1)
     matrices = (A, np.eye(N) + 0.1 * B @ B.conj().T) if generalised else (A,)
-    weights, form = random(2, seed=2), random(N, N, complex_=complex_, seed=3)
+    weights, form = random(2, seed=2), random(N, N, complex_=np.iscomplexobj(B), seed=3)
     form = form + form.conj().T
 
     def loss(*matrices):
@@ -109,7 +109,7 @@ def check_eigenpairs(hermitian, complex_, generalised, **arguments):
 
     (w, X), vjp = eigenpairs(matrices[0], 2, hermitian, *matrices[1:], **arguments)
     g = vjp(weights.astype(w.dtype), 2 * form @ X)
-    agrees(loss, g if generalised else (g,), matrices, hermitian or False)
+    agrees(loss, g if generalised else (g,), matrices, hermitian)
 
 
 def check_triplets(complex_):
@@ -152,6 +152,7 @@ CHECKS = {
     },
     "generalised hermitian": (check_eigenpairs, True, False, True),
     "generalised general": (check_eigenpairs, False, True, True),
+    "complex mass": (check_eigenpairs, True, False, True, True),
     "triplets real": (check_triplets, False),
     "triplets complex": (check_triplets, True),
     "nonlinear": (check_nonlinear,),

@@ -9,18 +9,16 @@ import numpy as np
 
 from ..forward.continuation import Continuation
 from ..forward.inverses import make_inverse, make_mass_inverse
-from ..forward.scaling import Units
 from ..forward.verify import GRAM, check_adjoint, check_normalised, forward_report, is_hermitian, orthonormal, verify
 from ..krylov.blocks import column_dots
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, Inverse, Pairs
 from ..report.report import Report
-from .operators.base import LinearOperator
 from .operators.hermitian import hermitian_part
 from .pencil import TracedNonlinear, TracedPencil
 from .primitives import attach, deepest_level, xp
 from .trace import UNTRACED, guarded, strip
-from .values import as_value, check_operators, check_options, scaled_operators, units, value_of_inverse, values_in_units
+from .values import Scaled, as_value, check_operators, check_options, restored, scaled, value_of_inverse
 
 __all__ = ["attach_eigenpairs"]
 
@@ -142,20 +140,20 @@ def attach_eigenpairs(
         normalization = "2" if M is None else "M"
     if normalization not in GRAM or (normalization == "M" and M is None):
         raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
-    scale, _ = units(op_A, op_M, sigma)
-    op_A, op_M = scaled_operators(scale, op_A, op_M)
-    w, X = w / scale.of_values, X / scale.of_vectors(normalization)
-    inverse = traced_inverse(op_A, op_M, sigma, OPinv, hermitian, scale)
-    given = Pairs(w, X, normalization, "eigenpairs as given", inverse)
-    pencil = make_pencil(op_A, op_M, hermitian, given, scale.options(options), scale)
+    problem = scaled(op_A, op_M, options, sigma)
+    scale = problem.units
+    w, X = scale.scaled(w, X, normalization)
+    inverse = traced_inverse(problem, sigma, OPinv, hermitian)
+    given = Pairs(w, X, normalization, "eigenpairs as given", inverse, units=scale.pair)
+    pencil = make_pencil(problem, hermitian, given)
     rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
     if imaginary > 0:
         norm_A, norm_B = pencil.problem.norms
-        size = (norm_A / norm_B + float(np.max(np.abs(w)))) * scale.of_values
+        size = (norm_A / norm_B + float(np.max(np.abs(w)))) * scale.eigenvalue_factor
         if imaginary > np.sqrt(np.finfo(w.dtype).eps) * size:
             raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {imaginary:.1e}")
     w, X = attach_verified(pencil, w, X, rtol, forward_report(given))
-    return values_in_units(scale, w), scale.vectors(X, normalization)
+    return restored(scale, w, X, normalization)
 
 
 def attach_verified(
@@ -203,28 +201,21 @@ def attach_units(
 # --------------------------------------------------------------------------------------------
 
 
-def traced_inverse(
-    A: LinearOperator, M: LinearOperator | None, sigma: Any, OPinv: Any, hermitian: bool, scale: Units
-) -> Inverse | None:
-    """(A′ − σ′M′)⁻¹ of operators in the given units; None without OPinv and without explicit matrices."""
-    values = as_value(A, True, "A"), None if M is None else as_value(M, True, "M")
+def traced_inverse(problem: Scaled, sigma: Any, OPinv: Any, hermitian: bool) -> Inverse | None:
+    """(A′ − σ′M′)⁻¹ from σ and (A − σM)⁻¹; None without OPinv and without explicit matrices."""
+    scale, M = problem.units, problem.M
+    values = as_value(problem.A, True, "A"), None if M is None else as_value(M, True, "M")
     return make_inverse(*values, scale.shift(sigma), value_of_inverse(OPinv, scale, sigma, hermitian), hermitian)
 
 
 def make_pencil(
-    A: LinearOperator,
-    M: LinearOperator | None,
-    hermitian: bool,
-    pairs: Pairs,
-    options: Adjoint,
-    scale: Units,
-    continuation: Continuation | None = None,
-    Minv: Any = None,
+    given: Scaled, hermitian: bool, pairs: Pairs, continuation: Continuation | None = None, Minv: Any = None
 ) -> TracedPencil:
     """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass.
 
     ``Minv`` is M⁻¹ where the forward pass was given one.
     """
+    A, M = given.A, given.M
     deepest = deepest_level(A, M)
     traced = deepest != UNTRACED
     if not hermitian and traced:
@@ -243,12 +234,10 @@ def make_pencil(
     mass_inverse = (
         None if values[1] is None or pairs.inverse is not None else make_mass_inverse(values[1], Minv, hermitian)
     )
-    problem = Eigenproblem.of(
-        pairs, *values, hermitian, units=scale.pair, continuation=continuation, mass_inverse=mass_inverse
-    )
+    problem = Eigenproblem.of(pairs, *values, hermitian, continuation=continuation, mass_inverse=mass_inverse)
     return TracedPencil(
         problem,
-        options,
+        given.options,
         guarded(A._apply, deepest),
         guarded(A._apply_adjoint, deepest),
         None if M is None else guarded(M._apply, deepest),

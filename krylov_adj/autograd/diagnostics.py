@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import scipy.linalg as la
 
+from ..options import Adjoint
 from ..report.messages import differences_uncertain, gradient_disagrees
 from ..report.report import listening
 from .differences import Difference, best_known, differences
 from .operators.matrices import aslinearoperator
 from .primitives import gradient, xp
 from .trace import strip
-from .values import scaled_operators, units
+from .values import scaled
 
 __all__ = ["canonical_phase", "check_gradient", "check_operator"]
 
@@ -115,7 +116,7 @@ def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, r
     ValueError: the adjoint is wrong: ⟨y, A x⟩ and ⟨Aᴴ y, x⟩ differ by ...
     """
     operator = aslinearoperator(A)
-    operator = scaled_operators(units(operator, None)[0], operator, None)[0]  # whose squares are in range
+    operator = scaled(operator, None, Adjoint()).A  # whose squares are in range
     rng = np.random.default_rng(rng)
     dtype = np.result_type(operator.dtype, np.float32)
     rows, columns = operator.shape

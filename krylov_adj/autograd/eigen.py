@@ -14,23 +14,12 @@ from ..forward.continuation import Continuation
 from ..forward.eigenpairs import eigenpairs, scipy_pairs
 from ..forward.operands import floating
 from ..forward.request import Request
-from ..forward.scaling import Units
 from ..forward.verify import forward_report
 from ..options import Adjoint
-from ..perturbation.problem import Pairs
-from ..report.errors import EigenNoConvergence
 from .attach import attach_verified, make_pencil
 from .operators.base import LinearOperator
 from .trace import UNTRACED, is_box
-from .values import (
-    as_value,
-    check_operators,
-    check_options,
-    plain_operand,
-    scaled_operators,
-    units,
-    values_in_units,
-)
+from .values import as_value, check_operators, check_options, plain_operand, restored, scaled
 
 __all__ = ["eigs", "eigsh"]
 
@@ -277,39 +266,17 @@ def _solve(request: Request, A: Any, M: Any, adjoint: Adjoint | None, continuati
         # Every solver takes its type from A.
         dtype = np.result_type(A.dtype, np.complex64)
         A = A * dtype.type(1) if own else A.astype(dtype) if hasattr(A, "astype") else A
-    scale, deepest = units(A, M, request.sigma)
-    if not scale.trivial:
-        (A, M), request, options = scaled_operators(scale, A, M), scale.request(request), scale.options(options)
-    try:
-        if own and (request.solver == "auto" or deepest != UNTRACED):
-            values = as_value(A, True, "matvec"), None if M is None else as_value(M, True, "matvec")
-            found = eigenpairs(request, *values, continuation)
-            w, X = _attach(found, request, A, M, options, continuation, scale)
-        else:
-            plain = plain_operand(A, request.needs_matrix(A)), plain_operand(M, True)
-            found = scipy_pairs(request, *plain, continuation)
-            w, X = found.w, found.X
-    except EigenNoConvergence as error:
-        error.eigenvalues = scale.values(error.eigenvalues)
-        normalization = getattr(error, "normalization", request.usual_normalization(M))
-        error.eigenvectors = scale.vectors(error.eigenvectors, normalization)
-        raise
-    w = values_in_units(scale, w)
-    return (w, scale.vectors(X, found.normalization)) if request.vectors else w
-
-
-def _attach(
-    found: Pairs,
-    request: Request,
-    A: LinearOperator,
-    M: LinearOperator | None,
-    options: Adjoint,
-    continuation: Continuation | None,
-    scale: Units,
-) -> tuple[Any, Any]:
-    """w and X (of no meaning where only values were asked for), traced where A or M are.
-
-    What runs, and so every value, does not depend on whether anything is traced.
-    """
-    pencil = make_pencil(A, M, request.hermitian, found, options, scale, continuation, request.Minv)
-    return attach_verified(pencil, found.w, found.X, found.rtol, forward_report(found))
+    problem = scaled(A, M, options, request.sigma)
+    A, M, request = problem.A, problem.M, request.in_units(problem.units)
+    if own and (request.solver == "auto" or problem.deepest != UNTRACED):
+        # What runs, and so every value, does not depend on whether anything is traced.
+        values = as_value(A, True, "matvec"), None if M is None else as_value(M, True, "matvec")
+        found = eigenpairs(request, *values, continuation)
+        pencil = make_pencil(problem, request.hermitian, found, continuation, request.Minv)
+        w, X = attach_verified(pencil, found.w, found.X, found.rtol, forward_report(found))
+    else:
+        plain = plain_operand(A, request.needs_matrix(A)), plain_operand(M, True)
+        found = scipy_pairs(request, *plain, continuation)
+        w, X = found.w, found.X
+    w, X = restored(problem.units, w, X, found.normalization)
+    return (w, X) if request.vectors else w

@@ -17,7 +17,7 @@ from .bordered import attach_left
 from .operators.base import LinearOperator
 from .primitives import xp
 from .trace import levels, strip
-from .values import check_operators, check_options, scaled_operators, units
+from .values import check_operators, check_options, scaled
 
 __all__ = ["condition_numbers", "left_eigenvectors"]
 
@@ -178,8 +178,8 @@ def _left(
     """Y′, X′, and powers of two m, x with X = x X′ and Y = Y′/(m x); see `units`."""
     options = check_options(adjoint)
     op_A, op_M = check_operators(A, M)
-    traced, given = _levels_of(op_A, op_M), levels(w, X)
-    if traced and not given:
+    traced, untraced_pairs = _levels_of(op_A, op_M), not levels(w, X)
+    if traced and untraced_pairs:
         w, X = attach_eigenpairs(
             A, w, X, M=M, hermitian=hermitian, sigma=sigma, OPinv=OPinv, rtol=rtol, adjoint=adjoint
         )
@@ -187,22 +187,22 @@ def _left(
         raise ValueError(pairs_less_traced())
     else:
         w, X = _checked(op_A, op_M, w, X)
-    (scale, _), x = units(op_A, op_M, sigma), power_of_two(strip(X))
+    given, x = scaled(op_A, op_M, options, sigma), power_of_two(strip(X))
+    scale = given.units
     if not scale.trivial or not 2.0**-40 < x < 2.0**40:
-        op_A, op_M = scaled_operators(scale, op_A, op_M)
-        w, X = w / scale.of_values, X / x
+        w, X = w / scale.eigenvalue_factor, X / x
     else:
         x = 1.0
     values_w, values_X = np.asarray(strip(w)), np.asarray(strip(X))
-    inverse = None if hermitian else traced_inverse(op_A, op_M, sigma, OPinv, False, scale)
-    right = Pairs(values_w, values_X, "2", "eigenpairs as given", inverse)
-    pencil = make_pencil(op_A, op_M, hermitian, right, scale.options(options), scale)
+    inverse = None if hermitian else traced_inverse(given, sigma, OPinv, False)
+    right = Pairs(values_w, values_X, "2", "eigenpairs as given", inverse, units=scale.pair)
+    pencil = make_pencil(given, hermitian, right)
     problem = pencil.problem
     pairs = examine(problem, values_w, values_X, problem.A.apply(values_X), problem.apply_B(values_X))
     rtol = float(np.sqrt(np.finfo(values_X.dtype).eps)) if rtol is None else rtol
     if not np.all(pairs.residuals <= rtol):
         raise ValueError(not_eigenpairs(pairs.residuals, rtol, pairs.scales * scale.a))
-    if not (traced and not given):  # else `attach_eigenpairs` has looked
+    if not (traced and untraced_pairs):  # else `attach_eigenpairs` has looked
         check_eigenvalues(problem, pencil.options, values_w, pairs, rtol)
     if hermitian:
         return X / xp.real(xp.sum(xp.conj(X) * pencil.slope(X), axis=0)), X, scale.m, x

@@ -23,7 +23,7 @@ from .operators.matrices import aslinearoperator
 from .pencil import TracedPencil
 from .primitives import beside, xp
 from .trace import UNTRACED, guarded, is_box
-from .values import as_value, check_options, plain_operand, scaled_operators, units, values_in_units
+from .values import as_value, check_options, plain_operand, restored, scaled
 
 __all__ = ["svds"]
 
@@ -128,12 +128,12 @@ def svds(
     chosen = check_options(adjoint)
     if isinstance(A, spla.LinearOperator):  # of other types of matrices SciPy says which it takes
         A = floating(A)
-    scale, deepest = units(A, None, squared=True)
+    problem = scaled(A, None, chosen, squared=True)
+    scale, deepest, A = problem.units, problem.deepest, problem.A
     if solver == "lobpcg" and not scale.trivial:
         tol = min(tol, tol / scale.a)  # an absolute one: that of A or of A′, whichever asks for more
     request = TripletRequest(k, which, tol, ncv, plain_operand(v0), maxiter, solver, rng, random_state, options)
     wanted = return_singular_vectors
-    A = scaled_operators(scale, A, None)[0]
     if not (isinstance(A, LinearOperator) or is_box(A)):
         return _in_units(scale, scipy_triplets(request, A, wanted))
     operator = aslinearoperator(A).prepared()
@@ -145,7 +145,7 @@ def svds(
     # SciPy knows which values of ``return_singular_vectors`` are none.
     known = any(wanted is form or wanted == form for form in (True, False, "u", "vh"))
     triplets = scipy_triplets(request, plain, True if known else wanted)
-    u, s, v = _attach(request, operator, deepest, value, triplets, scale.options(chosen), scale)
+    u, s, v = _attach(request, operator, deepest, value, triplets, problem.options, scale)
     if not wanted:
         return s
     return (None if wanted == "vh" else u), s, (None if wanted == "u" else xp.conj(v).T)
@@ -179,7 +179,7 @@ def _attach(
     pairs = found.pairs
     w, X = attach_verified(pencil, pairs.w, pairs.X, pairs.rtol, forward_report(pairs))
     root = pairs.X.dtype.type(np.sqrt(2))
-    U, w, V = root * X[:m], values_in_units(scale, w), root * X[m:]
+    U, w, V = root * X[:m], restored(scale, w, None, "2")[0], root * X[m:]
     u, s, v = found.given
     if found.kept.size < s.size:
         U, V = (beside(part, given, found.kept, found.reason) for part, given in ((U, u), (V, v)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,10 @@ __all__ = [
     "check_options",
     "measured",
     "plain_operand",
-    "scaled_operators",
+    "restored",
+    "scaled",
     "units",
     "value_of_inverse",
-    "values_in_units",
 ]
 
 
@@ -145,11 +145,26 @@ def measured(operand: Any) -> tuple[tuple[float, float], int]:
     return row_sizes(strip(image), n), level
 
 
-def scaled_operators(scale: Units, A: Any, M: Any) -> tuple[Any, Any]:
-    """A′ and M′, traced where A and M are."""
-    scaled = _times(A, 1 / scale.a), _times(M, 1 / scale.m)
-    A, M = (assembled_once(x) if isinstance(x, LinearOperator) else x for x in scaled)
-    return A, M
+@dataclass(frozen=True)
+class Scaled:
+    """A′ and M′, traced where A and M are, see `forward/scaling.py`.
+
+    ``deepest`` is the highest level at which either is traced, ``options`` are those for A′ and M′.
+    """
+
+    units: Units
+    deepest: int
+    A: Any
+    M: Any
+    options: Adjoint
+
+
+def scaled(A: Any, M: Any, options: Adjoint, sigma: Any = None, squared: bool = False) -> Scaled:
+    """The problem in units in which its operators are not far from one, as for `units`."""
+    scale, deepest = units(A, M, sigma, squared)
+    A, M = _times(A, 1 / scale.a), _times(M, 1 / scale.m)
+    A, M = (assembled_once(x) if isinstance(x, LinearOperator) else x for x in (A, M))
+    return Scaled(scale, deepest, A, M, scale.options(options))
 
 
 def _times(operand: Any, factor: float) -> Any:
@@ -158,13 +173,14 @@ def _times(operand: Any, factor: float) -> Any:
     return times_number(operand, factor)
 
 
-def values_in_units(scale: Units, w: Any) -> Any:
-    """w of w′, traced where w′ is.
+def restored(scale: Units, w: Any, X: Any, normalization: str) -> tuple[Any, Any]:
+    """w and x of w′ and x′, traced where those are.
 
     Raises
     ------
     ValueError
-        Where one is outside of the range of its precision.
+        Where a value is outside of the range of its precision.
     """
     scale.check_range(np.asarray(strip(w)))
-    return w if scale.of_values == 1 else w * scale.of_values
+    factor = scale.eigenvalue_factor
+    return w if factor == 1 else w * factor, scale.vectors(X, normalization)

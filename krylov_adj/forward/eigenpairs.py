@@ -11,6 +11,7 @@ import scipy.sparse.linalg as spla
 
 from ..perturbation.problem import Inverse, Pairs, ValueOperator
 from ..perturbation.selection import Selection
+from ..report.errors import EigenNoConvergence
 from ..report.messages import other_normalization
 from .arpack import accepted_residual, admits, call_scipy, in_order_of_values, next_to_one, spoiled_residual
 from .continuation import Continuation
@@ -94,6 +95,7 @@ def eigenpairs(
         w=w,
         X=X,
         inverse=inverse,
+        units=request.units.pair,
         selection=Selection(ranking, ncv, applications if inverse is None else solves),
         rtol=(spoiled_residual if spoiled else accepted_residual)(X.dtype, float(request.tol)),
         applications=applications,
@@ -108,11 +110,20 @@ def _by_scipy(request: Request, A: Any, M: Any, vectors: bool, matrices: tuple[A
         try:
             with named_boxes():
                 return Pairs(*call_scipy(request, A, M, vectors), "ARPACK")
-        except (spla.ArpackError, ValueError):
+        except (spla.ArpackError, ValueError) as error:
             matrices = matrices_for_lapack(request, A, M, failed=True)
             if matrices is None:
+                if isinstance(error, EigenNoConvergence):
+                    _restore_partial(error, request, M)
                 raise
     return dense_pairs(request, *matrices)
+
+
+def _restore_partial(error: EigenNoConvergence, request: Request, M: Any) -> None:
+    """Put partial results in the caller's units."""
+    normalization = getattr(error, "normalization", request.usual_normalization(M))
+    error.eigenvalues = request.units.values(error.eigenvalues)
+    error.eigenvectors = request.units.vectors(error.eigenvectors, normalization)
 
 
 def _by_lanczos(

@@ -17,6 +17,7 @@ from ..report.messages import boxes_in_scipy
 
 __all__ = [
     "applied_by_parts",
+    "as_complex",
     "as_scipy",
     "floating",
     "matrix_operator",
@@ -94,6 +95,14 @@ def matrix_operator(matrix: Any, hermitian: bool, name: str, dtype: Any = None) 
         return times(transposed, V)
 
     return ValueOperator(matrix.shape, dtype, apply, apply_adjoint, name, lambda: matrix, by_matrix=True)
+
+
+def as_complex(operator: ValueOperator) -> ValueOperator:
+    """A real operator as one of complex numbers."""
+    dtype, given = np.result_type(operator.dtype, np.complex64), operator.counted_anew()
+    matrix = (lambda: operator.matrix.astype(dtype)) if operator.explicit else None
+    adjoint = given.adjoint if operator.has_adjoint else None
+    return ValueOperator(operator.shape, dtype, given.apply, adjoint, operator.name, matrix, operator.by_matrix)
 
 
 def applied_by_parts(operator: spla.LinearOperator, function: Callable[[Array], Any], V: Array) -> Any:

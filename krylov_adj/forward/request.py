@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..perturbation.ranking import Ranking, ranking
+from .scaling import ONE, Units, times_number
 
 __all__ = ["Request"]
 
@@ -37,6 +38,8 @@ class Request:
     normalization : {"2", "M", "A"}, optional
         xᴴx = 1, xᴴMx = 1 or xᴴAx = 1, for who has to know before the pairs are computed; an error where they cannot be
         normalised so. By default that of an M that is an inner product, "2" for any other.
+    units : Units, optional
+        Those of the operators that the request is for; see `in_units`.
     """
 
     k: Any
@@ -55,6 +58,7 @@ class Request:
     vectors: bool = True
     solver: str = "auto"
     normalization: str | None = None
+    units: Units = ONE
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -64,6 +68,16 @@ class Request:
     def name(self) -> str:
         """The name of SciPy's function."""
         return "eigsh" if self.hermitian else "eigs"
+
+    def in_units(self, units: Units) -> Request:
+        """The request for eigenpairs of A′ and M′, see `scaling.py`."""
+        return replace(
+            self,
+            sigma=units.shift(self.sigma),
+            OPinv=times_number(self.OPinv, units.a),
+            Minv=times_number(self.Minv, units.m),
+            units=units,
+        )
 
     @property
     def buckling(self) -> bool:

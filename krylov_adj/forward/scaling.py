@@ -24,7 +24,6 @@ from ..options import Adjoint
 from ..perturbation.problem import ValueOperator
 from ..report.messages import out_of_range, shift_out_of_range
 from .operands import random_vector
-from .request import Request
 
 __all__ = ["ONE", "Units", "choose_units", "probe", "row_sizes", "times_number", "units"]
 
@@ -48,27 +47,16 @@ class Units:
     @property
     def pair(self) -> tuple[float, float]:
         """For `Eigenproblem`."""
-        return self.a, self.of_values
+        return self.a, self.eigenvalue_factor
 
     @property
-    def of_values(self) -> float:
+    def eigenvalue_factor(self) -> float:
         """What w′ is multiplied by."""
         return self.a / self.m
 
-    def of_vectors(self, normalization: str) -> float:
+    def eigenvector_factor(self, normalization: str) -> float:
         """What x′ is multiplied by."""
         return {"2": 1.0, "M": self.m**-0.5, "A": self.a**-0.5}[normalization]
-
-    def request(self, request: Request) -> Request:
-        """The request for w′ and x′."""
-        if self.trivial:
-            return request
-        return replace(
-            request,
-            sigma=self.shift(request.sigma),
-            OPinv=times_number(request.OPinv, self.a),
-            Minv=times_number(request.Minv, self.m),
-        )
 
     def shift(self, sigma: Any) -> Any:
         """σ′."""
@@ -88,10 +76,10 @@ class Units:
 
     def check_range(self, w: Array) -> None:
         """Raise ValueError where an eigenvalue w, of w′, is outside of the range of its precision."""
-        if self.of_values == 1:
+        if self.eigenvalue_factor == 1:
             return
         with np.errstate(all="ignore"):
-            moved = np.abs(w * self.of_values)
+            moved = np.abs(w * self.eigenvalue_factor)
         if not np.all(np.isfinite(moved)) or np.any((moved < np.finfo(moved.dtype).tiny) & (w != 0)):
             raise ValueError(out_of_range(float(np.max(np.abs(w), initial=0)), self.a, self.m, moved.dtype))
 
@@ -104,12 +92,16 @@ class Units:
             Where one is outside of the range of its precision.
         """
         self.check_range(w)
-        return w if self.of_values == 1 else w * self.of_values
+        return w if self.eigenvalue_factor == 1 else w * self.eigenvalue_factor
 
     def vectors(self, X: Any, normalization: str) -> Any:
         """x of x′."""
-        factor = self.of_vectors(normalization)
+        factor = self.eigenvector_factor(normalization)
         return X if X is None or factor == 1 else X * factor
+
+    def scaled(self, w: Array, X: Array, normalization: str) -> tuple[Array, Array]:
+        """w′ and x′ of w and x."""
+        return w / self.eigenvalue_factor, X / self.eigenvector_factor(normalization)
 
 
 ONE = Units()

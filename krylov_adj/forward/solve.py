@@ -22,7 +22,7 @@ from ..perturbation.systems import BorderedSystems
 from .continuation import Continuation
 from .eigenpairs import eigenpairs
 from .inverses import make_mass_inverse
-from .operands import scipy_operand
+from .operands import as_complex, scipy_operand
 from .request import Request
 from .scaling import times_number, units
 from .triplets import TripletRequest, resolve_triplets, scipy_triplets
@@ -53,23 +53,23 @@ def solve_eigenproblem(
         cannot be normalised as the request says.
     """
     options = Adjoint() if options is None else options
+    if M is not None and M.dtype.kind == "c" and A.dtype.kind != "c":
+        A = as_complex(A)  # every solver takes its type from A
     scale = units(A, M, request.sigma)
     A, M = times_number(A, 1 / scale.a), times_number(M, 1 / scale.m)
-    request, options = scale.request(request), scale.options(options)
+    request, options = request.in_units(scale), scale.options(options)
     pairs = eigenpairs(request, A, M, continuation)
     mass_inverse = None
     if M is not None and pairs.inverse is None:
         mass_inverse = make_mass_inverse(M, request.Minv, request.hermitian)
-    problem = Eigenproblem.of(
-        pairs, A, M, request.hermitian, units=scale.pair, continuation=continuation, mass_inverse=mass_inverse
-    )
+    problem = Eigenproblem.of(pairs, A, M, request.hermitian, continuation=continuation, mass_inverse=mass_inverse)
     for operator in (A, M):
         if operator is not None:
             check_adjoint(operator, request.hermitian)
     pairs, R = verified(problem, pairs, options)
     maps = derivative_maps(problem, pairs, R, options)
-    vectors = scale.of_vectors(pairs.normalization)
-    maps = replace(maps, values=scale.of_values, vectors=vectors, residuals=scale.a * vectors)
+    vectors = scale.eigenvector_factor(pairs.normalization)
+    maps = replace(maps, values=scale.eigenvalue_factor, vectors=vectors, residuals=scale.a * vectors)
     return replace(pairs, w=scale.values(pairs.w), X=scale.vectors(pairs.X, pairs.normalization)), maps
 
 

@@ -161,6 +161,8 @@ class Pairs:
         What is known besides the pairs that were asked for.
     selection : Selection or None
         Which eigenvalues were asked for.
+    units : (float, float)
+        What A and the eigenvalues were divided by.
     rtol : float
         The largest residual that is accepted, relative to ‖A‖ + |w|‖M‖.
     applications, solves, ncv : int
@@ -174,6 +176,7 @@ class Pairs:
     inverse: Inverse | None = None
     surplus: Beyond | None = None
     selection: Selection | None = None
+    units: tuple[float, float] = (1.0, 1.0)
     rtol: float = 0.0
     applications: int = 0
     solves: int = 0
@@ -235,7 +238,6 @@ class Eigenproblem:
         B: ValueOperator | None,
         hermitian: bool,
         *,
-        units: tuple[float, float] = (1.0, 1.0),
         continuation: KeptSolutions | None = None,
         mass_inverse: Callable[[], Callable[[Array], Array]] | None = None,
     ) -> Eigenproblem:
@@ -248,7 +250,7 @@ class Eigenproblem:
             inverse=pairs.inverse,
             continuation=continuation,
             beyond=pairs.surplus,
-            units=units,
+            units=pairs.units,
             selection=pairs.selection,
             mass_inverse=mass_inverse,
         )
