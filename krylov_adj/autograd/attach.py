@@ -14,9 +14,10 @@ from ..krylov.blocks import column_dots
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, Inverse, Pairs
 from ..report.report import Report
+from .elementary import deepest_level, xp
 from .operators.hermitian import hermitian_part
 from .pencil import TracedNonlinear, TracedPencil
-from .primitives import attach, deepest_level, xp
+from .primitives import attach
 from .trace import UNTRACED, guarded, strip
 from .values import Scaled, as_value, check_operators, check_options, restored, scaled, value_of_inverse
 

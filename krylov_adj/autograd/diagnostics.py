@@ -13,8 +13,8 @@ from ..options import Adjoint
 from ..report.messages import differences_uncertain, gradient_disagrees
 from ..report.report import listening
 from .differences import Difference, best_known, differences
+from .elementary import gradient, xp
 from .operators.matrices import aslinearoperator
-from .primitives import gradient, xp
 from .trace import strip
 from .values import scaled
 

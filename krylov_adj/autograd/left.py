@@ -14,8 +14,8 @@ from ..perturbation.systems import BorderedSystems
 from ..report.messages import not_eigenpairs, pairs_less_traced
 from .attach import attach_eigenpairs, make_pencil, traced_inverse
 from .bordered import attach_left
+from .elementary import xp
 from .operators.base import LinearOperator
-from .primitives import xp
 from .trace import levels, strip
 from .values import check_operators, check_options, scaled
 

@@ -13,10 +13,10 @@ import scipy.sparse.linalg as spla
 from ..krylov.linear_solvers import HERMITIAN
 from ..krylov.linear_system import SOLVERS, LinearSystem, Operator, Stage
 from ..perturbation.problem import ValueOperator
+from .elementary import deepest_level
 from .equations import EVERY_LEVEL, NO_CHANNEL, Side, Solved, attach_solution
 from .operators.base import LinearOperator
 from .operators.matrices import aslinearoperator
-from .primitives import deepest_level
 from .trace import UNTRACED, is_box, seen_from, strip
 from .values import as_value, check_operators
 

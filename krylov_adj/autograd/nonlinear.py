@@ -12,9 +12,9 @@ from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, power_of_two
 from ..report.report import Report
 from .attach import attach_verified
+from .elementary import deepest_level, xp
 from .operators.matrices import aslinearoperator
 from .pencil import TracedNonlinear
-from .primitives import deepest_level, xp
 from .trace import derivative, guarded, strip
 from .values import as_value, check_options, measured, units
 

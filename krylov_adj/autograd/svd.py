@@ -18,10 +18,10 @@ from ..forward.verify import check_adjoint, forward_report
 from ..options import Adjoint
 from ..perturbation.problem import ValueOperator
 from .attach import attach_verified
+from .elementary import beside, xp
 from .operators.base import LinearOperator
 from .operators.matrices import aslinearoperator
 from .pencil import TracedPencil
-from .primitives import beside, xp
 from .trace import UNTRACED, guarded, is_box
 from .values import as_value, check_options, plain_operand, restored, scaled
 

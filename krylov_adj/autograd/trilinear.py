@@ -9,7 +9,7 @@ import numpy as np
 from autograd.extend import defjvp, defvjp, primitive
 
 from ..forms.trilinear import COEFFICIENTS, INPUT, OUTPUT, TrilinearForm
-from .primitives import xp
+from .elementary import xp
 from .trace import strip
 
 __all__ = ["contract"]

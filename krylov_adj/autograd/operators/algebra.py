@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..primitives import xp
+from ..elementary import xp
 from ..trace import refuse_boxes, strip
 from .base import Arithmetic, LinearOperator
 from .matrices import Constant, Dense, aslinearoperator

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from ...forward.operands import random_vector
-from ..primitives import xp
+from ..elementary import xp
 from ..trace import is_box, strip, transpose, without_boxes
 
 __all__ = ["Arithmetic", "LinearOperator"]

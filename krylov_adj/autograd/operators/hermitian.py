@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ..primitives import hermitian_entries, xp
+from ..elementary import hermitian_entries, xp
 from ..trace import is_box, strip
 from .algebra import Adjoint, AssembledOnce, Composite, Scaled, Sum, Transpose
 from .base import LinearOperator

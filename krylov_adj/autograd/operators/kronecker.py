@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ..primitives import xp
+from ..elementary import xp
 from .algebra import Composite
 from .base import LinearOperator
 from .matrices import Dense, aslinearoperator

@@ -10,7 +10,7 @@ import scipy.sparse.linalg as spla
 
 from ...forward.operands import applied_by_parts, floating
 from ...krylov.blocks import times
-from ..primitives import apply_constant, xp
+from ..elementary import apply_constant, xp
 from ..trace import strip
 from .base import LinearOperator
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from ...forms.stencils import Coupling
 from ...perturbation.problem import inexact
-from ..primitives import xp
+from ..elementary import xp
 from ..trace import is_box, strip
 from .stencils import Stencil
 

@@ -15,7 +15,7 @@ import scipy.sparse.linalg as spla
 from ...forms.patterns import Pattern, counting_sort, index_dtype
 from ...forms.trilinear import INPUT, OUTPUT
 from ...perturbation.problem import inexact
-from ..primitives import apply_constant, xp
+from ..elementary import apply_constant, xp
 from ..trace import is_box, strip
 from ..trilinear import contract
 from .base import LinearOperator

@@ -10,7 +10,7 @@ import scipy.sparse.linalg as spla
 
 from ...forms.stencils import Coupling, StencilForm
 from ...forms.trilinear import INPUT, OUTPUT
-from ..primitives import xp
+from ..elementary import xp
 from ..trace import strip
 from ..trilinear import contract
 from .base import LinearOperator
