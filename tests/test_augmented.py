@@ -12,6 +12,7 @@ from krylov_adj.krylov import augmented
 from krylov_adj.krylov.augmented import filtered_form, spectral_ends
 from krylov_adj.krylov.forms import Filtered
 from krylov_adj.krylov.shared import _System, _true_residuals, shared_krylov
+from krylov_adj.krylov.space import WHOLE
 
 N = 300
 
@@ -52,10 +53,10 @@ def test_filter_and_solutions(which, dtype):
         applied.append(1 if V.ndim == 1 else V.shape[1])
         return A @ V
 
-    ends = spectral_ends(apply, Q, A.dtype)
+    ends = spectral_ends(WHOLE, apply, Q, A.dtype)
     assert sum(applied) == augmented.LANCZOS_STEPS
     assert ends[0] <= smallest <= ends[1] <= ends[2] <= largest <= ends[3]
-    form = filtered_form(apply, len(A), theta, ends)
+    form = filtered_form(WHOLE, apply, len(A), theta, ends)
     assert (form.degree == 1) == (which == "inside")
     if form.degree > 1:
         assert form.degree % 2 == 1
@@ -63,7 +64,7 @@ def test_filter_and_solutions(which, dtype):
         assert onp.abs(form.shift(between)).max() < 1 + 1e-10
         onp.testing.assert_allclose(onp.abs(form.shift(theta)).min(), augmented.EDGE, rtol=1e-9)
     applied.clear()
-    U, steps, moved = shared_krylov(form, Q, theta, b, onp.full(theta.size, 1e-10), 100, 5000, dtype is float)
+    U, steps, moved = shared_krylov(WHOLE, form, Q, theta, b, onp.full(theta.size, 1e-10), 100, 5000, dtype is float)
     assert steps == sum(applied)
     residuals = onp.linalg.norm(complement(Q, A @ U - U * theta - b), axis=0) / onp.linalg.norm(b, axis=0)
     assert residuals.max() < 1e-10
@@ -77,8 +78,8 @@ def test_equal_magnitudes_at_both_ends():
     A, order = onp.diag(w), [0, 1, 202, 203]
     Q, b = onp.eye(204)[:, order], onp.ones((204, 4))
     b[order] = 0
-    form = filtered_form(lambda V: A @ V, len(A), w[order], spectral_ends(lambda V: A @ V, Q, A.dtype))
-    U, _, _ = shared_krylov(form, Q, w[order], b, onp.full(4, 1e-10), 100, 5000, True)
+    form = filtered_form(WHOLE, lambda V: A @ V, len(A), w[order], spectral_ends(WHOLE, lambda V: A @ V, Q, A.dtype))
+    U, _, _ = shared_krylov(WHOLE, form, Q, w[order], b, onp.full(4, 1e-10), 100, 5000, True)
     inner = onp.arange(2, 202)
     onp.testing.assert_allclose(U[inner], 1 / (w[inner, None] - w[order]), rtol=1e-7)
 
@@ -92,8 +93,8 @@ def test_a_filter_costs_no_more_than_a_space_of_all_vectors(gap):
     V = onp.linalg.qr(rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n)))[0]
     A, Q, theta = (V * w) @ V.conj().T, V[:, -3:], w[-3:]
     b = complement(Q, rng.normal(size=(n, 3)) + 0j)
-    form = filtered_form(lambda V: A @ V, n, theta, spectral_ends(lambda V: A @ V, Q, A.dtype))
-    U, steps, _ = shared_krylov(form, Q, theta, b, onp.full(3, 1e-10), 20, 1000, False)
+    form = filtered_form(WHOLE, lambda V: A @ V, n, theta, spectral_ends(WHOLE, lambda V: A @ V, Q, A.dtype))
+    U, steps, _ = shared_krylov(WHOLE, form, Q, theta, b, onp.full(3, 1e-10), 20, 1000, False)
     residuals = onp.linalg.norm(complement(Q, A @ U - U * theta - b), axis=0) / onp.linalg.norm(b, axis=0)
     assert residuals.max() < 1e-10
     assert steps < 3 * 2 * n
@@ -117,9 +118,9 @@ def test_restarts_keep_what_was_found(real):
             types.add(v.dtype.kind)
             return T @ v
 
-        form = filtered_form(apply, n, theta, None)
+        form = filtered_form(WHOLE, apply, n, theta, None)
         U, taken[dimension], _ = shared_krylov(
-            form, onp.zeros((n, 0)), theta, b, onp.full(3, 1e-10), dimension, 5000, real
+            WHOLE, form, onp.zeros((n, 0)), theta, b, onp.full(3, 1e-10), dimension, 5000, real
         )
         assert types == {"f" if real else "c"}
         residuals = onp.linalg.norm(T @ U - U * theta - b, axis=0) / onp.linalg.norm(b, axis=0)
@@ -130,9 +131,10 @@ def test_restarts_keep_what_was_found(real):
 def test_gives_up_where_there_is_no_solution():
     """A singular system: no residual falls, and the space is not restarted for ever."""
     w = onp.r_[1.0, 1.0, onp.linspace(3, 9, 300)]
-    form = Filtered(lambda v: (w * v.T).T, 1.0)
+    form = Filtered(WHOLE, lambda v: (w * v.T).T, 1.0)
     b = onp.ones((302, 1))
     U, steps, _ = shared_krylov(
+        WHOLE,
         form,
         onp.eye(302)[:, :1],
         onp.array([1.0]),
@@ -198,7 +200,7 @@ def test_a_filter_that_is_wrong_is_noticed(wrong, monkeypatch):
     """A bound far inside of the spectrum makes q huge there; a solution that is none has a residual."""
     A0, weights = chain()
     if wrong == "bound":
-        monkeypatch.setattr("krylov_adj.perturbation.deflated.spectral_ends", lambda *a: (0.5, 0.6, 1.0, 1.1))
+        monkeypatch.setattr("krylov_adj.perturbation.engines.spectral_ends", lambda *a: (0.5, 0.6, 1.0, 1.1))
     else:
         monkeypatch.setattr(Filtered, "factor", lambda self, theta: onp.ones_like(theta))
     reports = []
@@ -215,7 +217,7 @@ def test_true_residuals_are_those_of_every_system():
     A, U, b, theta = rng.standard_normal((6, 6)), *rng.standard_normal((2, 6, 3)), onp.array([0.5, -1.0, 2.0])
     group = [_System(i, 1.0, theta[i], b[:, i]) for i in range(3)]
     for degree in (1, 3):
-        found = _true_residuals(Filtered(A.__matmul__, 1.0, degree=degree), U, group)
+        found = _true_residuals(WHOLE, Filtered(WHOLE, A.__matmul__, 1.0, degree=degree), U, group)
         if degree == 1:
             assert found is None
         else:

@@ -10,6 +10,7 @@ from autograd import numpy as np
 import krylov_adj as ka
 from krylov_adj.krylov import lanczos
 from krylov_adj.krylov.lanczos import Lanczos
+from krylov_adj.krylov.space import WHOLE
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.block import solve_block
 from krylov_adj.perturbation.pairs import DeflatedPairs
@@ -120,7 +121,13 @@ def test_values_of_zero_are_left_out(mass):
     T = onp.diag(onp.append([5.0, 4.0, 3.0, 2.0], onp.full(n - 4, 1e-15 if mass else 0.0)))
     B = onp.eye(n).__matmul__ if mass else None
     space = Lanczos(
-        T.__matmul__, B, T @ rng.standard_normal(n), 30, lanczos.LargestInModulus(), lambda: rng.standard_normal(n)
+        WHOLE,
+        T.__matmul__,
+        B,
+        T @ rng.standard_normal(n),
+        30,
+        lanczos.LargestInModulus(),
+        lambda: rng.standard_normal(n),
     )
     for _ in range(12):
         space.step()

@@ -9,6 +9,7 @@ from krylov_adj.krylov.gmres import gmres
 from krylov_adj.krylov.minres import minres
 from krylov_adj.krylov.nearest import nearest
 from krylov_adj.krylov.shared import shared_krylov
+from krylov_adj.krylov.space import WHOLE
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.block import solve_block
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
@@ -79,8 +80,8 @@ def test_shared_space_is_small(real):
         applied.append(v.dtype)
         return T @ v
 
-    form = ShiftInvert(solve, lambda z: z)
-    U, steps, _ = shared_krylov(form, np.zeros((n, 0)), theta, rhs, np.full(4, 1e-10), 100, 1000, real)
+    form = ShiftInvert(WHOLE, solve, lambda z: z)
+    U, steps, _ = shared_krylov(WHOLE, form, np.zeros((n, 0)), theta, rhs, np.full(4, 1e-10), 100, 1000, real)
     assert steps == len(applied) <= 30
     assert {dtype.kind for dtype in applied} == {"f" if real else "c"}
     # U = S s with S = T here: (T − θ) s = −θ b.
@@ -103,8 +104,8 @@ def test_shared_space_at_the_floor(real, image):
     Q = np.linalg.qr(rng.normal(size=(n, 2)))[0]
     P = np.eye(n) - Q @ Q.T
     for dimension in (100, 20):
-        form = ShiftInvert(lambda v: T @ v, image)
-        U, _, _ = shared_krylov(form, Q, theta, P @ rhs, np.full(3, 1e-18), dimension, 1000, real)
+        form = ShiftInvert(WHOLE, lambda v: T @ v, image)
+        U, _, _ = shared_krylov(WHOLE, form, Q, theta, P @ rhs, np.full(3, 1e-18), dimension, 1000, real)
         for i in range(3):
             s = np.linalg.solve(P @ T @ P - theta[i] * np.eye(n), -theta[i] * P @ rhs[:, i])
             expected = P @ T @ P @ s
@@ -129,12 +130,12 @@ def test_nearest_finds_what_a_residual_hides(is_complex):
         images.append(T @ v)
         return images[-1]
 
-    found = nearest(apply, start, Q, w[:3], np.full(3, 1e-10), 60)
+    found = nearest(WHOLE, apply, start, Q, w[:3], np.full(3, 1e-10), 60)
     assert list(found) == [1]
     assert len(images) < 40
     assert np.linalg.norm(Q.conj().T @ found[1]) < 1e-12
     assert np.linalg.norm(left @ T @ found[1] - w[1] * found[1]) < 1e-10
-    found = nearest(lambda v: v, start, Q, np.array([1.0, 3.0]), np.full(2, 1e-10), 60)  # v's own memory
+    found = nearest(WHOLE, lambda v: v, start, Q, np.array([1.0, 3.0]), np.full(2, 1e-10), 60)  # v's own memory
     assert list(found) == [0]
     np.testing.assert_allclose(found[0] * np.vdot(found[0], start), start, rtol=1e-10)
 
@@ -152,7 +153,7 @@ def test_engines_need_no_second_cycle(engine):
         return A @ V - V * shifts[columns] * (1 if engine == "gmres" else 0.1)
 
     arguments = (60,) if engine == "gmres" else ()
-    U, steps, _ = {"gmres": gmres, "minres": minres}[engine](apply, b, np.full(4, 1e-10), 500, *arguments)
+    U, steps, _ = {"gmres": gmres, "minres": minres}[engine](WHOLE, apply, b, np.full(4, 1e-10), 500, *arguments)
     assert steps <= 60
     residuals = np.linalg.norm(apply(U, np.arange(4)) - b, axis=0) / np.linalg.norm(b, axis=0)
     assert np.all(residuals < 2e-10)

@@ -8,6 +8,7 @@ import scipy.linalg as la
 import scipy.sparse.linalg as spla
 
 from krylov_adj.krylov.complement import LIKELY, SHARE, Process, look_outside
+from krylov_adj.krylov.space import WHOLE
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation import rest
 from krylov_adj.perturbation.completeness import Judge
@@ -46,7 +47,7 @@ def test_a_left_eigenvector_has_the_share_that_polynomials_leave_it(window, cond
     T, V, left = matrix(values, 2, condition, is_complex)
     Q = la.qr(V[:, :3], mode="economic")[0]
     start = gaussian(rng, N, is_complex)
-    process = Process(lambda v: T @ v, start, Q, values[3:].astype(complex), window, 30)
+    process = Process(WHOLE, lambda v: T @ v, start, Q, values[3:].astype(complex), window, 30)
     P = np.eye(N) - Q @ Q.conj().T
     r = P @ start / la.norm(P @ start)
     Y = la.eig((P @ T @ P).conj().T)
@@ -70,7 +71,7 @@ def looked(T, Q, points, depth, n=N, is_complex=True, window=40, budget=20, boun
         return T @ v
 
     start = gaussian(np.random.default_rng(seed), n, is_complex)
-    seen = look_outside(apply, start, Q, np.asarray(points), depth, bounded, window, budget, 2 * budget)
+    seen = look_outside(WHOLE, apply, start, Q, np.asarray(points), depth, bounded, window, budget, 2 * budget)
     return seen, len(calls)
 
 
@@ -153,6 +154,7 @@ def test_its_memory_is_the_window():
         tracemalloc.start()
         start = np.random.default_rng(0).standard_normal(n)
         look_outside(
+            WHOLE,
             lambda v: values * v, start, np.eye(n, 1), np.array([1.001]), lambda z: z.real - 1.001, False, window,
             budget, budget,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from autograd import grad, make_jvp
 from oracle import cotangent, pairing, tangent
 
 import krylov_adj as ka
+from krylov_adj.krylov.space import WHOLE
 from krylov_adj.perturbation.conjugates import without_conjugate
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
 
@@ -169,7 +170,7 @@ def test_a_nearly_real_pair_is_a_pair(imag, form):
 
     def cut(w, X):
         return without_conjugate(
-            w, X, onp.linalg.norm(A @ X - X * w, axis=0), problem.apply_B, lambda: problem.norms
+            WHOLE, w, X, onp.linalg.norm(A @ X - X * w, axis=0), problem.apply_B, lambda: problem.norms
         ).tolist()
 
     assert cut(w[:1], X[:, :1]) == [0]

@@ -15,6 +15,7 @@ import krylov_adj as ka
 from krylov_adj.forward import continuation, warm_start
 from krylov_adj.forward.warm_start import rayleigh_ritz
 from krylov_adj.krylov.arnoldi import arnoldi
+from krylov_adj.krylov.space import WHOLE
 from krylov_adj.perturbation.problem import ValueOperator
 
 N = 20
@@ -353,14 +354,14 @@ def test_arnoldi(is_complex):
     w = w[onp.argsort(-onp.abs(w))]
     start = rng.standard_normal(n) + (1j * rng.standard_normal(n) if is_complex else 0)
     for k, wanted in ((1, 1), (2, 3), (3, 3), (5, 5)):  # a pair is not cut
-        found = arnoldi(lambda v: T @ v, start, k, 0.0, 50)
+        found = arnoldi(WHOLE, lambda v: T @ v, start, k, 0.0, 50)
         assert found.converged
         assert found.theta.size == wanted
         onp.testing.assert_allclose(onp.sort_complex(found.theta), onp.sort_complex(w[:wanted]), rtol=1e-10)
         onp.testing.assert_allclose(T @ found.X, found.X * found.theta, atol=1e-13)
         onp.testing.assert_allclose(onp.linalg.norm(found.X, axis=0), 1, rtol=1e-12)
-    assert not arnoldi(lambda v: T @ v, start, 5, 0.0, 12).converged
-    few = arnoldi(lambda v: v, start, 2, 0.0, 20)  # its own memory, and no second direction
+    assert not arnoldi(WHOLE, lambda v: T @ v, start, 5, 0.0, 12).converged
+    few = arnoldi(WHOLE, lambda v: v, start, 2, 0.0, 20)  # its own memory, and no second direction
     assert not few.converged
     onp.testing.assert_allclose(few.theta, 1)
 

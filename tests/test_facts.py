@@ -18,9 +18,10 @@ import krylov_adj as ka
 from krylov_adj import options
 from krylov_adj.autograd import differences
 from krylov_adj.forward import symmetric, warm_start
-from krylov_adj.krylov import augmented, chebyshev, lanczos, linear_system
+from krylov_adj.krylov import augmented, chebyshev
 from krylov_adj.krylov import factors as shift_invert
-from krylov_adj.perturbation import engines, pairs, systems
+from krylov_adj.krylov.precision import DEFECTIVE, Precision
+from krylov_adj.perturbation import engines, pairs
 from krylov_adj.report import report as reports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,7 +148,7 @@ def of_a_cluster():
 
 
 def few_digits():
-    sizes = [linear_system.LinearSystem._few_digits.fget(SimpleNamespace(_eps=np.finfo(t).eps)) for t in "df"]
+    sizes = [Precision.of(np.dtype(t)).few_digits for t in "df"]
     return tuple(float(f"{size:.0e}") for size in sizes)
 
 
@@ -165,7 +166,7 @@ def accepted_by_check_operator():
 
 def exponent_of_nearness():
     eps = np.finfo(float).eps
-    return round(float(np.log(lanczos.nearness(float)) / np.log(eps)), 6)
+    return round(float(np.log(Precision.of(float).near) / np.log(eps)), 6)
 
 
 def least_coverage():
@@ -186,7 +187,7 @@ STATED = [
     ("krylov_adj/autograd/eigen.py", r"problems of order above (\d+), with\s+``sigma``", (options.DENSE_ORDER,)),
     ("krylov_adj/autograd/svd.py", r"above ``max\(tol, (\S+)\)·σ`` \((\S+) in single precision", tolerances()),
     ("krylov_adj/autograd/linear.py", r"max\((\d+) n, (\d+)\) iterations", ITERATIONS),
-    ("krylov_adj/krylov/linear_system.py", r"few digits: (\S+) in double, (\S+) in single", few_digits()),
+    ("krylov_adj/krylov/precision.py", r"few digits: (\S+) in double, (\S+) in single", few_digits()),
     ("krylov_adj/krylov/factors.py", r"Where ω is past (\d+) ε one step", (shift_invert.BACKWARD,)),
     ("krylov_adj/autograd/diagnostics.py", r"Default (\d+) machine epsilons", accepted_by_check_operator()),
     ("krylov_adj/autograd/diagnostics.py", r"in at most (\d+) calls from the default step", calls_of_check_gradient()),
@@ -209,7 +210,7 @@ STATED = [
     ("docs/derivation.md", r"a is put where 3k \+ (\d+) are counted", (chebyshev.wanted_count(0),)),
     ("docs/derivation.md", r"a from \|q\| = (\S+) at the innermost", (augmented.EDGE,)),
     ("docs/derivation.md", r"eigenvalues in hand \(at most (\d+), and odd", (augmented.LARGEST_DEGREE,)),
-    ("docs/derivation.md", r"an error past (\S+)/√ε", (systems.DEFECTIVE,)),
+    ("docs/derivation.md", r"an error past (\S+)/√ε", (DEFECTIVE,)),
     ("docs/derivation.md", r"and not less than ε\^(\S+), relatively", (exponent_of_nearness(),)),
     ("CONTRIBUTING.md", r"past (\d+) the tests refuse it", (MAX_LINES,)),
     ("CONTRIBUTING.md", r"an error below (\d+) % of the package", (least_coverage(),)),

@@ -18,6 +18,7 @@ from krylov_adj.krylov import blocks
 from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, look, plain, wider
 from krylov_adj.krylov.factors import factorise
 from krylov_adj.krylov.lanczos import Closest, Exhausted, Lanczos, LargestInModulus, Wanted, cut, wanted_pairs
+from krylov_adj.krylov.space import WHOLE
 from krylov_adj.perturbation.problem import Inverse, ValueOperator
 
 N = 240
@@ -301,7 +302,9 @@ def lanczos(A, start, dimension=30, B=None, wanted=LARGEST, seed=1, locked=None)
     def random():
         return rng.standard_normal(start.size).astype(start.dtype)
 
-    return Lanczos(lambda v: A @ v, None if B is None else (lambda v: B @ v), start, dimension, wanted, random, locked)
+    return Lanczos(
+        WHOLE, lambda v: A @ v, None if B is None else (lambda v: B @ v), start, dimension, wanted, random, locked
+    )
 
 
 def accept(theta):

@@ -15,6 +15,7 @@ from svd_oracle import full_svd, matched, tangent
 
 import krylov_adj as ka
 from krylov_adj.krylov.minres import minres
+from krylov_adj.krylov.space import WHOLE
 from krylov_adj.perturbation.problem import ValueOperator
 from krylov_adj.perturbation.singular import AugmentedOperator, bidiagonal_minres
 
@@ -430,9 +431,9 @@ def test_half_vectors_save_half_of_the_applications(shape, dtype):
             HW = H.apply(W) - W * S[:K][columns]
             return HW - Q @ (Q.conj().T @ HW)
 
-        return minres(apply, b, onp.full(K, 1e-10), 1000)[0]
+        return minres(WHOLE, apply, b, onp.full(K, 1e-10), 1000)[0]
 
-    residuals, halves = solve(lambda H: bidiagonal_minres(H, X, S[:K], b, onp.full(K, 1e-10), 1000)[0])
+    residuals, halves = solve(lambda H: bidiagonal_minres(WHOLE, H, X, S[:K], b, onp.full(K, 1e-10), 1000)[0])
     _, wholes = solve(plain)
     assert residuals.max() < 1.1e-10
     assert halves < 0.6 * wholes

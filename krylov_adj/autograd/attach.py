@@ -10,7 +10,7 @@ import numpy as np
 from ..forward.continuation import Continuation
 from ..forward.inverses import make_inverse, make_mass_inverse
 from ..forward.verify import GRAM, check_adjoint, check_normalised, forward_report, is_hermitian, orthonormal, verify
-from ..krylov.blocks import column_dots
+from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, Inverse, Pairs
 from ..report.report import Report
@@ -185,8 +185,8 @@ def attach_units(
     problem = pencil.problem
     assert isinstance(pencil, TracedPencil)
     assert problem.B is not None
-    check_normalised(column_dots(X, X), X.dtype, rtol, "2")
-    lengths = np.real(column_dots(X, problem.B.apply(X)))
+    check_normalised(WHOLE.dots(X, X), X.dtype, rtol, "2")
+    lengths = np.real(WHOLE.dots(X, problem.B.apply(X)))
     if not np.all(lengths > 0):
         problem = replace(problem, hermitian=False)
         return attach_verified(

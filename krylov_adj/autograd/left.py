@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..forward.verify import check_eigenvalues
+from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.examine import examine
 from ..perturbation.problem import Pairs, power_of_two
@@ -187,7 +188,7 @@ def _left(
         raise ValueError(pairs_less_traced())
     else:
         w, X = _checked(op_A, op_M, w, X)
-    given, x = scaled(op_A, op_M, options, sigma), power_of_two(strip(X))
+    given, x = scaled(op_A, op_M, options, sigma), power_of_two(WHOLE, strip(X))
     scale = given.units
     if not scale.trivial or not 2.0**-40 < x < 2.0**40:
         w, X = w / scale.eigenvalue_factor, X / x

@@ -12,6 +12,7 @@ import scipy.sparse.linalg as spla
 
 from ..krylov.linear_solvers import HERMITIAN
 from ..krylov.linear_system import SOLVERS, LinearSystem, Operator, Stage
+from ..krylov.space import WHOLE
 from ..perturbation.problem import ValueOperator
 from .elementary import deepest_level
 from .equations import EVERY_LEVEL, NO_CHANNEL, Side, Solved, attach_solution
@@ -336,7 +337,7 @@ def _system(
     if preconditioner is not None:
         inverse, is_complex = _preconditioner(preconditioner, operator.shape, adjoint)
     matrix = value.matrix if solver == "direct" else None
-    return LinearSystem(value, matrix, b.shape[0], dtype, solver, rtol, inverse, is_complex)
+    return LinearSystem(value, matrix, b.shape[0], dtype, solver, rtol, WHOLE, inverse, is_complex)
 
 
 def _preconditioner(given: Any, shape: tuple[int, int], adjoint: bool) -> tuple[Operator, bool]:

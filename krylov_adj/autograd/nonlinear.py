@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..forward.verify import check_adjoint
+from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, power_of_two
 from ..report.report import Report
@@ -102,12 +103,12 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         return -np.asarray(strip(derivative(lambda lam: aslinearoperator(T(lam))._apply(X), lam)))
 
     # T(λ) x = 0 in other units of T and λ, where they are far from one.
-    (scale, _), unit = units(operator, None), power_of_two(lam)
+    (scale, _), unit = units(operator, None), power_of_two(WHOLE, lam)
     if unit <= 2.0**-40:
         # An eigenvalue of zero, but for rounding, is no unit: not below what moves T by ε of itself.
         with np.errstate(all="ignore"):
             moves = np.max(np.abs(slope_of(lam[()], x)))
-            unit = power_of_two(max(abs(lam), np.finfo(lam.dtype).eps * 2.0 ** measured(operator)[0][1] / moves))
+            unit = power_of_two(WHOLE, max(abs(lam), np.finfo(lam.dtype).eps * 2.0 ** measured(operator)[0][1] / moves))
     if not scale.trivial or not 2.0**-40 < unit < 2.0**40:
 
         def scaled(of_unit: Any) -> Any:

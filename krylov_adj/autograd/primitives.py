@@ -94,7 +94,7 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pair
 
     def vjp(g: Any) -> Any:
         # Exactly scaled, so that squares of tiny or huge cotangents neither vanish nor overflow.
-        unit = power_of_two(strip(g[0]), strip(g[1]))
+        unit = power_of_two(systems.problem.space, strip(g[0]), strip(g[1]))
         cotangents = [anp.conj(g[0]) / unit, anp.conj(g[1]) / unit, np.abs(strip(g[2])[:2]) / unit]
         read = (strip(cotangents[0]) != 0) | strip(cotangents[1]).any(axis=0)
         again = max(t, *map(level, cotangents)) != UNTRACED

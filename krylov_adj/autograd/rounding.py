@@ -22,7 +22,7 @@ import numpy as np
 import scipy.linalg as la
 from autograd.extend import defjvp, defjvp_argnums, defvjp, primitive
 
-from ..perturbation.couplings import NOISE
+from ..krylov.precision import NOISE
 from ..perturbation.gauge import check_motion, check_second_derivative
 from ..perturbation.systems import BorderedSystems
 from .trace import strip

@@ -16,8 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg as la
 
+from ..krylov import small
+from ..krylov.precision import Precision
+from ..krylov.space import Space
 from ..options import Adjoint
 from ..perturbation.pairs import DeflatedPairs
 from ..perturbation.problem import Eigenproblem
@@ -59,53 +61,53 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
 
     Those that have such residuals already are returned as they are.
     """
-    eps = float(np.finfo(U.dtype).eps)
-    problem = Eigenproblem(H, None, True, "2", rows=H.rows)
+    precision = Precision.of(U.dtype)
+    problem, space = Eigenproblem(H, None, True, "2", rows=H.rows, space=H.space), H.space
     norm = max(float(np.max(s)), problem.norms[0])
     given, order = (U, V), np.argsort(np.argsort(s, kind="stable"))
     strayed = np.zeros(s.size)
 
     def needed(s: Array) -> Array:
-        return np.maximum(rtol * s, 50 * eps * norm)
+        return np.maximum(rtol * s, precision.indistinct * norm)
 
     R = _residual(H, U, s, V)
-    residuals = np.linalg.norm(R, axis=0) / np.sqrt(2)
+    residuals = space.norms(R) / np.sqrt(2)
     if not (residuals <= np.maximum(HOPELESS * norm, needed(s))).all():
         return Triplets(U, s, V, residuals, needed(s), strayed)
-    U, V = _nearest_isometry(U), _nearest_isometry(V)
+    U, V = _nearest_isometry(space, U), _nearest_isometry(space, V)
     for _ in range(STEPS):
         if (residuals <= needed(s)).all():
             break
-        U, s, V, R = _rayleigh_ritz(H, U, V)
+        U, s, V, R = _rayleigh_ritz(space, H, U, V)
         X = np.concatenate([U, V]) / np.sqrt(2)
-        open_ = np.linalg.norm(R, axis=0) / np.sqrt(2) > needed(s)
+        open_ = space.norms(R) / np.sqrt(2) > needed(s)
         rhs = np.where(open_, -R / np.sqrt(2), 0)
         # The error is squared anyhow: digits past those are not needed.
-        pairs = DeflatedPairs.of(problem, s, X, replace(options, rtol=max(1e-6, 10 * eps)))
-        solved = solve(tangent_side(pairs), rhs, np.linalg.norm(rhs, axis=0))
+        pairs = DeflatedPairs.of(problem, s, X, replace(options, rtol=max(1e-6, precision.floor)))
+        solved = solve(tangent_side(pairs), rhs, space.norms(rhs))
         Z, report = solved.U, solved.report
         if report.converged:
-            U, V = (_nearest_isometry(W) for W in (U + np.sqrt(2) * Z[: H.rows], V + np.sqrt(2) * Z[H.rows :]))
-            U, s, V, R = _rayleigh_ritz(H, U, V)
+            U, V = (_nearest_isometry(space, W) for W in (U + np.sqrt(2) * Z[: H.rows], V + np.sqrt(2) * Z[H.rows :]))
+            U, s, V, R = _rayleigh_ritz(space, H, U, V)
         U, s, V, R = U[:, order], s[order], V[:, order], R[:, order]
-        residuals = np.linalg.norm(R, axis=0) / np.sqrt(2)
-        outside = [np.linalg.norm(W - G @ (G.conj().T @ W), axis=0) for G, W in zip(given, (U, V), strict=True)]
+        residuals = space.norms(R) / np.sqrt(2)
+        outside = [space.norms(space.project_out(G, W)) for G, W in zip(given, (U, V), strict=True)]
         strayed = np.maximum(*outside)
         if not report.converged:
             break
-    return Triplets(*_in_phase(given, U, s, V), residuals, needed(s), strayed)
+    return Triplets(*_in_phase(space, given, U, s, V), residuals, needed(s), strayed)
 
 
 def vanishing(H: AugmentedOperator, s: Array) -> float:
     """The largest σ that rounding does not tell from zero."""
-    return 50 * float(np.finfo(s.dtype).eps) * max(float(np.max(s)), Eigenproblem(H, None, True, "2").norms[0])
+    return Precision.of(s.dtype).indistinct * max(float(np.max(s)), Eigenproblem(H, None, True, "2").norms[0])
 
 
-def _in_phase(given: tuple[Array, Array], U: Array, s: Array, V: Array) -> tuple[Array, Array, Array]:
+def _in_phase(space: Space, given: tuple[Array, Array], U: Array, s: Array, V: Array) -> tuple[Array, Array, Array]:
     """The triplets with the phases (signs) of the given ones."""
     if U is given[0] and V is given[1]:
         return U, s, V
-    inner = sum(np.sum(W.conj() * G, axis=0) for G, W in zip(given, (U, V), strict=True))
+    inner = sum(space.total(np.sum(W.conj() * G, axis=0)) for G, W in zip(given, (U, V), strict=True))
     size = np.abs(inner)
     phase = (inner / np.where(size > 0, size, 1) + (size == 0)).astype(U.dtype)
     return U * phase, s, V * phase
@@ -117,20 +119,20 @@ def _residual(H: AugmentedOperator, U: Array, s: Array, V: Array) -> Array:
     return H.apply(W) - W * s
 
 
-def _rayleigh_ritz(H: AugmentedOperator, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
+def _rayleigh_ritz(space: Space, H: AugmentedOperator, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
     """U, σ, V rotated such that UᴴAV is diagonal, by increasing σ, and their residuals."""
     image = H.apply(np.concatenate([U, V]))
     AV, AHU = image[: H.rows], image[H.rows :]
-    P, s, QH = la.svd(U.conj().T @ AV)
+    P, s, QH = small.svd(space, space.gram(U, AV))
     P, s, Q = P[:, ::-1], s[::-1], QH.conj().T[:, ::-1]
     U, V = U @ P, V @ Q
     return U, s, V, np.concatenate([AV @ Q - U * s, AHU @ P - V * s])
 
 
-def _nearest_isometry(U: Array) -> Array:
+def _nearest_isometry(space: Space, U: Array) -> Array:
     """The nearest matrix with orthonormal columns; U itself where it is one to rounding."""
-    gram = U.conj().T @ U
-    if np.max(np.abs(gram - np.eye(gram.shape[0]))) <= 100 * np.finfo(U.dtype).eps:
+    gram = space.gram(U, U)
+    if np.max(np.abs(gram - np.eye(gram.shape[0]))) <= Precision.of(U.dtype).orthonormal:
         return U
-    P, _, QH = la.svd(U, full_matrices=False)
+    P, _, QH = space.svd(U)
     return P @ QH

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..krylov.blocks import column_norms
 from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
 from ..krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
+from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER
 from ..perturbation.problem import Beyond, Inverse, Pairs, ValueOperator
 from .continuation import Continuation
@@ -200,7 +200,7 @@ class _Solve:
             return ROUNDING * eps * (float(size) * key + abs(sigma) * key + 1)
 
         wanted = Closest(shift - sigma, float(unit))
-        lanczos = Lanczos(apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
+        lanczos = Lanczos(WHOLE, apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
         # Another shift than σ is worth no more than σ takes, and no digits, which rounding next to it costs the others.
         most = self.most if shift == sigma else min(self.most, FILLINGS * self.dimension)
         found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), most)
@@ -221,8 +221,8 @@ class _Solve:
     def _spoiled(self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array) -> bool:
         """Whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
         AX, MX = A.apply(X), X if M is None else M.apply(X)
-        sizes = column_norms(np.asfortranarray(AX)) + np.abs(w) * column_norms(np.asfortranarray(MX))
-        residuals = column_norms(np.asfortranarray(AX - MX * w))
+        sizes = WHOLE.safe_norms(np.asfortranarray(AX)) + np.abs(w) * WHOLE.safe_norms(np.asfortranarray(MX))
+        residuals = WHOLE.safe_norms(np.asfortranarray(AX - MX * w))
         return bool(np.any(residuals > np.sqrt(np.finfo(X.dtype).eps) * np.max(sizes)))
 
     def largest(self, A: ValueOperator) -> _Found | None:
@@ -236,7 +236,7 @@ class _Solve:
             return np.maximum(max(self.tol, NOISE * eps) * np.abs(theta), np.finfo(float).tiny)
 
         dimension = max(LOOK, self.dimension)
-        space = Lanczos(A.apply, None, self.first, dimension, LargestInModulus(), self.random, rounding=rounding)
+        space = Lanczos(WHOLE, A.apply, None, self.first, dimension, LargestInModulus(), self.random, rounding=rounding)
         if space.converge(self.k, accept, LOOK) is None:
             for side in (1, -1):
                 spectrum = look(space, side)
@@ -278,7 +278,7 @@ class _Solve:
         seen, resolved = None, False
         if spectrum is None:
             dimension = max(LOOK, self.dimension)
-            seen = Lanczos(lambda v: side * A.apply(v), None, self.first, dimension, Wanted(), self.random)
+            seen = Lanczos(WHOLE, lambda v: side * A.apply(v), None, self.first, dimension, Wanted(), self.random)
             resolved = seen.converge(self.k, partial(self._resolved, seen), LOOK) is not None
             spectrum = look(seen, 1)
         if spectrum.ritz.size == 1:  # A is a multiple of the identity
@@ -315,7 +315,7 @@ class _Solve:
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
         apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
-        return Lanczos(apply, None, start, self.dimension, Wanted(), self.random, rounding=rounding)
+        return Lanczos(WHOLE, apply, None, start, self.dimension, Wanted(), self.random, rounding=rounding)
 
     def _with(
         self,
@@ -353,7 +353,7 @@ class _Solve:
         X, AX = X @ U, AX @ U
         accepted = np.maximum(1e3 * eps * norm, 10 * self.tol * np.abs(w))
         wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
-        if np.any(wrong | (column_norms(AX - X * w) > accepted)):
+        if np.any(wrong | (WHOLE.safe_norms(AX - X * w) > accepted)):
             return None
         last = float(found[0][self.k - 1])
         others, V = space.others(last - space.near(last))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..krylov.blocks import column_dots
+from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.examine import Examination, examine
 from ..perturbation.gauge import say
@@ -127,7 +127,7 @@ def verify(
         raise ValueError(not_eigenpairs(examined.residuals, rtol, examined.scales * problem.units[0]))
     if problem.slope is None:
         check_eigenvalues(problem, options, w, examined, rtol)
-    check_normalised(column_dots(X, NX), X.dtype, rtol, problem.normalization)
+    check_normalised(WHOLE.dots(X, NX), X.dtype, rtol, problem.normalization)
 
 
 def check_normalised(squares: Array, dtype: np.dtype, rtol: float, normalization: str) -> None:

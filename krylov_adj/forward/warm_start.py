@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg as la
 
 from ..krylov.arnoldi import arnoldi
-from ..krylov.blocks import column_norms
+from ..krylov.space import WHOLE
 from ..perturbation.problem import Inverse, ValueOperator
 from .continuation import Continuation, expected
 from .request import Request
@@ -81,7 +81,7 @@ def warm_arnoldi(
     start = continuation.start_vector(n, inverse.operator.dtype, tol, None)
     if start is None:
         return None, None
-    found = arnoldi(inverse.operator.apply, start, k, tol, min(WARM_DIMENSION + 2 * k, n))
+    found = arnoldi(WHOLE, inverse.operator.apply, start, k, tol, min(WARM_DIMENSION + 2 * k, n))
     X = found.X.astype(np.result_type(found.X, np.complex64), copy=False)
     size = np.abs(found.theta)
     certain = size > (1 + 1e-6) * size[-1]  # of a pair that k cuts either one serves
@@ -111,7 +111,7 @@ def rayleigh_ritz(
     first = np.argsort(np.abs(w - sigma))[:k]
     w, Y = w[first], Y[:, first]
     MX = MQ @ Y
-    return w, Q @ Y, float(np.max(column_norms(AQ @ Y - MX * w) / column_norms(MX), initial=0))
+    return w, Q @ Y, float(np.max(WHOLE.safe_norms(AQ @ Y - MX * w) / WHOLE.safe_norms(MX), initial=0))
 
 
 def gap_beyond(last: float, others: Array) -> float | None:

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .blocks import orthogonalise, steps_to_go
+from . import small
+from .blocks import steps_to_go
+from .orthogonal import orthogonalise
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 
@@ -28,11 +32,12 @@ class Found:
     converged: bool
 
 
-def arnoldi(apply: Callable[[Array], Array], start: Array, k: int, tol: float, dimension: int) -> Found:
+def arnoldi(space: Space, apply: Callable[[Array], Array], start: Array, k: int, tol: float, dimension: int) -> Found:
     """The k eigenpairs of T with the largest ``|θ|``, to residuals of tol ``|θ|``.
 
     Parameters
     ----------
+    space : Space
     apply : callable
         ``apply(v)`` is T v, for single vectors.
     start : ndarray, shape (n,)
@@ -43,31 +48,31 @@ def arnoldi(apply: Callable[[Array], Array], start: Array, k: int, tol: float, d
         Largest dimension of the space; what has not converged then is returned as it is.
     """
     n, dtype = start.size, start.dtype
-    V, H = np.empty((dimension + 1, n), dtype), np.zeros((dimension + 1, dimension), dtype)
-    V[0] = start / np.linalg.norm(start)
-    eps, check, history = float(np.finfo(dtype).eps), k + 2, list[tuple[int, float]]()
+    V, H = space.empty((dimension + 1, n), dtype), np.zeros((dimension + 1, dimension), dtype)
+    V[0] = start / space.norm(start)
+    precision, check, history = Precision.of(dtype), k + 2, list[tuple[int, float]]()
     for m in range(1, dimension + 1):
         w = np.array(apply(V[m - 1]))  # which may be V's own memory
-        before = float(np.linalg.norm(w))
-        norm = orthogonalise(w, before, V[:m], H[:m, m - 1])
+        before = space.norm(w)
+        norm = orthogonalise(space, w, before, V[:m], H[:m, m - 1])
         H[m, m - 1] = norm
-        closed = norm <= eps * before
+        closed = norm <= precision.eps * before
         if m < check and m < dimension and not closed:
             V[m] = w / norm
             continue
-        theta, S = np.linalg.eig(H[:m, :m])
+        theta, S = small.eig(space, H[:m, :m])
         order = np.argsort(-np.abs(theta), kind="stable")
         theta, S = theta[order], S[:, order]
         size, residuals = np.abs(theta), norm * np.abs(S[-1])
         # Those that k would cut from others of their modulus are wanted with them: pairs of a real T, mostly.
-        wanted = int(np.count_nonzero(size >= (1 - np.sqrt(eps)) * size[min(k, m) - 1]))
-        excess = float(np.max(residuals[:wanted] / (max(tol, eps) * size[:wanted])))
+        wanted = int(np.count_nonzero(size >= (1 - precision.half) * size[min(k, m) - 1]))
+        excess = float(np.max(residuals[:wanted] / (max(tol, precision.eps) * size[:wanted])))
         history.append((m, excess))
         coming = size + np.where(residuals <= ARRIVING * size, residuals, 0)
         complete = k <= wanted < m and bool(np.all(coming[wanted:] < size[wanted - 1]))
         if closed or m == dimension or (excess <= 1 and complete):
             X = (S[:, :wanted].T @ V[:m]).T
-            return Found(theta[:wanted], X / np.linalg.norm(X, axis=0), excess <= 1 and complete and not closed)
+            return Found(theta[:wanted], X / space.norms(X), excess <= 1 and complete and not closed)
         check = m + (steps_to_go(history) if excess > 1 else 1)
         V[m] = w / norm
     raise AssertionError("unreachable")

@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg as la
 
+from . import small
 from .forms import Filtered
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 #: Bound below, smallest and largest Ritz value, bound above.
@@ -35,9 +37,12 @@ APPLICATIONS = 10
 #: Lanczos steps for the ends of the spectrum.
 LANCZOS_STEPS = 12
 
+#: Of the start vector.
+SEED = 11
+
 
 def spectral_ends(
-    apply: Callable[[Array], Array], deflated: Array, dtype: np.dtype
+    space: Space, apply: Callable[[Array], Array], deflated: Array, dtype: np.dtype
 ) -> tuple[float, float, float, float]:
     """The extreme Ritz values of a Hermitian A, and bounds of its spectrum beyond them.
 
@@ -46,45 +51,44 @@ def spectral_ends(
     one's own is too small, and q = T_d grows fast on what lies outside.
     """
     n, d = deflated.shape
-    parts = np.random.default_rng(11).standard_normal((2, n))
-    v: Array = (parts[0] if dtype.kind != "c" else parts[0] + 1j * parts[1]).astype(dtype)
-    steps = min(LANCZOS_STEPS, n - d)
+    v = space.random(n, dtype, SEED)
+    steps = min(LANCZOS_STEPS, space.size(n) - d)
     basis: list[Array] = []
     alpha, beta = np.zeros(steps), np.zeros(steps)
     for j in range(steps):
-        v = v - deflated @ (deflated.conj().T @ v)
+        v = space.project_out(deflated, v)
         for u in basis:
-            v = v - u * np.vdot(u, v)
-        norm = float(np.linalg.norm(v))
+            v = v - u * space.dot(u, v)
+        norm = space.norm(v)
         if j:
             beta[j - 1] = norm
-            if norm <= np.finfo(v.dtype).eps * np.max(np.abs(alpha)):
+            if norm <= Precision.of(v.dtype).eps * np.max(np.abs(alpha)):
                 steps = j
                 break
         v = v / norm
         basis.append(v)
         v = apply(v)
-        alpha[j] = np.real(np.vdot(basis[-1], v))
-    v = v - deflated @ (deflated.conj().T @ v)
+        alpha[j] = np.real(space.dot(basis[-1], v))
+    v = space.project_out(deflated, v)
     for u in basis:
-        v = v - u * np.vdot(u, v)
-    left = float(np.linalg.norm(v))
-    ritz, S = la.eigh_tridiagonal(alpha[:steps], beta[: steps - 1])
+        v = v - u * space.dot(u, v)
+    left = space.norm(v)
+    ritz, S = small.eigh_tridiagonal(space, alpha[:steps], beta[: steps - 1])
     reach = left * float(np.max(np.abs(S[-1])))
     return float(ritz[0]) - reach, float(ritz[0]), float(ritz[-1]), float(ritz[-1]) + reach
 
 
-def filtered_form(apply: Callable[[Array], Array], n: int, theta: Array, ends: Ends | None) -> Filtered:
+def filtered_form(space: Space, apply: Callable[[Array], Array], n: int, theta: Array, ends: Ends | None) -> Filtered:
     """The form for shifts θ; ``ends`` of the spectrum of a Hermitian operator of order n, None for another operator."""
     spread = float(np.max(np.abs(theta[:, None] - theta)))
     extent = 0.5 * spread or 1e-2 * float(np.max(np.abs(theta))) or 1.0
     if ends is None:
-        return Filtered(apply, extent)
+        return Filtered(space, apply, extent)
     lower, smallest, largest, upper = ends
     below, above = theta[theta < smallest], theta[theta > largest]
     width = upper - lower
     if below.size + above.size < theta.size or not width > 0:
-        return Filtered(apply, extent)
+        return Filtered(space, apply, extent)
     gaps = [np.ptp(group) / (group.size - 1) for group in (below, above) if group.size > 1]
     gap = max([1e-3 * width] if not any(gaps) else [1e-4 * width, *gaps])
     degree = 2 * int(min(0.3 * np.sqrt(width / gap), LARGEST_DEGREE, n / APPLICATIONS) / 2) + 1
@@ -100,4 +104,4 @@ def filtered_form(apply: Callable[[Array], Array], n: int, theta: Array, ends: E
         edge = float(above.min())
         halfwidth = (edge - lower) / (1 + x)
         centre = lower + halfwidth
-    return Filtered(apply, max(extent, 1e-3 * (x - 1) * halfwidth), centre, halfwidth, degree)
+    return Filtered(space, apply, max(extent, 1e-3 * (x - 1) * halfwidth), centre, halfwidth, degree)

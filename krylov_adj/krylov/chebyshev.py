@@ -20,7 +20,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import small
 from .lanczos import Lanczos
+from .precision import Precision
 
 Array = np.ndarray
 
@@ -114,19 +116,19 @@ class Spectrum:
 
 def look(space: Lanczos, side: int) -> Spectrum:
     """What the Krylov space of a random vector, not restarted, knows of the spectrum of ``side`` (1 or −1) times T."""
-    eps, H = float(np.finfo(space.V.dtype).eps), space.H[: space.m, : space.m]
-    ritz, S = np.linalg.eigh(side * H)
+    precision, H = Precision.of(space.V.dtype), space.H[: space.m, : space.m]
+    ritz, S = small.eigh(space.space, side * H)
     ritz, weights, residuals = ritz[::-1], S[0, ::-1] ** 2, space.beta * np.abs(S[-1, ::-1])
     reach = float(np.max(residuals))
     # Values that came again, of multiple eigenvalues.
-    apart = max(eps**0.5 * (ritz[0] - ritz[-1]), 100 * eps * np.max(np.abs(ritz)))
+    apart = max(precision.half * (ritz[0] - ritz[-1]), precision.tied * np.max(np.abs(ritz)))
     first = np.append(0, 1 + np.flatnonzero(ritz[:-1] - ritz[1:] > apart))
     ritz, weights, residuals = ritz[first], np.add.reduceat(weights, first), np.minimum.reduceat(residuals, first)
     # The extreme Ritz vector's own residual is too small a margin: q grows fast on what lies outside.
     lower = float(ritz[-1] - reach)
     settled = bool(ritz.size > 1 and residuals[0] <= 1e-3 * (ritz[0] - ritz[1]))
     norm = max(abs(lower), abs(float(ritz[0]) + reach))
-    return Spectrum(ritz, counts(weights, space.V.shape[1]), lower, norm, settled)
+    return Spectrum(ritz, counts(weights, space.space.size(space.V.shape[1])), lower, norm, settled)
 
 
 def counts(weights: Array, n: int) -> Array:
@@ -158,7 +160,7 @@ def design(ritz: Array, count: Array, lower: float, k: int, side: int, multiple:
         beyond = count[0] * (ritz[0] - ritz[1]) / max(count[1] - count[0], 1.0)
         top += float(min(beyond, ritz[0] - ritz[1]))
     width = edge - lower
-    x = 1 + 2 * max((top - edge) / width, float(np.finfo(float).eps))
+    x = 1 + 2 * max((top - edge) / width, Precision.of(float).eps)
     degree = int(np.clip(np.arccosh(GROWTH) / np.arccosh(x), 1, LARGEST_DEGREE))
     return Chebyshev(side * 0.5 * (edge + lower), side * 0.5 * width, degree)
 

@@ -21,7 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .blocks import orthogonalise
+from . import small
+from .orthogonal import orthogonalise
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 
@@ -70,14 +73,22 @@ class Process:
     """
 
     def __init__(
-        self, apply: Callable[[Array], Array], start: Array, deflated: Array, points: Array, window: int, most: int
+        self,
+        space: Space,
+        apply: Callable[[Array], Array],
+        start: Array,
+        deflated: Array,
+        points: Array,
+        window: int,
+        most: int,
     ):
         n, self.d = deflated.shape
+        self.space = space
         self.apply, self.points, self.window, self.m = apply, points, window, 0
-        self.basis = np.empty((self.d + window + 1, n), start.dtype)  # in rows: what is deflated, and the vectors
+        self.basis = space.empty((self.d + window + 1, n), start.dtype)  # in rows: what is deflated, and the vectors
         self.basis[: self.d] = deflated.T
-        v = start - (self.basis[: self.d].conj() @ start) @ self.basis[: self.d]
-        self.basis[self.d] = v / np.linalg.norm(v)
+        v = start - space.overlaps(self.basis[: self.d], start) @ self.basis[: self.d]
+        self.basis[self.d] = v / space.norm(v)
         self.H = np.zeros((most + 1, most), start.dtype)
         self.values = np.ones((most + 1, points.size), complex)  # π_j
         self.open = np.ones(points.size, dtype=bool)  # no more is known of a point that is ruled out
@@ -89,11 +100,11 @@ class Process:
         held = np.arange(max(m - self.window, 0), m + 1)  # numbers of the vectors
         held = held[np.argsort(held % rows)]  # as they are stored
         w = np.array(self.apply(self.basis[d + m % rows]))  # which may be that vector's own memory
-        before, h = float(np.linalg.norm(w)), np.zeros(held.size, w.dtype)
-        norm = orthogonalise(w, before, self.basis[: d + held.size], h)
+        before, h = self.space.norm(w), np.zeros(held.size, w.dtype)
+        norm = orthogonalise(self.space, w, before, self.basis[: d + held.size], h)
         self.H[held, m] = h
         self.m = m + 1
-        self.closed = norm <= 10 * np.finfo(w.dtype).eps * before
+        self.closed = norm <= Precision.of(w.dtype).floor * before
         if self.closed:
             return
         self.H[m + 1, m] = norm
@@ -107,7 +118,7 @@ class Process:
 
     def ritz(self) -> tuple[Array, Array, Array]:
         """Ritz values, their residuals, and their vectors' coefficients."""
-        z, S = np.linalg.eig(self.H[: self.m, : self.m])
+        z, S = small.eig(self.space, self.H[: self.m, : self.m])
         return z, abs(self.H[self.m, self.m - 1]) * np.abs(S[-1]), S
 
     def vector(self, s: Array) -> Array | None:
@@ -115,10 +126,11 @@ class Process:
         if self.m > self.window:
             return None
         x = s @ self.basis[self.d : self.d + self.m]
-        return x / np.linalg.norm(x)
+        return x / self.space.norm(x)
 
 
 def look_outside(
+    space: Space,
     apply: Callable[[Array], Array],
     start: Array,
     deflated: Array,
@@ -133,6 +145,7 @@ def look_outside(
 
     Parameters
     ----------
+    space : Space
     apply : callable
         ``apply(v)`` is T v, for single vectors.
     start : ndarray, shape (n,)
@@ -149,9 +162,9 @@ def look_outside(
     budget, most : int
         Steps without and with something that may well be there.
     """
-    n, d = deflated.shape
+    n, d = space.size(deflated.shape[0]), deflated.shape[1]
     kind, most, check = start.dtype.kind, min(most, n - d), 1
-    process = Process(apply, start, deflated, points, window, most)
+    process = Process(space, apply, start, deflated, points, window, most)
     while True:
         process.step()
         m, sums = process.m, process.sums()

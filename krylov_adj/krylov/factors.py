@@ -26,6 +26,9 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from .precision import Precision
+from .space import WHOLE
+
 Array = np.ndarray
 #: (V, adjoint) to K⁻¹ V or K⁻ᴴ V.
 Solve = Callable[[Array, bool], Array]
@@ -37,6 +40,9 @@ BACKWARD = 40.0
 #: the factors' dense blocks are small; with large ones, of three dimensions, wide panels win.
 SMALL = 30_000
 NARROW = 4
+
+#: Of the right-hand side that factors are tried with.
+SEED = 17
 
 
 def factorise(
@@ -113,7 +119,7 @@ def _without_pivoting(K: Any) -> Solve | None:
         image = (K.T @ X.conj()).conj() if adjoint else K @ X
         return X + plain(V - image, adjoint)
 
-    limit = BACKWARD * float(np.finfo(K.dtype).eps)
+    limit = BACKWARD * Precision.of(K.dtype).eps
     return next((solve for solve in (plain, refined) if _backward_error(K, solve) <= limit), None)
 
 
@@ -130,7 +136,7 @@ def _symmetric_pattern(K: Any) -> bool:
 
 def _backward_error(K: Any, solve: Solve) -> float:
     """ω of a solve with a pseudo-random right-hand side; infinite where a solution is not finite."""
-    b = np.random.default_rng(17).standard_normal(K.shape[0]).astype(K.dtype)
+    b = WHOLE.random(K.shape[0], float, SEED).astype(K.dtype)
     with np.errstate(all="ignore"):
         x = solve(b, False)
         error = np.max(np.abs(b - K @ x) / (abs(K) @ np.abs(x) + np.abs(b)))

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .space import Space
+
 Array = np.ndarray
 
 
@@ -52,6 +54,7 @@ class Form(Protocol):
 class ShiftInvert:
     """T = B S from ``solve`` (S v) and ``image`` (B z), None for B = I."""
 
+    space: Space
     solve: Callable[[Array], Array]
     image: Callable[[Array], Array] | None
     degree: int = 1
@@ -75,7 +78,7 @@ class ShiftInvert:
 
     def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
         below = C @ bottom
-        if not top.any():  # the first vector
+        if not self.space.any(top):  # the first vector
             return None if self.image is None else top, below
         z = self.solve(top)
         return (None, z + below) if self.image is None else (z, self.image(z) + below)
@@ -91,6 +94,7 @@ class Filtered:
     ``extent`` is the scale of the shifts.
     """
 
+    space: Space
     apply: Callable[[Array], Array]
     extent: float
     centre: float = 0.0
@@ -128,7 +132,7 @@ class Filtered:
 
     def _once(self, top: Array, bottom: Array, C: Array) -> Array:
         t = C @ bottom
-        if top.any():
+        if self.space.any(top):
             t += self.apply(top)
             if self.centre != 0:
                 t -= self.centre * top

@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
-from .blocks import LATE, column_norms
+from . import small
+from .blocks import LATE
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 
 
 def gmres(
+    space: Space,
     apply: Callable[[Array, Array], Array],
     rhs: Array,
     rtol: Array,
@@ -31,6 +34,7 @@ def gmres(
 
     Parameters
     ----------
+    space : Space
     apply : callable
         ``apply(V, columns)`` is K_i v_i for the given column numbers, shape (n, len(columns)).
     rhs : ndarray, shape (n, m)
@@ -50,25 +54,25 @@ def gmres(
         Estimates of ‖δu_i‖: how far u_i moved while its residual fell from `LATE` times the target to where it is,
         times how much of it is left.
     """
-    U = np.zeros(rhs.shape, rhs.dtype, order="F")
+    U = space.zeros(rhs.shape, rhs.dtype, "F")
     residual = rhs
     columns = np.arange(rhs.shape[1])
-    target = rtol * np.linalg.norm(rhs, axis=0)
+    target = rtol * space.norms(rhs)
     moved, began, left = np.zeros((3, target.size), target.dtype)
     steps = 0
     while True:
-        size = min(restart, maxiter - steps, rhs.shape[0])
-        S, late, fallen, taken = _cycle(apply, residual, target[columns], columns, size, precondition)
+        size = min(restart, maxiter - steps, space.size(rhs.shape[0]))
+        S, late, fallen, taken = _cycle(space, apply, residual, target[columns], columns, size, precondition)
         steps += taken
         update = S if precondition is None else precondition(S)
-        moved[columns] += column_norms(late if precondition is None else precondition(late))
+        moved[columns] += space.safe_norms(late if precondition is None else precondition(late))
         began[columns], left[columns] = np.maximum(began[columns], fallen[0]), fallen[1]
         U[:, columns] += update
         errors = moved * left / np.where(began > 0, began, 1)
         if steps >= maxiter:
             return U, steps, errors
         residual = residual - apply(update, columns)
-        norms = np.linalg.norm(residual, axis=0)
+        norms = space.norms(residual)
         keep = norms > target[columns]
         if not keep.any():
             return U, steps, errors
@@ -76,6 +80,7 @@ def gmres(
 
 
 def _cycle(
+    space: Space,
     apply: Callable[[Array, Array], Array],
     residual: Array,
     target: Array,
@@ -90,10 +95,10 @@ def _cycle(
     """
     n, m = residual.shape
     dtype = residual.dtype
-    S, late = np.zeros((n, m), dtype, order="F"), np.zeros((n, m), dtype, order="F")
-    beta = np.linalg.norm(residual, axis=0)
+    S, late = space.zeros((n, m), dtype, "F"), space.zeros((n, m), dtype, "F")
+    beta = space.norms(residual)
     fallen = np.zeros((2, m), beta.dtype)
-    V = np.zeros((m, size + 1, n), dtype)  # the Krylov basis of every system, in rows
+    V = space.zeros((m, size + 1, n), dtype)  # the Krylov basis of every system, in rows
     H = np.zeros((m, size + 1, size), dtype)  # becomes upper triangular
     rotations: list[tuple[Array, Array]] = []
     g = np.zeros((m, size + 1), dtype)
@@ -106,13 +111,13 @@ def _cycle(
         W = apply(Z if precondition is None else precondition(Z), columns[active]).T
         basis = V[active, : j + 1] if active.size < m else V[:, : j + 1]
         h = np.zeros((active.size, j + 2), dtype)
-        before = np.linalg.norm(W, axis=1)
+        before = space.row_norms(W)
         for _ in range(2):
-            projection = (basis.conj() @ W[:, :, None])[:, :, 0]
+            projection = space.stacked_overlaps(basis, W)
             W = W - (projection[:, None, :] @ basis)[:, 0]
             h[:, : j + 1] += projection
-        norm = np.linalg.norm(W, axis=1)
-        invariant = norm <= np.finfo(dtype).eps * before
+        norm = space.row_norms(W)
+        invariant = norm <= Precision.of(dtype).eps * before
         norm[invariant] = 0
         h[:, j + 1] = norm
         V[active, j + 1] = W / np.where(invariant, 1, norm)[:, None]
@@ -135,7 +140,7 @@ def _cycle(
         done = (remaining[j, active] <= target[active]) | invariant
         last = j + 1 == size
         for i in (active if last else active[done]).tolist():
-            y = _coefficients(H[i], g[i], j + 1)
+            y = _coefficients(space, H[i], g[i], j + 1)
             S[:, i] = y @ V[i, : y.size]
             if abs(g[i, j + 1]) <= LATE * target[i]:
                 history = np.r_[beta[i], remaining[: j + 1, i]]
@@ -143,7 +148,7 @@ def _cycle(
                 fallen[:, i] = history[[start, -1]]
                 move = np.zeros(j + 1, dtype)
                 move[: y.size] = y
-                early = _coefficients(H[i], g[i], int(start))
+                early = _coefficients(space, H[i], g[i], int(start))
                 move[: early.size] -= early
                 late[:, i] = move @ V[i, : j + 1]
         active = active[~done]
@@ -152,9 +157,9 @@ def _cycle(
     return S, late, fallen, size
 
 
-def _coefficients(H: Array, g: Array, j: int) -> Array:
+def _coefficients(space: Space, H: Array, g: Array, j: int) -> Array:
     """y with H y = g in the first j basis vectors; a last pivot of zero (K singular there) drops its own."""
     diagonal = np.abs(np.diagonal(H)[:j])
-    while j > 0 and diagonal[j - 1] <= 10 * np.finfo(H.dtype).eps * diagonal.max():
+    while j > 0 and diagonal[j - 1] <= Precision.of(H.dtype).floor * diagonal.max():
         j -= 1
-    return solve_triangular(H[:j, :j], g[:j]) if j else np.zeros(0, H.dtype)
+    return small.solve_triangular(space, H[:j, :j], g[:j]) if j else np.zeros(0, H.dtype)

@@ -15,7 +15,7 @@ and the residuals' norms ρ_j; C is the compression of T to the B-orthogonal com
 complement T is [[Θ, Rᵀ], [R, C]]. If C < ℓ, then for ℓ′ = ℓ + ε, ε = Σ_q ρ_j²/(ℓ − θ_j), T − ℓ′ has no
 more positive eigenvalues than its Schur complement Θ − ℓ′ + Rᵀ(ℓ′ − C)⁻¹R (Haynsworth), whose block of the q is
 negative: ‖(ℓ′ − C)⁻¹‖ < 1/ε. So at most p eigenvalues of T are larger than ℓ′, however good or bad the p vectors are.
-The q are chosen such that ε is a tenth of what `nearness` tells apart.
+The q are chosen such that ε is a tenth of what `Precision.near` tells apart.
 
 *Growth.* C < ℓ is decided by Lanczos on C from a random vector r. Let Cz = ζz with ζ ≥ ℓ. With the orthonormal
 polynomials p_j of that process zᵀB v_j = p_j(ζ) zᵀB r, and because the v_j are orthonormal (zᵀB r)² Σ p_j(ζ)² ≤ 1;
@@ -30,7 +30,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import small
 from .blocks import combine, steps_to_go
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 Apply = Callable[[Array], Array]
@@ -45,12 +48,7 @@ SEARCH = 60
 SEARCHED = 1e-6
 
 
-def nearness(dtype: np.dtype) -> float:
-    """Values closer to the last wanted one than this, relatively, are computed too: k may cut a cluster."""
-    return float(np.finfo(dtype).eps ** 0.4)
-
-
-#: They are never looked for farther away than this.
+#: Values next to the last wanted one, see `Precision.near`, are never looked for farther away than this.
 FARTHEST = 2e-2
 
 
@@ -96,7 +94,7 @@ class Closest(LargestInModulus):
 
     def signed(self, theta: Array) -> Array:
         past = 1 + theta * self.step
-        return theta / np.where(past == 0, np.finfo(float).eps, past)
+        return theta / np.where(past == 0, Precision.of(float).eps, past)
 
     def beyond(self, limit: float) -> tuple[float, ...]:
         distance = 1 / limit
@@ -120,6 +118,7 @@ class Lanczos:
 
     Parameters
     ----------
+    space : Space
     apply : callable
         ``apply(B v)`` is T v.
     B : callable or None
@@ -133,11 +132,12 @@ class Lanczos:
     locked : ndarray, shape (d, n), optional
         B-orthonormal eigenvectors of T.
     rounding : callable, optional
-        How far from a key, relatively, others cannot be told apart; `nearness` is at least that, up to `FARTHEST`.
+        How far from a key, relatively, others cannot be told apart, up to `FARTHEST`: they are next to it.
     """
 
     def __init__(
         self,
+        space: Space,
         apply: Apply,
         B: Apply | None,
         start: Array | None,
@@ -149,10 +149,11 @@ class Lanczos:
     ):
         given = next(vectors for vectors in (start, locked) if vectors is not None)
         n, dtype = given.shape[-1], given.dtype
+        self.space = space
         self.apply, self.B, self.wanted, self.random, self.dimension = apply, B, wanted, random, dimension
         self.rounding = rounding
         self.locked = 0 if locked is None else locked.shape[0]
-        self.V = np.empty((self.locked + dimension + 1, n), dtype)
+        self.V = space.empty((self.locked + dimension + 1, n), dtype)
         self.W = self.V if B is None else np.empty_like(self.V)
         if locked is not None:
             self.V[: self.locked] = locked
@@ -166,7 +167,7 @@ class Lanczos:
 
     def near(self, key: float) -> float:
         """How far from a key others count as next to it."""
-        return abs(key) * min(max(nearness(self.V.dtype), self.rounding(key)), FARTHEST)
+        return abs(key) * min(max(Precision.of(self.V.dtype).near, self.rounding(key)), FARTHEST)
 
     # ---- one step ----------------------------------------------------------------------------
 
@@ -174,19 +175,19 @@ class Lanczos:
         """w (in place) without its part in the first rows, its image and its norm."""
         V, W = self.V[:rows], self.W[:rows]
         for _ in range(3):
-            h = W @ w
+            h = self.space.overlaps(W, w)
             w -= h @ V
             image = w if self.B is None else self.B(w)
-            norm = float(np.sqrt(max(float(np.dot(w, image)), 0.0)))
-            if np.linalg.norm(h) <= norm:
+            norm = float(np.sqrt(max(float(self.space.dot(w, image)), 0.0)))
+            if small.norm(h) <= norm:
                 break
         return w, image, norm
 
     def _elsewhere(self, w: Array, rows: int) -> tuple[Array, Array, float]:
         """As `_orthogonal`, of a vector that is to leave the basis' span."""
-        square = float(np.dot(w, w if self.B is None else self.B(w)))
+        square = float(self.space.dot(w, w if self.B is None else self.B(w)))
         w, image, norm = self._orthogonal(w, rows)
-        if not norm**2 > np.finfo(w.dtype).eps * max(square, 0.0):  # negative where B is no inner product
+        if not norm**2 > Precision.of(w.dtype).eps * max(square, 0.0):  # negative where B is no inner product
             raise Exhausted
         return w, image, norm
 
@@ -202,8 +203,8 @@ class Lanczos:
     def _seen_by_B(self, w: Array, norm: float) -> None:
         """Every step divides the part of w in B's null space by its norm: where T has few values it grows for ever."""
         if self.B is not None and norm > 0:
-            size = np.linalg.norm(self.V[self.locked])
-            if np.linalg.norm(w) / norm > size / np.finfo(w.dtype).eps ** 0.5:
+            size = self.space.norm(self.V[self.locked])
+            if self.space.norm(w) / norm > size / Precision.of(w.dtype).half:
                 raise Exhausted
 
     def _store(self, j: int, w: Array, image: Array, norm: float) -> None:
@@ -217,7 +218,7 @@ class Lanczos:
         V, W = self.V[self.locked :], self.W[self.locked :]
         w = self.apply(W[j])
         self.steps += 1
-        H[j, j] = alpha = float(np.dot(W[j], w))
+        H[j, j] = alpha = float(self.space.dot(W[j], w))
         w = w - V.dtype.type(alpha) * V[j]
         if j > self.kept:
             w -= V.dtype.type(H[j, j - 1]) * V[j - 1]
@@ -226,7 +227,7 @@ class Lanczos:
         w, image, norm = self._orthogonal(w, self.locked + j + 1)
         self._seen_by_B(w, norm)
         self.beta = norm
-        if norm <= 10 * np.finfo(V.dtype).eps * np.max(np.abs(H[: j + 1, : j + 1])):
+        if norm <= Precision.of(V.dtype).floor * np.max(np.abs(H[: j + 1, : j + 1])):
             # An invariant subspace: go on elsewhere.
             self.beta = 0.0
             w, image, norm = self._new(self.locked + j + 1)
@@ -242,12 +243,12 @@ class Lanczos:
         Of values that coincide, all but the last have residual zero: a copy that has just come by rounding does not
         spoil those that have converged.
         """
-        theta, S = np.linalg.eigh(self.H[: self.m, : self.m])
-        apart = np.diff(theta) > 30 * np.finfo(self.V.dtype).eps * np.abs(theta[1:])
+        theta, S = small.eigh(self.space, self.H[: self.m, : self.m])
+        apart = np.diff(theta) > Precision.of(self.V.dtype).noise * np.abs(theta[1:])
         for group in [] if apart.all() else np.split(np.arange(self.m), np.flatnonzero(apart) + 1):
             if group.size > 1:
                 theta[group] = np.mean(theta[group])
-                Q = np.linalg.qr(S[-1, group][:, None], mode="complete")[0]
+                Q = small.full_qr(self.space, S[-1, group][:, None])[0]
                 S[:, group] = S[:, group] @ Q[:, ::-1]
                 S[-1, group[:-1]] = 0
         order = np.argsort(-self.wanted.key(theta), kind="stable")
@@ -260,7 +261,7 @@ class Lanczos:
         if self.B is None:
             return S.T.astype(V.dtype) @ V[: self.m]
         # Of the images, the closest orthonormal vectors: they are so only to the residuals' squares.
-        P, _, Q = np.linalg.svd(self.H[: self.m + 1, : self.m] @ S / theta, full_matrices=False)
+        P, _, Q = small.svd(self.space, self.H[: self.m + 1, : self.m] @ S / theta)
         return (P @ Q).T.astype(V.dtype) @ V[: self.m + 1]
 
     def restart(self, S: Array, theta: Array) -> None:
@@ -283,7 +284,7 @@ class Lanczos:
         self.H[np.arange(self.m), np.arange(self.m)] += shift
 
     def converge(self, k: int, accept: Callable[[Array], Array], most: int) -> tuple[Array, Array] | None:
-        """The k most wanted Ritz pairs and those `nearness` to the last of them; None past ``most`` steps.
+        """The k most wanted Ritz pairs and those next to the last of them; None past ``most`` steps.
 
         ``accept(theta)`` is the largest residual accepted of each.
         """
@@ -339,24 +340,24 @@ class Lanczos:
         """
         theta, S, residuals = self.ritz()
         bound = np.array(self.wanted.beyond(limit))
-        within, small = 1 - theta / bound[:, None], 0.1 * nearness(self.V.dtype) / self.m
+        within, small = 1 - theta / bound[:, None], 0.1 * Precision.of(self.V.dtype).near / self.m
         known = np.all((within > 0) & ((residuals / bound[:, None]) ** 2 <= small * within), axis=0)
         known[: self.taken] = True
         self.restart(S[:, known], theta[known])
         # An image has less of what is next to the smaller bound, by as much as T's values differ, if none is past them.
         share = SHARE if self.B is None else SHARE * np.abs(bound) / np.max(np.abs(bound))
-        rows, enough = self.locked + self.m, self.V.shape[1] / np.broadcast_to(share, bound.shape) ** 2
+        rows, enough = self.locked + self.m, self.space.size(self.V.shape[1]) / np.broadcast_to(share, bound.shape) ** 2
         older, old, total = np.zeros(bound.size), np.ones(bound.size), np.ones(bound.size)
         try:
             v, image, norm = self._new(rows)
         except Exhausted:
             return True
-        before, beta, least = np.zeros_like(v), 0.0, float(np.finfo(v.dtype).eps * np.max(np.abs(bound)))
+        before, beta, least = np.zeros_like(v), 0.0, float(Precision.of(v.dtype).eps * np.max(np.abs(bound)))
         for _ in range(steps):
             v, image = v / v.dtype.type(norm), image / v.dtype.type(norm)
             w = self.apply(image)
             self.steps += 1
-            alpha = float(np.dot(image, w))
+            alpha = float(self.space.dot(image, w))
             w = w - v.dtype.type(alpha) * v - v.dtype.type(beta) * before
             w, image, norm = self._orthogonal(w, rows)
             self._seen_by_B(w, norm)
@@ -376,7 +377,7 @@ class Lanczos:
 
 
 def wanted_pairs(lanczos: Lanczos, k: int, accept: Callable[[Array], Array], most: int) -> tuple[Array, Array] | None:
-    """The k most wanted eigenpairs of T and some `nearness` to the last, values (k + e,) and vectors (k + e, n).
+    """The k most wanted eigenpairs of T and some next to the last, values (k + e,) and vectors (k + e, n).
 
     All of those, or so many that every value next to the last of the k has one next to it. None where they have
     not converged within ``most`` steps.
@@ -400,7 +401,9 @@ def wanted_pairs(lanczos: Lanczos, k: int, accept: Callable[[Array], Array], mos
             return None
         # Something is there: eigenvectors of the complement of what is known.
         random = lanczos.random
-        lanczos = Lanczos(lanczos.apply, lanczos.B, None, lanczos.dimension, wanted, random, X, lanczos.rounding)
+        lanczos = Lanczos(
+            lanczos.space, lanczos.apply, lanczos.B, None, lanczos.dimension, wanted, random, X, lanczos.rounding
+        )
         more = 0
         while True:
             patience *= 2  # a proof takes long where others are just past the limit
@@ -416,7 +419,7 @@ def wanted_pairs(lanczos: Lanczos, k: int, accept: Callable[[Array], Array], mos
             chosen = order[key[order] >= limit]
             missed, full = bool(np.any(chosen >= theta.size)), 2 * more >= lanczos.dimension
             # What was found has one direction of every eigenspace that is left: there may be any number of copies.
-            copies = missed and key[theta.size] <= last + 100 * np.finfo(X.dtype).eps * abs(last)
+            copies = missed and key[theta.size] <= last + Precision.of(X.dtype).tied * abs(last)
             copies = copies and cut(wanted.signed(values[chosen]), k, near)
             if missed and (copies or full or lanczos.seen(limit) <= more):
                 theta, X = values[chosen], np.concatenate([X, lanczos.vectors(*found)])[chosen]

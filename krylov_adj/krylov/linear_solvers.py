@@ -22,6 +22,8 @@ from ..report.linear_messages import singular
 from ..report.messages import not_finite
 from .gmres import gmres
 from .minres import minres
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 Apply = Callable[[Array], Array]
@@ -49,19 +51,23 @@ class Breakdown(ArithmeticError):
     """A solver's vectors have overflowed: raised by the functions that it is given."""
 
 
-def iterative_engines(solver: str, n: int) -> list[Engine]:
+def iterative_engines(space: Space, solver: str, n: int) -> list[Engine]:
     """The engines to try in order: one, or for GMRES one for every restart; for the systems of one matrix."""
     if solver == "minres":
-        return [_minres]
+        return [partial(_minres, space)]
+    if solver != "gmres" and not space.whole:
+        raise NotImplementedError(f"solver={solver!r} is SciPy's and needs all rows on one process; use 'gmres'")
     if solver == "gcrot":
         return [partial(_gcrot, [])]
     if solver != "gmres":
         return [partial(_scipy, getattr(spla, solver), {})]
     larger = [restart for restart in RESTARTS[1:] if restart < 2 * n and restart * n <= BASIS_ENTRIES]
-    return [partial(_gmres, restart) for restart in (RESTARTS[0], *larger)]
+    return [partial(_gmres, space, restart) for restart in (RESTARTS[0], *larger)]
 
 
-def _gmres(restart: int, A: Apply, P: Apply | None, R: Array, target: Array, maxiter: int) -> tuple[Array, int]:
+def _gmres(
+    space: Space, restart: int, A: Apply, P: Apply | None, R: Array, target: Array, maxiter: int
+) -> tuple[Array, int]:
     """GMRES on as many columns at once as fit."""
     n, m = R.shape
     D, most = np.zeros_like(R), 0
@@ -69,13 +75,13 @@ def _gmres(restart: int, A: Apply, P: Apply | None, R: Array, target: Array, max
     for start in range(0, m, width):
         part = slice(start, start + width)
         steps = min(maxiter, CYCLES * restart)
-        D[:, part], taken, _ = gmres(lambda V, columns: A(V), R[:, part], target[part], steps, restart, P)
+        D[:, part], taken, _ = gmres(space, lambda V, columns: A(V), R[:, part], target[part], steps, restart, P)
         most = max(most, taken)
     return D, most
 
 
-def _minres(A: Apply, P: Apply | None, R: Array, target: Array, maxiter: int) -> tuple[Array, int]:
-    return minres(lambda V, columns: A(V), R, target, maxiter, P)[:2]
+def _minres(space: Space, A: Apply, P: Apply | None, R: Array, target: Array, maxiter: int) -> tuple[Array, int]:
+    return minres(space, lambda V, columns: A(V), R, target, maxiter, P)[:2]
 
 
 def _scipy(
@@ -113,7 +119,7 @@ def _gcrot(recycled: list[Any], A: Apply, P: Apply | None, R: Array, target: Arr
     Not in single precision, where SciPy's criterion for dependent vectors (1e-12) keeps all.
     """
     cycles = min(CYCLES, -(-maxiter // GCROT_STEPS))
-    options = {"m": GCROT_STEPS, "CU": recycled if np.finfo(R.dtype).eps < 1e-12 else None}
+    options = {"m": GCROT_STEPS, "CU": recycled if Precision.of(R.dtype).eps < 1e-12 else None}
     D, steps = _scipy(spla.gcrotmk, options, A, P, R, target, cycles)
     if not np.all(np.isfinite(D)):
         recycled.clear()

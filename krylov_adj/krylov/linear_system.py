@@ -27,8 +27,9 @@ from ..report.errors import AdjointNoConvergence, LinearNoConvergence
 from ..report.linear_messages import indefinite_preconditioner, linear_not_converged, needs_hermitian, singular
 from ..report.messages import operator_adjoint_wrong
 from ..report.report import Report, logger
-from .blocks import column_dots, column_norms
 from .linear_solvers import HERMITIAN, ITERATIVE, Apply, Breakdown, Engine, iterative_engines, lu_factors
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 #: Which system: A x = b of the forward pass or of a derivative, or Aᴴ x = b.
@@ -39,6 +40,9 @@ SOLVERS = ("direct", *ITERATIVE)
 #: Floors up to this many machine epsilons are believed, and none above LARGEST_FLOOR; in between, a
 #: solution must change by no more than STABLE where rounding perturbs it.
 SAFE_FLOOR, LARGEST_FLOOR, STABLE = 1e3, 0.1, 0.05
+
+#: Of the vectors that an operator is tried with.
+SEED = 7
 
 
 class Operator(Protocol):
@@ -65,6 +69,7 @@ class LinearSystem:
     solver : str
         One of `SOLVERS`.
     rtol : float
+    space : Space
     preconditioner : Operator or None
         Approximates the inverse of A.
     complex_preconditioner : bool
@@ -76,6 +81,7 @@ class LinearSystem:
     dtype: np.dtype
     solver: str
     rtol: float
+    space: Space
     preconditioner: Operator | None = None
     complex_preconditioner: bool = False
 
@@ -86,7 +92,7 @@ class LinearSystem:
         B = b[:, None] if b.ndim == 1 else b
         X0 = None if x0 is None else x0[:, None] if x0.ndim == 1 else x0
         for name, block in (("right-hand side", B), ("initial guess", X0)):
-            if block is not None and not np.all(np.isfinite(block)):
+            if block is not None and not self.space.finite(block):
                 raise ValueError(f"The {name} of the {stage} system holds NaN or infinity.")
         if np.iscomplexobj(B) and self.arithmetic.kind != "c":
             # Two real systems instead of one in complex arithmetic.
@@ -100,7 +106,7 @@ class LinearSystem:
         """Columns scaled by powers of two, so that no size of b meets underflow; zeros left out."""
         dtype = np.result_type(self.dtype, np.complex64) if np.iscomplexobj(B) else self.dtype
         X = np.zeros(B.shape, dtype, order="F")
-        sizes = np.abs(B).max(axis=0, initial=0)
+        sizes = self.space.largest_of_columns(np.abs(B))
         columns = np.flatnonzero(sizes)
         if columns.size:
             units = np.exp2(np.floor(np.log2(sizes[columns]))).astype(sizes.dtype)
@@ -111,10 +117,12 @@ class LinearSystem:
     def _iterated(self, stage: Stage, B: Array, X0: Array | None) -> Array:
         """The solution, accepted by the residuals that are recomputed here."""
         before = self.operator.applications
-        goal, budget = max(self.rtol, 10 * self._eps), most_iterations(self.n)
+        goal, budget = max(self.rtol, self._precision.floor), most_iterations(self.n)
         X, R, iterations = self._reduced(stage, B, X0, goal, budget, True)
-        residuals, floors = column_norms(R) / column_norms(B), self._floors(X, B, R)
-        limited = np.flatnonzero((residuals > goal) & (residuals <= floors) & (floors > SAFE_FLOOR * self._eps))
+        residuals, floors = self.space.safe_norms(R) / self.space.safe_norms(B), self._floors(X, B, R)
+        limited = np.flatnonzero(
+            (residuals > goal) & (residuals <= floors) & (floors > SAFE_FLOOR * self._precision.eps)
+        )
         if limited.size and self.solver != "direct":
             stable, steps = self._stable(stage, X[:, limited], B[:, limited], R[:, limited], budget)
             floors[limited[~stable]] = 0
@@ -133,10 +141,10 @@ class LinearSystem:
         self, stage: Stage, B: Array, X0: Array | None, goal: float, budget: int, floored: bool
     ) -> tuple[Array, Array, int]:
         """X and R = B − A X, ‖r‖ ≤ goal ‖b‖ or (``floored``: within its floor, else anywhere) falling no more."""
-        norms = column_norms(B)
+        norms = self.space.safe_norms(B)
         X = np.zeros_like(B) if X0 is None else np.array(X0, order="F")
         R = B.copy(order="F") if X0 is None else B - self._image(stage, X)
-        residuals, floors = column_norms(R) / norms, np.zeros(norms.shape)
+        residuals, floors = self.space.safe_norms(R) / norms, np.zeros(norms.shape)
         columns = np.flatnonzero(~(residuals <= goal))
         engines, iterations = self._engines(stage), 0
         while columns.size and iterations < budget:
@@ -149,7 +157,7 @@ class LinearSystem:
                 rest = B[:, columns] - self._image(stage, D)
             except Breakdown:
                 rest = R[:, columns]
-            now = column_norms(rest) / norms[columns]
+            now = self.space.safe_norms(rest) / norms[columns]
             better = now < left
             taken = columns[better]
             X[:, taken], R[:, taken], residuals[taken] = D[:, better], rest[:, better], now[better]
@@ -166,10 +174,12 @@ class LinearSystem:
 
     def _stable(self, stage: Stage, X: Array, B: Array, R: Array, budget: int) -> tuple[Array, int]:
         """Whether rounding changes the solutions by little, per column; and iterations."""
-        norms, part = column_norms(X), self._few_digits
-        S = R + 10 * self._eps * self._sizes(X, B, R) * (X / norms + self._probes()[0])
+        norms, part = self.space.safe_norms(X), self._precision.few_digits
+        S = R + self._precision.floor * self._sizes(X, B, R) * (X / norms + self._probes()[0])
         D, rest, steps = self._reduced(stage, np.asarray(S, B.dtype, order="F"), None, part, budget, False)
-        return (column_norms(rest) <= part * column_norms(S)) & (column_norms(D) <= STABLE * norms), steps
+        return (self.space.safe_norms(rest) <= part * self.space.safe_norms(S)) & (
+            self.space.safe_norms(D) <= STABLE * norms
+        ), steps
 
     def _update(self, engine: Engine, stage: Stage, R: Array, target: Array, maxiter: int) -> tuple[Array, int]:
         """D with A D ≈ R, zero where the solver broke down; real where the solution is."""
@@ -183,26 +193,26 @@ class LinearSystem:
             D = D / unit
         if np.iscomplexobj(D) and not np.iscomplexobj(R):
             D = D.real
-        return np.where(np.all(np.isfinite(D), axis=0), D, 0).astype(R.dtype, order="F"), steps
+        return np.where(self.space.finite_columns(D), D, 0).astype(R.dtype, order="F"), steps
 
     def _sizes(self, X: Array, B: Array, R: Array) -> Array:
         """‖A‖ ‖x‖ per column, estimated from below."""
-        return np.maximum(self._norm * column_norms(X), column_norms(np.asfortranarray(B - R)))
+        return np.maximum(self._norm * self.space.safe_norms(X), self.space.safe_norms(np.asfortranarray(B - R)))
 
     def _floors(self, X: Array, B: Array, R: Array) -> Array:
         """10 ε (‖A‖ ‖x‖ / ‖b‖ + 1) per column; no more than 10 ε where that is no small number."""
-        floors = 10 * self._eps * (self._sizes(X, B, R) / column_norms(B) + 1)
-        return np.where(floors < LARGEST_FLOOR, floors, 10 * self._eps)
+        floors = self._precision.floor * (self._sizes(X, B, R) / self.space.safe_norms(B) + 1)
+        return np.where(floors < LARGEST_FLOOR, floors, self._precision.floor)
 
     def _engines(self, stage: Stage) -> list[Engine]:
         if self.solver == "direct":
             return [lambda A, P, R, target, maxiter: (self.factors(R, stage == "adjoint"), 1)]
         hermitian = self.solver in HERMITIAN
-        if (hermitian or stage == "adjoint") and not self._adjoint_error <= np.sqrt(self._eps):
+        if (hermitian or stage == "adjoint") and not self._adjoint_error <= self._precision.half:
             if hermitian:
                 raise ValueError(needs_hermitian(self._adjoint_error, self.solver))
             raise ValueError(operator_adjoint_wrong("A", self._adjoint_error))
-        return iterative_engines(self.solver, self.n)
+        return iterative_engines(self.space, self.solver, self.n)
 
     # ---- the operators -----------------------------------------------------------------------
 
@@ -212,24 +222,19 @@ class LinearSystem:
         return np.result_type(self.dtype, np.complex64) if self.complex_preconditioner else self.dtype
 
     @property
-    def _eps(self) -> float:
-        return float(np.finfo(self.dtype).eps)
-
-    @property
-    def _few_digits(self) -> float:
-        """A relative error that leaves few digits: 7e-4 in double, 4e-2 in single precision."""
-        return self._eps**0.2
+    def _precision(self) -> Precision:
+        return Precision.of(self.dtype)
 
     def _image(self, stage: Stage, V: Array) -> Array:
         """A V or Aᴴ V."""
         if stage == "adjoint" and self.solver not in HERMITIAN:
-            return _checked("A", lambda V: _adjoint("A", self.operator, V), V)
-        return _checked("A", self.operator.apply, V)
+            return _checked(self.space, "A", lambda V: _adjoint("A", self.operator, V), V)
+        return _checked(self.space, "A", self.operator.apply, V)
 
     def _scaled_operators(self, stage: Stage) -> tuple[Apply, Apply | None, float]:
         """A / s, P s and s: a power of two where A is so large or small that squares would overflow, else 1."""
-        precondition, unit = self._precondition(stage), 1.0
-        if self.solver == "direct" or self._eps**2 < self._norm < self._eps**-2 or self._norm == 0:
+        precondition, unit, eps = self._precondition(stage), 1.0, self._precision.eps
+        if self.solver == "direct" or eps**2 < self._norm < eps**-2 or self._norm == 0:
             return (lambda V: self._image(stage, V)), precondition, unit
         unit = float(np.exp2(np.floor(np.log2(self._norm))))
         scaled = None if precondition is None else (lambda V: precondition(V) * unit)
@@ -242,12 +247,12 @@ class LinearSystem:
             return None
         if self.solver not in HERMITIAN:
             function = (lambda V: _adjoint(name, given, V)) if stage == "adjoint" else given.apply
-            return lambda V: _checked(name, function, V)
+            return lambda V: _checked(self.space, name, function, V)
 
         def definite(V: Array) -> Array:
-            Z = _checked(name, given.apply, V)
-            energy = np.real(column_dots(V, Z))
-            if np.any(energy < -10 * self._eps * column_norms(V) * column_norms(Z)):
+            Z = _checked(self.space, name, given.apply, V)
+            energy = np.real(self.space.dots(V, Z))
+            if np.any(energy < -self._precision.floor * self.space.safe_norms(V) * self.space.safe_norms(Z)):
                 raise ValueError(indefinite_preconditioner(float(np.min(energy)), self.solver))
             return Z
 
@@ -255,11 +260,8 @@ class LinearSystem:
 
     def _probes(self) -> tuple[Array, Array]:
         """Two fixed pseudo-random unit vectors."""
-        rng = np.random.default_rng(7)
-        V = rng.standard_normal((self.n, 2)).astype(self.dtype)
-        if self.dtype.kind == "c":
-            V = V + 1j * rng.standard_normal(V.shape).astype(V.real.dtype)
-        V = np.asfortranarray(V / np.linalg.norm(V, axis=0))
+        V = self.space.random(self.n, self.dtype, SEED, 2)
+        V = np.asfortranarray(V / self.space.norms(V))
         return V[:, :1], V[:, 1:]
 
     @cached_property
@@ -268,7 +270,7 @@ class LinearSystem:
         v, growth = self._probes()[0], 0.0
         for _ in range(2):
             image = self._image("forward", v)
-            size = float(column_norms(image)[0])
+            size = float(self.space.safe_norms(image)[0])
             if size == 0:
                 break
             v, growth = image / size, max(growth, size)
@@ -279,8 +281,8 @@ class LinearSystem:
         """⟨v, A w⟩ − ⟨Aᴴ v, w⟩ relative to its terms; with A for Aᴴ where the solver takes it so."""
         v, w = self._probes()
         image, adjoint = self._image("forward", w), self._image("adjoint", v)
-        scale = max(float(column_norms(image)[0]), float(column_norms(adjoint)[0])) or 1.0
-        return float(abs(np.vdot(v, image / scale) - np.vdot(adjoint / scale, w)))
+        scale = max(float(self.space.safe_norms(image)[0]), float(self.space.safe_norms(adjoint)[0])) or 1.0
+        return float(abs(self.space.dot(v, image / scale) - self.space.dot(adjoint / scale, w)))
 
     @cached_property
     def factors(self) -> Callable[[Array, bool], Array]:
@@ -291,20 +293,20 @@ class LinearSystem:
         y = solve(v, False)
         with np.errstate(all="ignore"):
             correction = solve(np.asarray(v - self.matrix @ y, self.dtype), False)
-            change = float(column_norms(correction)[0] / column_norms(y)[0])
-        if not change <= self._few_digits:
+            change = float(self.space.safe_norms(correction)[0] / self.space.safe_norms(y)[0])
+        if not change <= self._precision.few_digits:
             raise np.linalg.LinAlgError(singular(change))
         return solve
 
 
-def _checked(name: str, function: Callable[[Array], Array], V: Array) -> Array:
+def _checked(space: Space, name: str, function: Callable[[Array], Array], V: Array) -> Array:
     """function(V), of V's shape and type; a `Breakdown` where V has overflowed."""
-    if not np.all(np.isfinite(V)):
+    if not space.finite(V):
         raise Breakdown
     try:
         result = np.asarray(function(V))
     except ValueError:
-        if np.max(np.abs(V)) > np.finfo(V.dtype).eps ** -2:  # diverged: no fault of the operator
+        if space.largest(np.abs(V)) > Precision.of(V.dtype).eps ** -2:  # diverged: no fault of the operator
             raise Breakdown from None
         raise
     if result.shape != V.shape:

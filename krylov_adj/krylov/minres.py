@@ -20,12 +20,15 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from .blocks import LATE, column_dots, column_norms
+from .blocks import LATE
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 
 
 def minres(
+    space: Space,
     apply: Callable[[Array, Array], Array],
     rhs: Array,
     rtol: Array,
@@ -37,6 +40,7 @@ def minres(
 
     Parameters
     ----------
+    space : Space
     apply : callable
         ``apply(V, columns)`` is K_i v_i for the given column numbers, shape (n, len(columns)).
     rhs : ndarray, shape (n, m)
@@ -60,14 +64,14 @@ def minres(
         Estimates of ‖δu_i‖: how far u_i moved (at most) while its residual fell from `LATE` times the target to where
         it is, times how much of it is left.
     """
-    U = np.zeros(rhs.shape, rhs.dtype, order="F")
+    U = space.zeros(rhs.shape, rhs.dtype, "F")
     moved, began, left = np.zeros((3, rhs.shape[1]), np.finfo(rhs.dtype).dtype)
-    real = np.finfo(rhs.dtype).dtype
+    real, precision = np.finfo(rhs.dtype).dtype, Precision.of(rhs.dtype)
     m = rhs.shape[1]
     columns = np.arange(m)
     v = np.array(rhs, order="F")
     z = v if precondition is None else precondition(v)
-    beta = _energy(v, z)
+    beta = _energy(space, v, z)
     v_old, w, w_old, x = (np.zeros_like(v) for _ in range(4))
     c_old, c = np.ones(m, real), np.ones(m, real)
     s_old, s = np.zeros(m, real), np.zeros(m, real)
@@ -78,14 +82,14 @@ def minres(
         _scale(1 / beta, v)
         z = v if precondition is None else z / beta
         q = np.asfortranarray(apply(z, columns))
-        alpha = np.real(column_dots(z, q))
+        alpha = np.real(space.dots(z, q))
         _add(-alpha, v, q)
         _add(-beta_old, v_old, q)
         alpha = alpha if shifts is None else alpha + shifts[columns]
         v_old, v = v, q
         # z belongs to v_old; the direction's update below needs it before the next one is made.
         z_next = q if precondition is None else precondition(q)
-        beta_next = _energy(q, z_next)
+        beta_next = _energy(space, q, z_next)
         delta = c * alpha - c_old * s * beta_old
         rho1 = np.hypot(delta, beta_next)
         rho2 = s * alpha + c_old * c * beta_old
@@ -94,7 +98,7 @@ def minres(
         # singular to working precision and r is what of b lies outside of its range. The column
         # stops as it is, before steps along the null vector blow it up.
         largest = np.maximum(largest, rho1)
-        dead = np.hypot(delta, c * beta_next) <= 0.01 * np.sqrt(np.finfo(real).eps) * largest
+        dead = np.hypot(delta, c * beta_next) <= precision.singular * largest
         safe = np.where(dead, 1, rho1)
         c_old, c = c, np.where(dead, 0, delta / safe)
         s_old, s = s, np.where(dead, 0, beta_next / safe)
@@ -106,8 +110,8 @@ def minres(
         step = np.where(dead, 0, c * eta)
         near = np.abs(eta) <= LATE**2 * target
         if near.any():
-            length = np.where(near & (length == 0), column_norms(x), length)
-            distance = np.abs(step) * column_norms(w)
+            length = np.where(near & (length == 0), space.safe_norms(x), length)
+            distance = np.abs(step) * space.safe_norms(w)
             length += np.where(near, distance, 0)
             late = np.abs(eta) <= LATE * target
             moved[columns] += np.where(late, distance, 0)
@@ -116,7 +120,7 @@ def minres(
         eta = -s * eta
         left[columns] = np.abs(eta)
         z, beta_old, beta = z_next, beta_next, beta_next
-        rounding = np.finfo(real).eps * largest
+        rounding = precision.eps * largest
         done = (np.abs(eta) <= np.maximum(target, rounding * length)) | (beta <= rounding) | dead
         if done.any():
             U[:, columns[done]] = x[:, done]
@@ -141,14 +145,14 @@ def minres(
 def _add(factors: Array, V: Array, W: Array) -> None:
     """wⱼ += factorⱼ vⱼ."""
     axpy = get_blas_funcs("axpy", (W,))
-    for j, factor in enumerate(factors):
+    for j, factor in enumerate(factors if V.size else ()):  # BLAS takes no empty vectors
         axpy(V[:, j], W[:, j], a=factor)
 
 
 def _scale(factors: Array, V: Array) -> None:
     """vⱼ *= factorⱼ."""
     scal = get_blas_funcs("scal", (V,))
-    for j, factor in enumerate(factors):
+    for j, factor in enumerate(factors if V.size else ()):
         scal(factor, V[:, j])
 
 
@@ -161,13 +165,13 @@ def _compressed(V: Array, keep: Array) -> Array:
     return V[:, : kept.size]
 
 
-def _energy(v: Array, z: Array) -> Array:
+def _energy(space: Space, v: Array, z: Array) -> Array:
     """(vᴴ z)^½ per column, the norm of v in the preconditioner's inner product."""
-    square = np.real(column_dots(v, z))
+    square = np.real(space.dots(v, z))
     if z is v:
         return np.sqrt(square)
-    scale = np.sqrt(np.real(column_dots(v, v)) * np.real(column_dots(z, z)))
-    if np.any(square < -10 * np.finfo(square.dtype).eps * scale):
+    scale = np.sqrt(np.real(space.dots(v, v)) * np.real(space.dots(z, z)))
+    if np.any(square < -Precision.of(square.dtype).floor * scale):
         raise ValueError(
             "The preconditioner given to MINRES is not positive definite: vᴴPv = "
             f"{square.min():.1e}. Give a positive definite one, or use Adjoint(method='gmres')."

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg as la
 
-from .blocks import orthogonalise
+from . import small
+from .orthogonal import orthogonalise
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 
@@ -31,6 +33,7 @@ SLOW = 0.5
 
 
 def nearest(
+    space: Space,
     apply: Callable[[Array], Array],
     start: Array,
     deflated: Array,
@@ -42,6 +45,7 @@ def nearest(
 
     Parameters
     ----------
+    space : Space
     apply : callable
         ``apply(v)`` is T v, for single vectors.
     start : ndarray, shape (n,)
@@ -53,23 +57,24 @@ def nearest(
         Largest dimension of the space. What is not decided by then is among the results.
     """
     theta = theta if np.any(np.imag(theta)) else np.real(theta)
-    n, d = deflated.shape
+    local, d = deflated.shape
+    n = space.size(local)
     most = min(dimension, n - d)
     dtype = np.result_type(start, theta)
-    basis = np.empty((d + most + 1, n), start.dtype)  # in rows
+    basis = space.empty((d + most + 1, local), start.dtype)  # in rows
     basis[:d] = deflated.T
     V = basis[d:]
     H = np.zeros((most + 1, most), dtype)
-    V[0] = start / np.linalg.norm(start)
+    V[0] = start / space.norm(start)
     open_ = list(range(theta.size))
     found: dict[int, Array] = {}
     earlier = np.full(theta.size, np.inf)
     enough = SHARE / np.sqrt(n)
     for m in range(1, most + 1):
         w = np.array(apply(V[m - 1]))  # which may be V's own memory
-        before = float(np.linalg.norm(w))
-        norm = orthogonalise(w, before, basis[: d + m], H[:m, m - 1])
-        closed = norm <= np.finfo(dtype).eps * before
+        before = space.norm(w)
+        norm = orthogonalise(space, w, before, basis[: d + m], H[:m, m - 1])
+        closed = norm <= Precision.of(dtype).eps * before
         H[m, m - 1] = 0 if closed else norm
         last = closed or m == most
         if not closed:
@@ -79,14 +84,14 @@ def nearest(
         for i in list(open_):
             K = H[: m + 1, :m] - theta[i] * np.eye(m + 1, m)
             # GMRES' residual for r = V e₁: what of e₁ is outside of the range of K.
-            outside = float(abs(np.linalg.qr(K, mode="complete")[0][0, m]))
+            outside = float(abs(small.full_qr(space, K)[0][0, m]))
             done, slow, earlier[i] = outside <= enough, outside > SLOW * earlier[i], outside
             if not (done or slow or last):
                 break  # the others can wait for this one
             # Rounding solves a singular system, too, and then a singular value shows it.
-            values, right = la.svd(K, full_matrices=False)[1:]
-            if values[-1] <= tolerance[i] or (last and not done):
-                found[i] = right[-1].conj() @ V[:m]
+            distance, coefficients = small.smallest_singular(space, K)
+            if distance <= tolerance[i] or (last and not done):
+                found[i] = coefficients @ V[:m]
             elif not done:
                 break
             open_.remove(i)

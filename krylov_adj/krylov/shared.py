@@ -35,8 +35,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from .blocks import LATE, combine, orthogonalise, steps_to_go, times
+from . import small
+from .blocks import LATE, combine, steps_to_go, times
 from .forms import Form
+from .orthogonal import orthogonalise
+from .precision import Precision
+from .space import Space
 
 Array = np.ndarray
 
@@ -63,6 +67,7 @@ class _System:
 
 
 def shared_krylov(
+    space: Space,
     form: Form,
     deflated: Array,
     theta: Array,
@@ -76,6 +81,7 @@ def shared_krylov(
 
     Parameters
     ----------
+    space : Space
     form : ShiftInvert or Filtered
     deflated : ndarray, shape (n, d)
         An orthonormal basis of what the space is kept orthogonal to.
@@ -102,18 +108,18 @@ def shared_krylov(
     for i in range(theta.size):
         if real and theta[i].imag == 0 and np.iscomplexobj(rhs):
             # A part below the residual asked for (rounding, mostly) needs no system of its own.
-            negligible = 0.1 * rtol[i] * np.linalg.norm(rhs[:, i])
+            negligible = 0.1 * rtol[i] * space.norm(rhs[:, i])
             parts = [(1.0, rhs[:, i].real), (1j, rhs[:, i].imag)]
-            systems += [_System(i, factor, theta[i].real, b) for factor, b in parts if np.linalg.norm(b) > negligible]
+            systems += [_System(i, factor, theta[i].real, b) for factor, b in parts if space.norm(b) > negligible]
         else:
             systems.append(_System(i, 1.0, theta[i], rhs[:, i]))
-    U = np.zeros(rhs.shape, rhs.dtype, order="F")
+    U = space.zeros(rhs.shape, rhs.dtype, "F")
     errors = np.zeros(theta.size)
     steps = 0
     for group in _groups(systems, DISTINCT * form.scale(theta), real):
         target = rtol[[system.index for system in group]]
         solutions, taken, estimates = _solve_group(
-            form, deflated, group, target, dimension, max(maxiter - steps, 1), real
+            space, form, deflated, group, target, dimension, max(maxiter - steps, 1), real
         )
         steps += taken
         for system, u, error in zip(group, solutions.T, estimates, strict=True):
@@ -137,10 +143,17 @@ def _groups(systems: list[_System], tol: float, real: bool) -> list[list[_System
 
 
 def _solve_group(
-    form: Form, deflated: Array, group: list[_System], target: Array, dimension: int, maxiter: int, real: bool
+    space: Space,
+    form: Form,
+    deflated: Array,
+    group: list[_System],
+    target: Array,
+    dimension: int,
+    maxiter: int,
+    real: bool,
 ) -> tuple[Array, int, Array]:
     theta = np.array([system.theta for system in group])
-    size = np.array([np.linalg.norm(system.b) for system in group])
+    size = np.array([space.norm(system.b) for system in group])
     omega = form.scale(theta)
     C, E = _bottom(group, omega / size, real)
     shift, back = form.shift(theta), form.factor(theta) * size / omega
@@ -149,14 +162,14 @@ def _solve_group(
     J, image_J = (_blocks(theta, values, C.dtype, real) for values in (theta, shift))
     n, p = C.shape
     d = deflated.shape[1]
-    most = min(max(dimension, 2 * p + 2), n - d + p)
-    basis = np.empty((d + most + 1, n + p), C.dtype)  # in rows (top, bottom), behind what is deflated
+    most = min(max(dimension, 2 * p + 2), space.size(n) - d + p)
+    basis = space.empty((d + most + 1, n + p), C.dtype)  # in rows (top, bottom), behind what is deflated
     basis[:d, :n], basis[:d, n:] = deflated.T, 0
     V = basis[d:]
     Z = V[:, :n]  # what u is made of
     H = np.zeros((most + 1, most), C.dtype)
     V[0, :n], V[0, n:] = 0, p**-0.5
-    eps = float(np.finfo(C.dtype).eps)
+    precision = Precision.of(C.dtype)
     accept = target * form.reference(omega)
     m, steps, vectors, check, confirmed = 0, -1, 0, p + 1, 0  # the first vector has no top to apply A to
     histories: list[list[tuple[int, float]]] = [[] for _ in group]  # vectors, residual over what is accepted
@@ -166,10 +179,10 @@ def _solve_group(
     everything, slowest = list(range(len(group))), 0
 
     def extract(part: list[int]) -> tuple[Array, Array]:
-        return _extract(H[: m + 1, :m], V[:m, n:], shift[part], E[:, part])
+        return _extract(space, H[: m + 1, :m], V[:m, n:], shift[part], E[:, part])
 
     def solution() -> tuple[Array, Array]:
-        move = np.linalg.norm(Y - earlier[:m], axis=0) * np.abs(back)
+        move = small.column_norms(Y - earlier[:m]) * np.abs(back)
         known = np.isfinite(fallen_from)
         ratio = np.where(known, residuals, 0) / np.where(known, fallen_from, 1)
         S = Y * back
@@ -181,15 +194,15 @@ def _solve_group(
         steps, vectors = steps + form.degree, vectors + 1
         if z is not None:
             if vectors == 1:
-                Z = np.empty((most, n), C.dtype)
+                Z = space.empty((most, n), C.dtype)
             Z[m] = z
         w = np.concatenate([top, image_J @ V[m, n:]])
-        before = float(np.linalg.norm(w))
-        norm = orthogonalise(w, before, basis[: d + m + 1], H[: m + 1, m])
+        before = space.bordered_norm(w, p)
+        norm = orthogonalise(space, w, before, basis[: d + m + 1], H[: m + 1, m], p)
         H[m + 1, m] = norm
         m += 1
         V[m] = w / norm if norm > 0 else 0
-        last = norm <= eps * before or steps >= maxiter
+        last = norm <= precision.eps * before or steps >= maxiter
         if vectors >= check or m == most or last:
             # Where nobody asks for moves the systems wait for the one that was the slowest.
             one = form.exact and bool(histories[0]) and m < most and not last
@@ -206,7 +219,7 @@ def _solve_group(
             if part is everything:
                 late = (residuals > LATE * accept) & np.isfinite(residuals)
                 earlier[:m, late], earlier[m:, late], fallen_from[late] = Y[:, late], 0, residuals[late]
-            if float(np.max(residuals)) <= np.sqrt(eps) * form.reference(omega):
+            if float(np.max(residuals)) <= precision.half * form.reference(omega):
                 last = last or any(r <= 1.1 * worst for v, r in histories[slowest] if v <= vectors - FLOOR_VECTORS)
                 if last and part is not everything:
                     Y, residuals = extract(everything)
@@ -216,7 +229,7 @@ def _solve_group(
                 last = last or most == n - d + p
             if worst <= 1 or last:
                 U, errors = solution()
-                left = None if last else _true_residuals(form, U, group)
+                left = None if last else _true_residuals(space, form, U, group)
                 confirmed += 1
                 if left is None:
                     return U, steps, errors
@@ -230,7 +243,7 @@ def _solve_group(
             check = vectors + steps_to_go(histories[slowest])
         if m == most:
             try:
-                Q = _restart(H, shift, real, max(most // 2, 2 * p))
+                Q = _restart(space, H, shift, real, max(most // 2, 2 * p))
             except np.linalg.LinAlgError:  # the Schur form could not be put in order
                 U, errors = solution()
                 return U, steps, errors
@@ -241,18 +254,18 @@ def _solve_group(
             V[m] = V[most]
 
 
-def _true_residuals(form: Form, U: Array, group: list[_System]) -> Array | None:
+def _true_residuals(space: Space, form: Form, U: Array, group: list[_System]) -> Array | None:
     """Their norms, one after the other, which takes less memory; None where the small problem's are the true ones."""
     norms = []
     for u, system in zip(U.T, group, strict=True):
         left = form.residual(u, system.theta, system.b)
         if left is None:
             return None
-        norms.append(float(np.linalg.norm(left)))
+        norms.append(space.norm(left))
     return np.array(norms)
 
 
-def _restart(H: Array, shift: Array, real: bool, keep: int) -> Array:
+def _restart(space: Space, H: Array, shift: Array, real: bool, keep: int) -> Array:
     """Krylov-Schur: the first columns of Q in H = Q S Qᴴ with the Ritz values next to the shifts first.
 
     H (in place) becomes that of the basis V Q.
@@ -263,15 +276,11 @@ def _restart(H: Array, shift: Array, real: bool, keep: int) -> Array:
     def distance(z: Array) -> Array:
         return np.min(np.abs(np.asarray(z)[..., None] - targets), axis=-1)
 
-    near = np.sort(distance(la.eigvals(H[:m])))
+    near = np.sort(distance(small.eigvals(space, H[:m])))
     while keep < m - 1 and near[keep] - near[keep - 1] <= 1e-8 * near[keep]:  # no pair is cut
         keep += 1
     limit = 0.5 * (near[keep - 1] + near[keep])
-    S, Q, kept = la.schur(
-        H[:m],
-        output="real" if H.dtype.kind != "c" else "complex",
-        sort=lambda x, y=0.0: bool(distance(x + 1j * y) < limit),
-    )
+    S, Q, kept = small.schur(space, H[:m], lambda z: bool(distance(np.asarray(z)) < limit))
     Q = Q[:, :kept]
     border = H[m] @ Q
     H[:] = 0
@@ -310,7 +319,7 @@ def _blocks(theta: Array, values: Array, dtype: np.dtype, real: bool) -> Array:
     return la.block_diag(*blocks).astype(dtype)
 
 
-def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Array]:
+def _extract(space: Space, H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Array]:
     """The y_i of least ‖(H − θ_i I̲) y‖ subject to V₂ y = e_i, and those norms.
 
     ``bottom`` (m, p) is V₂ᵀ. With V₂ᴴ = Q₁ R: y = Q₁ R⁻ᴴ e_i + Q₂ z, z from least squares.
@@ -320,11 +329,11 @@ def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Ar
     Y = np.zeros((m, k), np.result_type(H, E))
     if m < p:
         return Y, np.full(k, np.inf)
-    Q, R = np.linalg.qr(bottom.conj(), mode="complete")
+    Q, R = small.full_qr(space, bottom.conj())
     diagonal = np.abs(np.diagonal(R))
-    if diagonal.min() <= np.finfo(H.dtype).eps * diagonal.max():
+    if diagonal.min() <= Precision.of(H.dtype).eps * diagonal.max():
         return Y, np.full(k, np.inf)
-    particular = la.solve_triangular(R[:p], E, trans="C", check_finite=False)  # Q₁ coefficients of every y
+    particular = small.solve_triangular(space, R[:p], E, transposed=True)  # Q₁ coefficients of every y
     HQ = (H @ Q).astype(Y.dtype)
     residuals = np.empty(k)
     for i in range(k):
@@ -333,9 +342,9 @@ def _extract(H: Array, bottom: Array, theta: Array, E: Array) -> tuple[Array, Ar
         left = KQ[:, :p] @ particular[:, i]
         coefficients = particular[:, i]
         if m > p:
-            z = la.lstsq(KQ[:, p:], -left, lapack_driver="gelsy", check_finite=False)[0]
+            z = small.lstsq(space, KQ[:, p:], -left)
             left = left + KQ[:, p:] @ z
             coefficients = np.concatenate([coefficients, z])
-        residuals[i] = np.linalg.norm(left)
+        residuals[i] = small.norm(left)
         Y[:, i] = Q[:, : coefficients.size] @ coefficients
     return Y, residuals

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..krylov import small
+from ..krylov.space import Space
 from ..report.report import Report
 from .cache import Cache, kept
-from .completeness import Completeness, said
+from .completeness import Completeness
 from .couplings import Coupling, Quotients, coupling_errors, divide, dropped_sizes, rotations
 from .pairs import DeflatedPairs
 from .solutions import Complement
@@ -50,7 +52,11 @@ class Accuracy:
         self.pairs, self.known, self.least, self.cache = pairs, conditions, least, Cache()
         zero = np.zeros(pairs.w.size)
         report = Report("adjoint", "none", 0.0, zero)
-        self.solved = Complement(zero[None], report, zero, zero, zero, zero) if solved is None else solved
+        self.solved = Complement(zero[None], report, zero, zero, zero, zero, zero) if solved is None else solved
+
+    @property
+    def space(self) -> Space:
+        return self.pairs.problem.space
 
     # ---- the pairs ---------------------------------------------------------------------------
 
@@ -59,7 +65,7 @@ class Accuracy:
         """The size of the pencil's eigenvalues, from below; of T(λ) that of changes of λ that T feels."""
         norm_A, norm_B = self.pairs.problem.norms
         if self.pairs.problem.slope is not None:
-            norm_B = float(np.linalg.norm(self.pairs.problem.slope))
+            norm_B = self.space.norm(self.pairs.problem.slope)
         spread = norm_A / norm_B + float(np.max(np.abs(self.pairs.w)))
         return spread if spread > 0 else 1.0  # A = 0 has no size
 
@@ -71,7 +77,7 @@ class Accuracy:
     @kept
     def lengths(self) -> Array:
         """‖xⱼ‖ of the deflation, (d,)."""
-        return np.linalg.norm(self.pairs.deflation[1], axis=0)
+        return self.space.norms(self.pairs.deflation[1])
 
     @kept
     def left_lengths(self) -> Array:
@@ -86,7 +92,7 @@ class Accuracy:
     @kept
     def conditions(self) -> Array:
         """‖yⱼ‖‖Bxⱼ‖, (d,)."""
-        return self.left_lengths * np.linalg.norm(self.pairs.BX, axis=0)
+        return self.left_lengths * self.space.norms(self.pairs.BX)
 
     @kept
     def level(self) -> Array:
@@ -119,7 +125,7 @@ class Accuracy:
     def slopes(self) -> Array:
         """‖Bxᵢ‖/‖xᵢ‖, (k,): what B makes of vectors like these."""
         k = self.pairs.w.size
-        return np.linalg.norm(self.pairs.BX[:, :k], axis=0) / self.lengths[:k]
+        return self.space.norms(self.pairs.BX[:, :k]) / self.lengths[:k]
 
     def goals(self, complete: Completeness | None) -> Array | None:
         """The relative residuals (k,) that a second derivative needs; None where what is asked for will do.
@@ -142,7 +148,7 @@ class Accuracy:
         """
         w, k = self.pairs.w, self.pairs.w.size
         spacing = np.max(np.abs(w[:, None] - w), axis=1) / max(k - 1, 1)
-        apart = spacing > np.sqrt(self.pairs.eps) * self.spread
+        apart = spacing > self.pairs.precision.half * self.spread
         return np.where(apart, 1 / np.where(apart, spacing, 1), 0)
 
     @kept
@@ -172,7 +178,7 @@ class Accuracy:
     @property
     def said(self) -> float:
         """The error past which a derivative is said to have lost digits."""
-        return said(self.pairs.eps)
+        return self.pairs.precision.said
 
     def coalescing(self, coupling: Coupling) -> bool:
         """Whether the pairs of a coupling meet in one eigenvector."""
@@ -203,7 +209,7 @@ class Accuracy:
         ``couplings`` (d, k) are those of right-hand sides of size ``scale`` (k,), g (k,) is the diagonal of (BX)ᴴZ.
         """
         k, eps = g.size, self.pairs.eps
-        size = _size(Z, self.pairs.X, self.pairs.real_pencil)
+        size = _size(self.space, Z, self.pairs.X, self.pairs.real_pencil)
         if size == 0:
             return 0.0, ()
         T = np.abs(couplings.values)
@@ -211,12 +217,12 @@ class Accuracy:
         sizes = np.outer(self.lengths, scale)
         span = coupling_errors(couplings, self.gaps, sizes, self.left_level, self.weights(g), eps)
         span = (span + eps * T) * np.outer(self.left_lengths, self.lengths[:k]) / size
-        parts, whole = self.left_lengths[:, None] * T, np.linalg.norm(Z, axis=0)
-        apart = np.linalg.norm(parts, axis=0)  # parts along vectors that nearly coincide cancel
+        parts, whole = self.left_lengths[:, None] * T, self.space.norms(Z)
+        apart = small.column_norms(parts)  # parts along vectors that nearly coincide cancel
         parts *= np.minimum(1, (whole + self.solved.sizes) / np.where(apart > 0, apart, 1))
         pairs = np.hypot(self._by_pairs(parts, scale), self.turned * whole)  # the xᵢ of zᵢxᵢᴴ
         others = np.hypot(self.solved.errors, pairs) * self.lengths[:k] / size
-        error = float(np.hypot(np.linalg.norm(span), np.linalg.norm(others)))
+        error = float(np.hypot(small.norm(span), small.norm(others)))
         return min(error, 1.0), self._eaten(np.where(couplings.equal, 0, span))
 
     def left(self, Z: Array, g: Array) -> tuple[float, tuple[Coupling, ...]]:
@@ -226,13 +232,13 @@ class Accuracy:
 
     def block(self, Z: Array) -> float:
         """The error of a solution Z without couplings of eigenpairs."""
-        size = float(np.linalg.norm(Z))
+        size = self.space.norm(Z)
         if size == 0:
             return 0.0
         T = np.zeros(self.gaps.shape)
-        T[: Z.shape[1]] = np.diag(np.linalg.norm(Z, axis=0))
+        T[: Z.shape[1]] = np.diag(self.space.norms(Z))
         parts = np.hypot(self.solved.errors, self._by_pairs(T, np.zeros(Z.shape[1])))
-        return min(float(np.linalg.norm(parts)) / size, 1.0)
+        return min(small.norm(parts) / size, 1.0)
 
     def tangent(self, mu: Array, couplings: Quotients, scale: Array) -> tuple[float, tuple[Coupling, ...]]:
         """The error of (dw, dX), relative to w and X, and couplings whose rounding hides the rest.
@@ -241,10 +247,10 @@ class Accuracy:
         is all that has larger gaps.
         """
         pairs, solved, k, T = self.pairs, self.solved, mu.size, np.abs(couplings.values)
-        unit = max(float(np.max(np.abs(pairs.w))), np.sqrt(pairs.eps) * self.spread)
+        unit = max(float(np.max(np.abs(pairs.w))), pairs.precision.half * self.spread)
         lengths, ratios = self.lengths[:k], self.lengths[:, None] / self.lengths[:k]
-        outside = np.hypot(np.linalg.norm(solved.sizes / lengths), np.linalg.norm(mu) / unit)
-        size = float(np.hypot(outside, np.linalg.norm(ratios * T)))
+        outside = np.hypot(small.norm(solved.sizes / lengths), small.norm(mu) / unit)
+        size = float(np.hypot(outside, small.norm(ratios * T)))
         if size == 0:
             return 0.0, ()
         lost = dropped_sizes(couplings, self.gaps, self.level)
@@ -253,8 +259,8 @@ class Accuracy:
         # dλ = yᴴdR: of what is left of the systems' right-hand sides the part that y has outside of the span.
         left = 0 if pairs.problem.hermitian and pairs.problem.B is None else solved.residuals
         values = self.left_lengths[:k] * (scale * (self.turned + pairs.eps) + left)
-        total = np.hypot(np.linalg.norm(span), np.linalg.norm(vectors / lengths))
-        error = min(float(np.hypot(total, np.linalg.norm(values) / unit)) / size, 1.0)
+        total = np.hypot(small.norm(span), small.norm(vectors / lengths))
+        error = min(float(np.hypot(total, small.norm(values) / unit)) / size, 1.0)
 
         order = np.argsort(np.abs(self.gaps), axis=None)
         parts, errors = (np.ravel(ratios * part)[order] for part in (T, couplings.rounding))
@@ -290,29 +296,29 @@ class Accuracy:
         """
         pairs, growth, eta, U = self.pairs, self.solved.growth, self.turned, self.solved.sizes
         reach, tiny = growth * self.slopes, np.finfo(growth.dtype).tiny
-        inside = np.linalg.norm(T * eta[self.pairs.members, None], axis=0)
+        inside = small.column_norms(T * eta[self.pairs.members, None])
         near = 1 / np.maximum(np.abs(self.gaps), 1 / np.maximum(reach, tiny))
         feeling = self.left_lengths * self.lengths * pairs.residuals[self.pairs.members]
-        coupled = np.linalg.norm(feeling[:, None] * near, axis=0) * U  # what is closer turns with the pair
-        whole = np.hypot(np.linalg.norm(T, axis=0), U)
+        coupled = small.column_norms(feeling[:, None] * near) * U  # what is closer turns with the pair
+        whole = np.hypot(small.column_norms(T), U)
         moved = self.shifts * reach * (U if pairs.problem.B is None else whole)
         if pairs.problem.B is not None:  # the cotangent of B has the factor λ
             w = np.maximum(np.abs(pairs.w), np.maximum(self.shifts, tiny))
             moved = np.hypot(moved, whole * self.shifts / w)
-        return np.linalg.norm([inside, coupled, eta * U, self.far * eta * scale, moved], axis=0)
+        return small.column_norms(np.stack([inside, coupled, eta * U, self.far * eta * scale, moved]))
 
     def _eaten(self, relative: Array) -> tuple[Coupling, ...]:
         """The couplings with errors that together are past what is said, but for those that hardly matter."""
         np.fill_diagonal(relative, 0)
-        if not np.linalg.norm(relative) > self.said:
+        if not small.norm(relative) > self.said:
             return ()
         chosen = np.argwhere(relative > 0.1 * np.max(relative))
         return tuple(Coupling(int(j), int(i), float(relative[j, i]), float(abs(self.gaps[j, i]))) for j, i in chosen)
 
 
-def _size(Z: Array, X: Array, real: bool) -> float:
+def _size(space: Space, Z: Array, X: Array, real: bool) -> float:
     """‖Σ zᵢxᵢᴴ‖, or of its ``real`` part, which is small where large zᵢ cancel."""
-    square = float(np.real(np.sum((Z.conj().T @ Z) * (X.conj().T @ X).conj())))
+    square = float(np.real(np.sum(space.gram(Z, Z) * space.gram(X, X).conj())))
     if real:  # ‖Re G‖² is half of ‖G‖² + Re Σ G²
-        square = 0.5 * (square + float(np.real(np.sum((Z.T @ Z) * (X.T @ X).conj()))))
+        square = 0.5 * (square + float(np.real(np.sum(space.gram(Z.conj(), Z) * space.gram(X.conj(), X).conj()))))
     return float(np.sqrt(max(square, 0.0)))

@@ -27,8 +27,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import scipy.linalg as la
 
+from ..krylov import small
+from ..krylov.space import Space
 from .couplings import Quotients
 from .problem import SideName, power_of_two
 from .refusals import tell
@@ -45,15 +46,16 @@ def solve_block(systems: BorderedSystems, side: SideName, F: Array, G: Array) ->
     ------
     AdjointNoConvergence, DefectiveEigenvalueError, ValueError
     """
-    _check_finite(side, F, G)
-    if not F.any() and not G.any():
+    space = systems.problem.space
+    _check_finite(space, side, F, G)
+    if not space.any(F) and not G.any():
         return Solution(np.zeros_like(F), np.zeros_like(G), np.zeros(len(G)))
     with systems.lock:
         systems.check_not_defective()
-        unit = power_of_two(F, G)
+        unit = power_of_two(space, F, G)
         F, G = F / unit, G / unit
         solve = _solve_adjoint if side == "adjoint" else _solve_tangent
-        Z, M, solved, _ = solve(systems, F, G, np.linalg.norm(F, axis=0), None, True)
+        Z, M, solved, _ = solve(systems, F, G, space.norms(F), None, True)
         error = systems.accuracy_of(solved).block(Z)
         tell(replace(solved.report, error=error), systems.options)
         return Solution(Z * unit, M * unit, solved.residuals * unit, error)
@@ -71,16 +73,17 @@ def adjoint_of_pairs(
     ------
     AdjointNoConvergence, DefectiveEigenvalueError, ValueError
     """
-    _check_finite("adjoint", F, g)
+    space = systems.problem.space
+    _check_finite(space, "adjoint", F, g)
     with systems.lock:
         k = g.size
         # Exactly scaled, so that no size of the loss meets underflow in a norm.
-        unit = power_of_two(F, g)
+        unit = power_of_two(space, F, g)
         F, N, g = F / unit, N / unit, g / unit
-        scale = np.maximum(scale / unit, np.linalg.norm(F, axis=0))
+        scale = np.maximum(scale / unit, space.norms(F))
         gaps = np.conj(systems.pairs.deflation[0][:, None] - systems.pairs.w)
         couplings = systems.pairs.divide(N, gaps[:k], np.outer(systems.accuracy.lengths[:k], scale))
-        alone, zero = not F.any(), np.zeros((k, k), np.result_type(F, g))
+        alone, zero = not space.any(F), np.zeros((k, k), np.result_type(F, g))
         if alone and not g.any():
             return PairSolution(np.zeros_like(F), zero, np.zeros(k), couplings=couplings)
         systems.check_not_defective()
@@ -112,16 +115,17 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array, again: bool = False) ->
     ------
     AdjointNoConvergence, DefectiveEigenvalueError, ValueError
     """
-    _check_finite("tangent", F)
+    space = systems.problem.space
+    _check_finite(space, "tangent", F)
     with systems.lock:
-        k, unit = systems.pairs.w.size, power_of_two(F)
+        k, unit = systems.pairs.w.size, power_of_two(space, F)
         F = F / unit
-        scale, zero = np.linalg.norm(F, axis=0), np.zeros((k, k), F.dtype)
+        scale, zero = space.norms(F), np.zeros((k, k), F.dtype)
         gaps, size = (
             systems.pairs.deflation[0][:, None] - systems.pairs.w,
-            np.outer(1 / np.linalg.norm(systems.pairs.BX[:, :k], axis=0), scale),
+            np.outer(1 / space.norms(systems.pairs.BX[:, :k]), scale),
         )
-        if not F.any():
+        if not space.any(F):
             return PairSolution(F, zero, scale, couplings=systems.pairs.divide(zero, gaps[:k], size))
         systems.check_not_defective()
         Z, M, solved, others = _solve_tangent(systems, F, zero, scale, None, again)
@@ -140,8 +144,8 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array, again: bool = False) ->
         )
 
 
-def _check_finite(side: SideName, *right: Array) -> None:
-    if not all(np.all(np.isfinite(part)) for part in right):
+def _check_finite(space: Space, side: SideName, *right: Array) -> None:
+    if not all(space.finite(part) for part in right):
         raise ValueError(
             f"The right-hand side of the {side} systems holds NaN or infinity: the loss, or its "
             "derivative with respect to the eigenpairs, is not finite here."
@@ -155,18 +159,18 @@ def _solve_adjoint(
 
     ``scale`` (k,) is the size of the data that F was computed from.
     """
-    X, w, k = systems.pairs.X, systems.pairs.w, systems.pairs.w.size
+    space, X, w, k = systems.problem.space, systems.pairs.X, systems.pairs.w, systems.pairs.w.size
     wd, Xd = systems.pairs.deflation
     F = F.astype(np.result_type(F, G, X, w), copy=False)
     gaps = np.conj(wd[:, None] - w)  # (d, k)
     T, others = np.zeros((wd.size, k), F.dtype), None
     T[:k] = G
-    M = la.solve(X.conj().T @ X, X.conj().T @ F - gaps[:k] * G, assume_a="pos")
+    M = small.solve_definite(space, space.gram(X, X), space.gram(X, F) - gaps[:k] * G)
     if M.any():
         F -= X @ M
     if wd.size > k:
         size = np.outer(systems.accuracy.lengths[k:], scale)
-        others = systems.pairs.divide(Xd[:, k:].conj().T @ F, gaps[k:], size, k)
+        others = systems.pairs.divide(space.gram(Xd[:, k:], F), gaps[k:], size, k)
         T[k:] = others.values
     Z, solved = systems.solve_in_span(systems.adjoint_side, T, F, scale, gauge, again)
     return Z, M, solved, others
@@ -176,24 +180,22 @@ def _solve_tangent(
     systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None, again: bool
 ) -> tuple[Array, Array, Complement, Quotients | None]:
     """As `_solve_adjoint`."""
-    X, w, k = systems.pairs.X, systems.pairs.w, systems.pairs.w.size
+    space, X, w, k = systems.problem.space, systems.pairs.X, systems.pairs.w, systems.pairs.w.size
     wd, Xd = systems.pairs.deflation
     gaps = wd[:, None] - w  # (d, k)
     solved = systems.deflated(systems.tangent_side, F, scale, gauge, again)
     U = solved.U
-    d = la.lstsq(systems.pairs.BX, F - systems.problem.pencil(U, w) if U.any() else F)[0]  # (d, k)
+    d = space.lstsq(systems.pairs.BX, F - systems.problem.pencil(U, w) if space.any(U) else F)  # (d, k)
     C, others = np.zeros((wd.size, k), np.result_type(d, G)), None
     if wd.size > k:
-        others = systems.pairs.divide(
-            d[k:], gaps[k:], np.outer(1 / np.linalg.norm(systems.pairs.BX[:, k:], axis=0), scale), k
-        )
+        others = systems.pairs.divide(d[k:], gaps[k:], np.outer(1 / space.norms(systems.pairs.BX[:, k:]), scale), k)
         C[k:] = others.values
-    overlap = X.conj().T @ Xd
-    C[:k] = la.solve(overlap[:, :k], G - overlap[:, k:] @ C[k:], assume_a="pos")
+    overlap = space.gram(X, Xd)
+    C[:k] = small.solve_definite(space, overlap[:, :k], G - overlap[:, k:] @ C[k:])
     Z = Xd @ C + U
     left = systems.found.left
     if left is not None and left.known.all():
         # From the left with Y, whose errors are those that Y has passed on to others: so they cancel.
-        YH = left_vectors(systems).conj().T
-        return Z, YH @ F - gaps[:k] * (YH @ systems.problem.apply_B(Z)), solved, others
+        Y = left_vectors(systems)
+        return Z, space.gram(Y, F) - gaps[:k] * space.gram(Y, systems.problem.apply_B(Z)), solved, others
     return Z, d[:k] - gaps[:k] * C[:k], solved, others

@@ -10,20 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..krylov.precision import SAID, SAID_EPSILONS
 from .cache import Cache, kept
 from .pairs import DeflatedPairs
 from .selection import Region
 
 Array = np.ndarray
-
-#: Relative to an operator's values, what rounding does not tell apart, in machine epsilons.
-ROUNDING = 50.0
-
-#: Estimates past this are said: halfway between errors that have to be, 1e-4, and those of which nothing need be said,
-#: 1e-6, as estimates are about twice too large. In single precision rounding alone is past it: there what is lost of
-#: its digits, in machine epsilons.
-SAID = 2e-5
-SAID_EPSILONS = 1e3
 
 #: Up to this order LAPACK takes little time (20 ms for a Hermitian matrix): it is asked where no applications of the
 #: operator stand against it.
@@ -75,11 +67,6 @@ class Completeness:
         return replace(self, closest=self.closest[chosen], cut=cut, close=close, behind=behind)
 
 
-def said(eps: float) -> float:
-    """The error past which a derivative is said to have lost digits."""
-    return max(SAID, SAID_EPSILONS * eps)
-
-
 class Judge:
     """What eigenvalues that were not computed are to the computed ones.
 
@@ -96,9 +83,9 @@ class Judge:
         """Of eigenvalues (m,) at given distances (m, k) from the computed ones, those that matter."""
         closest = np.min(distances, axis=0, initial=np.inf)
         cut = {int(i): float(closest[i]) for i in np.flatnonzero(closest <= tolerance)}
-        limit = said(3 * self.pairs.eps)  # by an upper bound of rounding, not an estimate
+        limit = max(SAID, 3 * SAID_EPSILONS * self.pairs.eps)  # by an upper bound of rounding, not an estimate
         # Where half of the digits tell them apart they are not close, whatever a residual of single precision is.
-        near = closest <= np.sqrt(self.pairs.eps) * self.size
+        near = closest <= self.pairs.precision.half * self.size
         apart = np.flatnonzero((closest > tolerance) & near & (self.rounding > limit * closest))
         close = {int(i): (float(closest[i]), float(self.rounding[i] / closest[i])) for i in apart}
         if self.region is None or not values.size:
@@ -121,7 +108,7 @@ class Judge:
     @kept
     def rounding(self) -> Array:
         """What rounding mixes into the vectors, times the distance: the residuals, but for what a loose tol leaves."""
-        return np.minimum(self.pairs.residuals / self.problem.norms[1], ROUNDING * self.pairs.eps * self.size)
+        return np.minimum(self.pairs.residuals / self.problem.norms[1], self.pairs.precision.indistinct * self.size)
 
     # ---- in the values of the operator that the forward pass iterated with ---------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg as la
+
+from ..krylov.space import Space
 
 Array = np.ndarray
 
@@ -14,7 +15,7 @@ Array = np.ndarray
 EXPLAINED = 0.01
 
 
-def folding(w: Array, X: Array) -> tuple[Array, Array]:
+def folding(space: Space, w: Array, X: Array) -> tuple[Array, Array]:
     """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same.
 
     A real pencil has R_j = conj(R_i) where pair j is the conjugate of pair i, whatever its
@@ -24,15 +25,16 @@ def folding(w: Array, X: Array) -> tuple[Array, Array]:
     k = w.size
     D, E = np.eye(k), np.zeros((k, k))
     for i in range(k):
-        if w[i].imag == 0 and not X[:, i].imag.any():
+        if w[i].imag == 0 and not space.any(X[:, i].imag):
             D[i, i] = E[i, i] = 0.5
         for j in range(i + 1, k):
-            if w[i] == w[j].conj() and np.array_equal(X[:, i], X[:, j].conj()):
+            if w[i] == w[j].conj() and space.equal(X[:, i], X[:, j].conj()):
                 D[j, j], E[j, i] = 0, 1
     return D.astype(X.real.dtype), E.astype(X.real.dtype)
 
 
 def without_conjugate(
+    space: Space,
     w: Array,
     X: Array,
     residuals: Array,
@@ -52,14 +54,13 @@ def without_conjugate(
     mirrored = np.zeros(w.size, dtype=bool)
     for i in range(w.size):
         partners = np.flatnonzero(w == w[i].conj())
-        mirrored[i] = w[i].imag == 0 or any(np.array_equal(X[:, j], X[:, i].conj()) for j in partners)
+        mirrored[i] = w[i].imag == 0 or any(space.equal(X[:, j], X[:, i].conj()) for j in partners)
     unsettled = np.flatnonzero(~mirrored)  # of a real solver's results, what k has cut
     if not unsettled.size:
         return unsettled
-    V = X[:, unsettled].conj() / np.linalg.norm(X[:, unsettled], axis=0)
-    Q = la.qr(X, mode="economic")[0]
-    V = V - Q @ (Q.conj().T @ V)
-    delta = np.linalg.norm(apply_B(V), axis=0)
+    V = X[:, unsettled].conj() / space.norms(X[:, unsettled])
+    V = space.project_out(space.qr(X)[0], V)
+    delta = space.norms(apply_B(V))
     gamma = np.min(np.abs(w[unsettled].conj()[:, None] - w), axis=1)
     norm_A, norm_B = norms()
     error = residuals[unsettled] + float(np.finfo(X.dtype).eps) * (norm_A + np.abs(w[unsettled]) * norm_B)

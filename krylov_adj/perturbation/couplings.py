@@ -20,10 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Array = np.ndarray
+from ..krylov.precision import NOISE
 
-#: A numerator or right-hand side below this many machine epsilons of its scale is noise.
-NOISE = 30.0
+Array = np.ndarray
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..krylov.precision import NOISE
 from .block import adjoint_of_pairs, tangent_of_pairs
-from .couplings import NOISE
 from .gauge import check_gauge, check_second_derivative
 from .maps import Cotangents, begin_adjoint, finish_tangent
 from .problem import power_of_two
@@ -40,7 +40,7 @@ def solve_adjoint(
 def solve_tangent(systems: BorderedSystems, F: Array, again: bool) -> PairSolution:
     """The solution for F = −dR (n, k), after saying what of the pairs is arbitrary: all of it may be read."""
     solution = tangent_of_pairs(systems, F, again)
-    reads: Array = np.any(F, axis=0)
+    reads = systems.pairs.space.any_of_columns(F)
     check_gauge(systems.accuracy, systems.complete_for(reads), np.zeros(reads.size), np.zeros(0), solution, reads)
     return solution
 
@@ -92,14 +92,16 @@ class Maps:
         """
         systems, X = self.systems, self.X
         gw, gX = np.asarray(gw) * self.values, np.asarray(gX) * self.vectors
-        unit = power_of_two(gw, gX)
+        unit = power_of_two(systems.pairs.space, gw, gX)
         gw, gX = gw / unit, gX / unit
-        chosen = systems.differentiable((gw != 0) | gX.any(axis=0), False)
+        chosen = systems.differentiable((gw != 0) | systems.pairs.space.any_of_columns(gX), False)
         chosen = np.arange(gw.size) if chosen is None else chosen
         part = systems if chosen.size == gw.size else systems.restricted(chosen)
         some = replace(self, systems=part)
         gw, gX, carried = gw[chosen], gX[:, chosen], np.zeros((2, chosen.size))
-        rhs = begin_adjoint(np, np.asarray, part.pairs, some.X, some.normaliser if gX.any() else None, gw, gX, carried)
+        rhs = begin_adjoint(
+            np, np.asarray, part.pairs, some.X, some.normaliser if part.pairs.space.any(gX) else None, gw, gX, carried
+        )
         solution = solve_adjoint(part, rhs, carried, np.asarray, False)
         W, sigma = np.zeros(X.shape, solution.Z.dtype), np.zeros((X.shape[1],) * 2, rhs.sigma.dtype)
         W[:, chosen], sigma[np.ix_(chosen, chosen)] = solution.Z, rhs.sigma

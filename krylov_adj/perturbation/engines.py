@@ -15,7 +15,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..krylov.augmented import filtered_form
+from ..krylov.augmented import Ends, filtered_form, spectral_ends
 from ..krylov.blocks import LATE, subtract_product
 from ..krylov.forms import ShiftInvert
 from ..krylov.gmres import gmres
@@ -62,6 +62,9 @@ SHARED_DIMENSION = 100
 AUGMENTED_DIMENSION = 40
 FILTERED_DIMENSION = 16
 
+#: Of the right-hand side that LU factors are tried with.
+SEED = 13
+
 
 def engines_in_order(pairs: DeflatedPairs, active: int) -> tuple[list[tuple[str, Engine]], str]:
     """The engines to try for so many systems, and why in this order; benchmarks/adjoint_cost.py has the costs."""
@@ -71,7 +74,7 @@ def engines_in_order(pairs: DeflatedPairs, active: int) -> tuple[list[tuple[str,
     kind = "Hermitian" if problem.hermitian else "not Hermitian"
     if method != "auto":
         order, reason = [method], "as asked for"
-    elif problem.n <= DENSE_ORDER:
+    elif problem.n <= DENSE_ORDER and pairs.space.whole:
         order, reason = ["dense"], f"n = {problem.n} is at most {DENSE_ORDER}"
     elif pairs.options.preconditioner is not None:
         order, reason = ["gmres"], "a preconditioner was given"
@@ -80,7 +83,7 @@ def engines_in_order(pairs: DeflatedPairs, active: int) -> tuple[list[tuple[str,
     elif problem.slope is not None and problem.explicit:
         order, reason = [], "the eigenvalue is anywhere in the spectrum of an explicit T(lam)"
     else:
-        order = ["minres", "gmres"] if problem.hermitian else ["gmres", "gcrot"]
+        order = ["minres", "gmres"] if problem.hermitian else ["gmres", "gcrot"] if pairs.space.whole else ["gmres"]
         reason = f"no inverse, {kind}, {active} active system{'s'[: active != 1]}"
         triplets = isinstance(problem.A, AugmentedOperator)  # whose MINRES takes half the applications
         several = active > (2 if problem.hermitian else 1)  # two columns of MINRES take less
@@ -100,19 +103,19 @@ def _minres(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -
     """
     pairs, problem = side.pairs, side.pairs.problem
     Q, dual = pairs.Q_X, np.asfortranarray(pairs.dual)
-    Q_H, dual_H = Q.conj().T, dual.conj().T
+    space = pairs.space
     given = pairs.options.preconditioner  # the inverse of the forward pass is not definite
     H, sigma, unknown = problem.A, pairs.w[columns], np.zeros(columns.size)
     if isinstance(H, AugmentedOperator) and given is None and np.all(sigma > pairs.eps * problem.norms[0]):
-        return Solved(*bidiagonal_minres(H, pairs.X, sigma, rhs, rtol, maxiter), unknown)
+        return Solved(*bidiagonal_minres(pairs.space, H, pairs.X, sigma, rhs, rtol, maxiter), unknown)
     precondition = None if given is None else side.precondition()
 
     def oblique(V: Array) -> Array:
-        return V - Q @ (dual_H @ V)
+        return V - Q @ space.gram(dual, V)
 
     def oblique_adjoint(V: Array) -> Array:
         """Pᴴ V, in V's memory: of new arrays only."""
-        return subtract_product(V, dual, Q_H @ V)
+        return subtract_product(V, dual, space.gram(Q, V))
 
     def apply(V: Array, active: Array) -> Array:
         # Where P is orthogonal, Lanczos' vectors are in its range already: they are made of images.
@@ -121,12 +124,11 @@ def _minres(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -
 
     def restricted(V: Array) -> Array:
         assert precondition is not None
-        V = precondition(V - Q @ (Q_H @ V))
-        return V - Q @ (Q_H @ V)
+        return space.project_out(Q, precondition(space.project_out(Q, V)))
 
     if problem.B is not None:
         rhs = oblique_adjoint(rhs.copy(order="F"))
-    V, steps, errors = minres(apply, rhs, rtol, maxiter, precondition and restricted)
+    V, steps, errors = minres(pairs.space, apply, rhs, rtol, maxiter, precondition and restricted)
     return Solved(oblique(V), steps, errors, unknown)
 
 
@@ -137,8 +139,9 @@ def _gmres(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) ->
         V = side.project_in(V)
         return side.project_out(side.apply(V, columns[active]))
 
-    restart = side.pairs.options.restart or RESTART
-    found = gmres(apply, rhs, rtol, maxiter, restart, side.precondition())
+    pairs = side.pairs
+    restart = pairs.options.restart or RESTART
+    found = gmres(pairs.space, apply, rhs, rtol, maxiter, restart, side.precondition())
     return Solved(*found, np.zeros(columns.size))
 
 
@@ -149,7 +152,7 @@ def _gcrot(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) ->
     """
     precondition = side.precondition()
     U, errors = np.zeros_like(rhs), np.zeros(columns.size)
-    problem, eps = side.pairs.problem, side.pairs.eps
+    problem, eps, space = side.pairs.problem, side.pairs.eps, side.pairs.space
     before = problem.A.applications
     for m, i in enumerate(columns):
 
@@ -157,10 +160,10 @@ def _gcrot(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) ->
             V = side.project_in(V)
             return side.project_out(side.apply(V, np.array([i])))
 
-        engine = iterative_engines("gcrot", problem.n)[0]  # what it recycles serves all passes
-        R, size = rhs[:, [m]], float(np.linalg.norm(rhs[:, m]))
+        engine = iterative_engines(space, "gcrot", problem.n)[0]  # what it recycles serves all passes
+        R, size = rhs[:, [m]], space.norm(rhs[:, m])
         for target in (min(LATE * rtol[m], 0.5), rtol[m], rtol[m] / LATE):
-            left = float(np.linalg.norm(R))
+            left = space.norm(R)
             if target < LATE * eps:  # that is not to be had
                 break
             if left <= target * size:
@@ -168,10 +171,10 @@ def _gcrot(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) ->
             D, _ = engine(apply, precondition, R, np.array([target * size / left]), maxiter)
             D = D if precondition is None else side.project_in(D)
             rest = rhs[:, [m]] - apply(U[:, [m]] + D)
-            if not np.linalg.norm(rest) <= left:
+            if not space.norm(rest) <= left:
                 break
             U[:, [m]] += D
-            errors[m], R = np.linalg.norm(D) * np.linalg.norm(rest) / left, rest
+            errors[m], R = space.norm(D) * space.norm(rest) / left, rest
     return Solved(U, problem.A.applications - before, errors, np.zeros(columns.size))
 
 
@@ -232,11 +235,18 @@ def _shared(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -
         )
     dtypes = [inverse.operator.dtype, side.Q_out.dtype, *([] if problem.B is None else [problem.B.dtype])]
     real = all(dtype.kind != "c" for dtype in dtypes)
-    form = ShiftInvert(side.inverse, side.B)
+    form = ShiftInvert(side.pairs.space, side.inverse, side.B)
     dimension = side.pairs.options.restart or SHARED_DIMENSION
     shifts = side.shifts[columns] - side.sigma
-    U, steps, _ = shared_krylov(form, side.Q_out, 1 / shifts, rhs, rtol, dimension, maxiter, real)
+    U, steps, _ = shared_krylov(side.pairs.space, form, side.Q_out, 1 / shifts, rhs, rtol, dimension, maxiter, real)
     return Solved(U, steps, np.zeros(columns.size), np.zeros(columns.size))
+
+
+def _spectral_ends(pairs: DeflatedPairs) -> Ends:
+    """The ends of the spectrum of a Hermitian A, see `krylov.augmented`; looked for once."""
+    A, Q = pairs.problem.A, pairs.Q_X
+    dtype = np.result_type(A.dtype, Q)
+    return pairs.cache.value("spectral_ends", lambda: spectral_ends(pairs.space, A.apply, Q, dtype))
 
 
 def _augmented(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
@@ -249,9 +259,11 @@ def _augmented(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
         )
     Q, theta = pairs.Q_X, side.shifts[columns]
     real = problem.real and not np.iscomplexobj(Q)
-    form = filtered_form(side.A, problem.n, theta, pairs.spectral_ends if problem.hermitian else None)
+    form = filtered_form(pairs.space, side.A, problem.n, theta, _spectral_ends(pairs) if problem.hermitian else None)
     dimension = pairs.options.restart or (AUGMENTED_DIMENSION if form.degree == 1 else FILTERED_DIMENSION)
-    return Solved(*shared_krylov(form, Q, theta, rhs, rtol, dimension, maxiter, real), np.zeros(columns.size))
+    return Solved(
+        *shared_krylov(side.pairs.space, form, Q, theta, rhs, rtol, dimension, maxiter, real), np.zeros(columns.size)
+    )
 
 
 def unless_singular(side: Side, i: int, rhs: Array, solve: Callable[[Array], Array]) -> tuple[Array, float]:
@@ -260,17 +272,18 @@ def unless_singular(side: Side, i: int, rhs: Array, solve: Callable[[Array], Arr
     A right-hand side in its range would still give a solution, one of many; a random one shows the
     null vector, and the column is refused for it. Of systems that are known to be consistent, the shortest solution.
     """
-    random = np.random.default_rng(13).standard_normal(side.pairs.problem.n)
-    random *= np.linalg.norm(rhs) / np.linalg.norm(random)
+    space = side.pairs.space
+    random = space.random(rhs.size, float, SEED)
+    random *= space.norm(rhs) / space.norm(random)
     null = solve(random)
-    size = np.linalg.norm(null)
-    growth = float(size / np.linalg.norm(random))
+    size = space.norm(null)
+    growth = float(size / space.norm(random))
     if side.distance(i, null) > 2 * side.pairs.tolerances(side.pairs.w.size)[i]:
         return solve(rhs), growth
     if not side.consistent:
         return null, growth
     u, null = solve(rhs), null / size
-    return u - null * np.vdot(null, u), growth
+    return u - null * space.dot(null, u), growth
 
 
 ENGINES: dict[str, Engine] = {

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..krylov.blocks import column_dots
+from ..krylov.precision import Precision
 from .problem import Eigenproblem
 from .spans import overlaps
 
@@ -75,14 +75,14 @@ class Examination:
 
 def examine(problem: Eigenproblem, w: Array, X: Array, AX: Array, BX: Array) -> Examination:
     """The pairs by A X and B X, which the caller has computed."""
-    eps, norms = float(np.finfo(X.dtype).eps), np.linalg.norm(X, axis=0)
+    eps, norms, space = Precision.of(X.dtype).eps, problem.space.norms(X), problem.space
     norm_A, norm_B = problem.norms
-    norm_A = max(norm_A, float(np.max(np.linalg.norm(AX, axis=0) / norms)))
-    norm_B = max(norm_B, float(np.max(np.linalg.norm(BX, axis=0) / norms)))
+    norm_A = max(norm_A, float(np.max(space.norms(AX) / norms)))
+    norm_B = max(norm_B, float(np.max(space.norms(BX) / norms)))
     scales = norm_A + np.abs(w) * norm_B
     R, Z = AX - BX * w, X if problem.hermitian else BX
-    residuals = np.linalg.norm(R, axis=0) / (norms * np.where(scales > 0, scales, 1))
-    seen = overlaps(X, Z, BX) / norm_B
+    residuals = space.norms(R) / (norms * np.where(scales > 0, scales, 1))
+    seen = overlaps(space, X, Z, BX) / norm_B
     with np.errstate(divide="ignore", invalid="ignore"):  # B x = 0: any λ will do, or none
-        deviations = np.abs(column_dots(Z, R)) / (np.linalg.norm(Z, axis=0) * norms * seen * norm_B)
+        deviations = np.abs(space.dots(Z, R)) / (space.norms(Z) * norms * seen * norm_B)
         return Examination(scales, residuals, deviations, eps * scales / (seen * norm_B), seen)

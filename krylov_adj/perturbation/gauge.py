@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from ..krylov import small
 from ..options import Adjoint
 from ..report.errors import DegeneracyWarning, GaugeWarning
 from ..report.messages import (
@@ -24,7 +25,7 @@ from ..report.messages import (
     unequal_weights,
 )
 from .accuracy import Accuracy
-from .completeness import MISSED, Completeness, said
+from .completeness import MISSED, Completeness
 from .pairs import DeflatedPairs
 from .solutions import PairSolution
 
@@ -46,12 +47,12 @@ def check_gauge(
 
 def _check_gauge(accuracy: Accuracy, gw: Array, gauge: Array, solution: PairSolution) -> None:
     pairs, conditions, options = accuracy.pairs, accuracy.known, accuracy.pairs.options
-    eps, k = pairs.eps, pairs.w.size
+    eps, half, k = pairs.eps, pairs.precision.half, pairs.w.size
     singular, unit = pairs.problem.rows is not None, pairs.problem.units[1]
     words = in_words_of_eigenpairs if singular else str
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
     # above that and far below the order-one value of a loss that reads a phase.
-    depends = np.flatnonzero(gauge > np.sqrt(eps))
+    depends = np.flatnonzero(gauge > half)
     if depends.size:
         say(GaugeWarning, words(reads_phase(depends, gauge[depends])), options)
     mirrored = [coupling for coupling in solution.dropped if singular and coupling.j >= k]
@@ -68,19 +69,19 @@ def _check_gauge(accuracy: Accuracy, gw: Array, gauge: Array, solution: PairSolu
     if lost:
         members = sorted({(min(c.i, c.j), max(c.i, c.j)) for c in lost})
         named = [(pairs.name(i), pairs.name(j)) for i, j in members]
-        total = float(np.linalg.norm([coupling.size for coupling in lost]))
+        total = small.norm(np.array([coupling.size for coupling in lost]))
         say(DegeneracyWarning, words(lost_couplings(named, total, min(c.gap for c in lost) * unit)), options)
     weights = np.r_[gw, np.zeros(pairs.cut.size)]  # a loss does not read what was not computed
     unequal = [
         group
         for group in pairs.coinciding()
-        if np.max(np.abs(weights[group] - weights[group[0]])) > np.sqrt(eps) * np.max(np.abs(gw))
+        if np.max(np.abs(weights[group] - weights[group[0]])) > half * np.max(np.abs(gw))
     ]
     if unequal:
         groups = [([pairs.name(j) for j in group], pairs.given_w[group[0]]) for group in unequal]
         say(DegeneracyWarning, words(unequal_weights(groups)), options)
     if singular:
-        zero = np.flatnonzero(pairs.vanishing & (np.abs(gw) > np.sqrt(eps) * np.max(np.abs(gw))))
+        zero = np.flatnonzero(pairs.vanishing & (np.abs(gw) > half * np.max(np.abs(gw))))
         if zero.size:
             say(DegeneracyWarning, reads_zero(zero, pairs.given_w[zero]), options)
     meeting = {i for coupling in solution.eaten if coupling not in lost for i in (coupling.i, coupling.j) if i < k}
@@ -99,13 +100,13 @@ def check_motion(pairs: DeflatedPairs, motion: Array, error: float) -> None:
     """
     inside, outside = np.max(motion, axis=1)
     lost = error * float(inside / outside) if outside > 0 else 0.0
-    if lost > said(pairs.eps) and pairs.options.on_gauge != "ignore":
+    if lost > pairs.precision.said and pairs.options.on_gauge != "ignore":
         say(DegeneracyWarning, moves_within_cluster(lost), pairs.options)
 
 
 def check_second_derivative(pairs: DeflatedPairs, error: float) -> None:
     """Say what is lost where terms with the reciprocal of a gap have cancelled; ``error`` is relative."""
-    if error > said(pairs.eps) and pairs.options.on_gauge != "ignore":
+    if error > pairs.precision.said and pairs.options.on_gauge != "ignore":
         say(DegeneracyWarning, lost_second_derivative(error), pairs.options)
 
 

@@ -31,7 +31,10 @@ from typing import Any
 
 import numpy as np
 
-from .couplings import NOISE, Quotients
+from ..krylov import small
+from ..krylov.precision import NOISE
+from ..krylov.space import Space
+from .couplings import Quotients
 from .pairs import DeflatedPairs
 
 Array = np.ndarray
@@ -102,15 +105,15 @@ def begin_adjoint(
     if problem.rows is not None:
         gX = without_normal_part(xp, X, gX, problem.rows)
     # After folding: the phases of a pair turn together.
-    gauge = phase_dependence(plain(X), values, NOISE * (pairs.eps * carried[0] + carried[1]))
+    gauge = phase_dependence(pairs.space, plain(X), values, NOISE * (pairs.eps * carried[0] + carried[1]))
     if problem.unit and np.iscomplexobj(values):
         gX = without_phase(xp, X, gX)
     F, sigma = adjoint_right_hand_side(xp, X, of_N, gX, problem.hermitian)
     N = xp.dot(xp.conj(X).T, F)
     # F is a difference: its rounding is that of its terms.
-    norm_NX, K = np.linalg.norm(plain(of_N), axis=0).max(), plain(X).conj().T @ values
-    scale = np.linalg.norm(values, axis=0) + norm_NX * np.linalg.norm(K, axis=0) + carried[0]
-    reads = (plain(gw) != 0) | values.any(axis=0)
+    norm_NX, K = pairs.space.norms(plain(of_N)).max(), pairs.space.gram(plain(X), values)
+    scale = pairs.space.norms(values) + norm_NX * small.column_norms(K) + carried[0]
+    reads = (plain(gw) != 0) | pairs.space.any_of_columns(values)
     return Cotangents(F, N, gw, sigma, weights, scale, gauge, reads)
 
 
@@ -191,7 +194,7 @@ def column_dots(xp: Any, V: Any, W: Any) -> Any:
     return xp.sum(xp.conj(V) * W, axis=0)
 
 
-def phase_dependence(X: Array, gX: Array, noise: Array) -> Array:
+def phase_dependence(space: Space, X: Array, gX: Array, noise: Array) -> Array:
     """|Im xᴴg| / ‖x‖‖g‖ of every vector, (k,); empty for real ones. Zero where it is no more than ``noise`` (k,).
 
     dx = i x dφ changes f by Re(gxᴴ i x) dφ = Im(xᴴg) dφ, so it is zero for a loss that is a function of the
@@ -199,8 +202,8 @@ def phase_dependence(X: Array, gX: Array, noise: Array) -> Array:
     """
     if not np.iscomplexobj(X):
         return np.zeros(0)
-    if not gX.any():
+    if not space.any(gX):
         return np.zeros(X.shape[1])
-    c = np.einsum("ij,ij->j", X.conj(), gX)
-    scale = np.linalg.norm(X, axis=0) * np.linalg.norm(gX, axis=0)
+    c = space.total(np.einsum("ij,ij->j", X.conj(), gX))
+    scale = space.norms(X) * space.norms(gX)
     return np.where(np.abs(c.imag) > noise, np.abs(c.imag) / np.where(scale > 0, scale, 1), 0)

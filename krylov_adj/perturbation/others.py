@@ -74,6 +74,8 @@ def _is_known(judge: Judge) -> bool:
 def _few(pairs: DeflatedPairs) -> bool:
     """Whether LAPACK is asked: a dense matrix costs few applications, or none, and little time."""
     problem, n = pairs.problem, pairs.problem.n
+    if not pairs.space.whole:
+        return False
     if n <= DENSE_ORDER or n > LAPACK_ORDER:
         return n <= DENSE_ORDER
     cost = 0 if problem.selection is None or problem.inverse is not None else problem.selection.cost

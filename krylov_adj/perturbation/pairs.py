@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg as la
 
-from ..krylov.augmented import Ends, spectral_ends
-from ..krylov.blocks import orthonormal_basis, times
+from ..krylov import small
+from ..krylov.blocks import times
+from ..krylov.precision import INDISTINCT, Precision
+from ..krylov.space import Space
 from ..options import Adjoint
 from .cache import Cache, kept
 from .conjugates import folding, without_conjugate
@@ -75,8 +76,16 @@ class DeflatedPairs:
         return DeflatedPairs.of(self.problem, self.w[chosen], X, self.options, self.residuals[chosen], inner)
 
     @property
+    def space(self) -> Space:
+        return self.problem.space
+
+    @property
+    def precision(self) -> Precision:
+        return Precision.of(self.X.dtype)
+
+    @property
     def eps(self) -> float:
-        return float(np.finfo(self.X.dtype).eps)
+        return self.precision.eps
 
     # ---- what is deflated --------------------------------------------------------------------
 
@@ -88,14 +97,16 @@ class DeflatedPairs:
     @kept
     def folding(self) -> tuple[Array, Array] | None:
         """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same; None for D = I."""
-        return folding(self.w, self.X) if self.real_pencil else None
+        return folding(self.space, self.w, self.X) if self.real_pencil else None
 
     @kept
     def cut(self) -> Array:
         """Numbers of the pairs of a real pencil whose conjugates were not computed."""
         if not self.real_pencil:
             return np.zeros(0, dtype=int)
-        return without_conjugate(self.w, self.X, self.residuals, self.problem.apply_B, lambda: self.problem.norms)
+        return without_conjugate(
+            self.space, self.w, self.X, self.residuals, self.problem.apply_B, lambda: self.problem.norms
+        )
 
     @kept
     def deflation(self) -> tuple[Array, Array]:
@@ -140,9 +151,9 @@ class DeflatedPairs:
         X = self.deflation[1]
         if self.problem.B is None and self.problem.hermitian:
             return X, X
-        Q_X = orthonormal_basis(X, self.real_pencil)
+        Q_X = self.space.basis(X, self.real_pencil)
         same = self.problem.B is None and self.problem.slope is None
-        return Q_X, Q_X if same else orthonormal_basis(self.BX, self.real_pencil)
+        return Q_X, Q_X if same else self.space.basis(self.BX, self.real_pencil)
 
     @property
     def Q_X(self) -> Array:
@@ -155,8 +166,8 @@ class DeflatedPairs:
     @kept
     def compressor(self) -> Array:
         """(B X)⁺, (k, n), of the computed vectors: P with P B X = I."""
-        Q, R = la.qr(self.BX[:, : self.w.size], mode="economic")
-        return la.solve_triangular(R, Q.conj().T)
+        Q, R = self.space.qr(self.BX[:, : self.w.size])
+        return small.solve_triangular(self.space, R, Q.conj().T)
 
     @kept
     def dual(self) -> Array:
@@ -164,13 +175,7 @@ class DeflatedPairs:
         if self.problem.B is None:
             return self.Q_X
         BQ = self.problem.B.apply(self.Q_X)
-        return BQ @ la.inv(self.Q_X.conj().T @ BQ)
-
-    @kept
-    def spectral_ends(self) -> Ends:
-        """The ends of the spectrum of a Hermitian A, see `krylov.augmented`."""
-        A, Q = self.problem.A, self.Q_X
-        return spectral_ends(A.apply, Q, np.result_type(A.dtype, Q))
+        return BQ @ small.inverse(self.space, self.space.gram(self.Q_X, BQ))
 
     # ---- which eigenvalues count as one ------------------------------------------------------
 
@@ -180,7 +185,7 @@ class DeflatedPairs:
         if self.problem.B is None:
             return np.ones(self.w.size)
         BX = self.BX[:, : self.w.size]
-        return overlaps(self.X, self.X if self.problem.hermitian else BX, BX) / self.problem.norms[1]
+        return overlaps(self.space, self.X, self.X if self.problem.hermitian else BX, BX) / self.problem.norms[1]
 
     def tolerances(self, d: int) -> Array:
         """τ for the first d pairs: eigenvalues closer than τᵢ + τⱼ count as one.
@@ -193,7 +198,7 @@ class DeflatedPairs:
             return np.full(d, 0.5 * self.options.cluster_tol * np.max(np.abs(self.w)))
         norm_A, norm_B = self.problem.norms
         size = self.eps * (norm_A / norm_B + np.max(np.abs(self.w)))
-        rounding = size * np.maximum(50, 1 / np.maximum(self.seen, self.eps))
+        rounding = size * np.maximum(INDISTINCT, 1 / np.maximum(self.seen, self.eps))
         tau = 10 * self.residuals / norm_B + rounding
         return np.concatenate([tau, np.full(d - tau.size, np.max(rounding))])  # what conjugation completed
 
@@ -230,12 +235,12 @@ class DeflatedPairs:
     @kept
     def phi(self) -> Array:
         """Φ (n, d), a basis in which left eigenvectors have well-conditioned coefficients."""
-        return self.deflation[1] if self.problem.hermitian else left_basis(self.Q_X, self.Q_BX)
+        return self.deflation[1] if self.problem.hermitian else left_basis(self.space, self.Q_X, self.Q_BX)
 
     @kept
     def gram(self) -> Array:
         """(B X)ᴴ Φ; diagonal for a Hermitian pencil."""
-        return times(self.phi.conj().T, self.BX).conj().T
+        return self.space.gram(self.phi, self.BX).conj().T
 
     @kept
     def images(self) -> tuple[Array, Array]:
@@ -247,13 +252,13 @@ class DeflatedPairs:
         """R_i Φ c_i of a pencil that is not Hermitian, and the size of the terms that it is the difference of."""
         AP, BP = self.images
         A_terms, B_terms = times(AP, C), times(BP, C) * np.conj(self.w)
-        sizes = np.linalg.norm(A_terms, axis=0) + np.linalg.norm(B_terms, axis=0)
+        sizes = self.space.norms(A_terms) + self.space.norms(B_terms)
         return np.subtract(A_terms, B_terms, out=B_terms), sizes
 
     @kept
     def left_lengths(self) -> Array:
         """‖y‖ (d,) from below, of the left eigenvectors' parts in the span."""
-        return left_lengths(self.Q_BX, self.BX)
+        return left_lengths(self.space, self.Q_BX, self.BX)
 
     @kept
     def conditions(self) -> Array:
@@ -264,7 +269,7 @@ class DeflatedPairs:
         k = self.w.size
         if self.problem.hermitian:
             return np.ones(k)
-        return self.left_lengths[:k] * np.linalg.norm(self.BX[:, :k], axis=0)
+        return self.left_lengths[:k] * self.space.norms(self.BX[:, :k])
 
 
 def mirror_images(X: Array, rows: int) -> Array:

@@ -10,12 +10,17 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import scipy.sparse as sp
 
+from ..krylov.precision import Precision
+from ..krylov.space import WHOLE, Space
 from ..report.messages import not_finite
 from .cache import Cache, kept
 from .selection import Selection
 
 Array = np.ndarray
 SideName = Literal["adjoint", "tangent"]
+
+#: Of the vector that shows the size of A and B.
+SEED = 7
 
 
 class KeptSolutions(Protocol):
@@ -56,6 +61,7 @@ class ValueOperator:
         The map itself, where it is explicit.
     by_matrix : bool, optional
         Solvers, which apply the map many times, had better apply its matrix.
+    space : Space, optional
     """
 
     def __init__(
@@ -67,8 +73,10 @@ class ValueOperator:
         name: str,
         matrix: Any = None,
         by_matrix: bool = False,
+        space: Space = WHOLE,
     ):
         self.shape, self.dtype, self.name, self.by_matrix = shape, np.dtype(dtype), name, by_matrix
+        self.space = space
         self._apply, self._adjoint, self._matrix = apply, adjoint, matrix
         self._applications: dict[int, int] = {}
         self.cache = Cache()
@@ -107,8 +115,7 @@ class ValueOperator:
         thread = get_ident()
         self._applications[thread] = self._applications.get(thread, 0) + (1 if V.ndim == 1 else V.shape[1])
         result = function(V)
-        # The sum is finite only if every entry is (or nearly so): one pass, no mask unless in doubt.
-        if not np.isfinite(np.sum(result)) and not np.all(np.isfinite(result)):
+        if not self.space.finite(result):
             raise ValueError(not_finite(self.name))
         return result
 
@@ -213,6 +220,8 @@ class Eigenproblem:
         What the forward pass was asked for; None for pairs that were given.
     mass_inverse : callable, optional
         ``mass_inverse()`` makes the function v ↦ B⁻¹v, for a problem without ``inverse``.
+    space : Space, optional
+        Where the vectors live.
     """
 
     A: ValueOperator
@@ -228,6 +237,7 @@ class Eigenproblem:
     unit: bool = False
     selection: Selection | None = None
     mass_inverse: Callable[[], Callable[[Array], Array]] | None = None
+    space: Space = WHOLE
     cache: Cache = field(init=False, default_factory=Cache, repr=False)
 
     @classmethod
@@ -257,7 +267,8 @@ class Eigenproblem:
 
     @property
     def n(self) -> int:
-        return self.A.shape[0]
+        """The order of A; of several processes each has some of the rows."""
+        return self.space.size(self.A.shape[0])
 
     @property
     def cut(self) -> Array | None:
@@ -284,11 +295,12 @@ class Eigenproblem:
     @kept
     def probe(self) -> tuple[float, float, complex]:
         """‖A v‖, ‖B v‖ and (B v)ᴴ A v for one fixed pseudo-random unit vector v."""
-        v = np.random.default_rng(7).standard_normal((self.n, 1)).astype(real_dtype(self.A.dtype))
-        v /= np.linalg.norm(v)
+        space = self.space
+        v = space.random(self.A.shape[0], real_dtype(self.A.dtype), SEED, 1)
+        v /= space.norm(v)
         Av, Bv = self.A.apply(v), self.apply_B(v)
-        norm_B = 1.0 if self.B is None else float(np.linalg.norm(Bv))
-        return float(np.linalg.norm(Av)), norm_B, complex(np.vdot(Bv, Av))
+        norm_B = 1.0 if self.B is None else space.norm(Bv)
+        return space.norm(Av), norm_B, complex(space.dot(Bv[:, 0], Av[:, 0]))
 
     @property
     def norms(self) -> tuple[float, float]:
@@ -341,14 +353,14 @@ def apart_from(problem: Eigenproblem, w: Array) -> Eigenproblem:
     if inverse is None or np.all(w != inverse.sigma):
         return problem
     norm_A, norm_B = problem.norms
-    spacing = float(np.finfo(w.dtype).eps) * (norm_A / norm_B + abs(inverse.sigma))
+    spacing = Precision.of(w.dtype).eps * (norm_A / norm_B + abs(inverse.sigma))
     free = next(sigma for j in range(2, w.size + 3) if np.all(w != (sigma := inverse.sigma + j * spacing)))
     return replace(problem, inverse=replace(inverse, sigma=free))
 
 
-def power_of_two(*arrays: Array) -> float:
+def power_of_two(space: Space, *arrays: Array) -> float:
     """A power of two of the size of the largest entry, 1 where all are zero."""
-    largest = max((float(np.max(np.abs(a), initial=0)) for a in arrays), default=0.0)
+    largest = max((space.largest(np.abs(a)) for a in arrays), default=0.0)
     return float(2.0 ** np.floor(np.log2(largest))) if 0 < largest < np.inf else 1.0
 
 

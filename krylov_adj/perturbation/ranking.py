@@ -18,11 +18,9 @@ from typing import Any
 import numpy as np
 
 __all__ = ["Ranking", "ranking"]
+from ..krylov.precision import Precision
 
 Array = np.ndarray
-
-#: Ranks closer than so many ε of the eigenvalues' size are tied: eigenvalues so close count as one for derivatives.
-TIE = 100
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Ranking:
         groups = self._pairs(w)
         first = np.array([i for i, _ in groups], dtype=int)
         keys = [self.wantedness(w[first]), w[first].real, w[first].imag]
-        alike = np.full(first.size, TIE * np.finfo(w.dtype).eps * np.max(np.abs(w), initial=0))
+        alike = np.full(first.size, Precision.of(w.dtype).tied * np.max(np.abs(w), initial=0))
         order = _in_order(keys, [self._rounding(w)[first], alike, alike])
         return np.array([i for g in order for i in groups[g] if i is not None], dtype=int)
 
@@ -94,10 +92,10 @@ class Ranking:
         """By how much θ may differ without a meaning, shape (m,): of w that is ε of the largest."""
         theta, size = np.abs(self.theta(w)), np.max(np.abs(w), initial=0)
         if self.sigma is None:
-            return TIE * np.finfo(w.dtype).eps * np.full(w.size, size)
+            return Precision.of(w.dtype).tied * np.full(w.size, size)
         with np.errstate(over="ignore"):
             steep = theta * np.abs(_inverse(self.distance(w)))  # ``|dθ/dw|``
-            return TIE * np.finfo(w.dtype).eps * (theta + steep * (size + abs(self.sigma)))
+            return Precision.of(w.dtype).tied * (theta + steep * (size + abs(self.sigma)))
 
     def _pairs(self, w: Array) -> list[tuple[int, int | None]]:
         """Every eigenvalue once: by itself, or as (the member of a pair with Im w > 0, its conjugate)."""
@@ -108,7 +106,7 @@ class Ranking:
         for i in upper:
             away = np.abs(w[lower] - w[i].conj())
             j = int(np.argmin(away)) if away.size else -1
-            paired = j >= 0 and away[j] <= np.sqrt(np.finfo(w.dtype).eps) * np.abs(w[i])
+            paired = j >= 0 and away[j] <= Precision.of(w.dtype).half * np.abs(w[i])
             groups.append((int(i), int(lower.pop(j)) if paired else None))
         return groups + [(int(i), None) for i in lower]
 

@@ -18,8 +18,10 @@ import scipy.sparse.linalg as spla
 
 from ..krylov.complement import Outlook, look_outside
 from ..krylov.nearest import nearest
+from ..krylov.precision import Precision
+from ..krylov.space import Space
 from ..report.report import logger
-from .completeness import LAPACK_ORDER, ROUNDING, Completeness, Judge
+from .completeness import LAPACK_ORDER, Completeness, Judge
 from .sides import tangent_side
 from .singular import AugmentedOperator
 
@@ -67,7 +69,7 @@ def by_search(judge: Judge) -> Completeness | None:
     apply, Q = operator
     theta = judge.theta
     last = np.flatnonzero(region.depth(theta) <= judge.margin)
-    edge = float(np.max(judge.margin[last] + ROUNDING * judge.pairs.eps * np.abs(theta[last])))
+    edge = float(np.max(judge.margin[last] + judge.pairs.precision.indistinct * np.abs(theta[last])))
     points = np.concatenate([theta, region.boundary(theta)])
     budget, allowed = min(max(STEPS, int(BUDGET * selection.cost)), MOST), max(LEAST, 2 * selection.cost)
     steps, window = min(2 * budget, MOST), 2 * selection.ncv
@@ -80,12 +82,18 @@ def by_search(judge: Judge) -> Completeness | None:
     values, distances, state = list[complex](), list[Array](), "searched"
     while True:
         start = random_vector(judge, Q.shape[0])
-        seen = look_outside(apply, start, Q, points, depth, region.bounded, window, budget, steps)
+        seen = look_outside(judge.pairs.space, apply, start, Q, points, depth, region.bounded, window, budget, steps)
         if seen.settled:
             break
         left = allowed - max(np.subtract(judge.problem.counts(), before))
-        exact = seen.residual <= ROUNDING * judge.pairs.eps * np.max(np.abs(theta))
-        if seen.likely and not exact and n <= most and (judge.problem.explicit or n <= left):
+        exact = seen.residual <= judge.pairs.precision.indistinct * np.max(np.abs(theta))
+        if (
+            judge.pairs.space.whole
+            and seen.likely
+            and not exact
+            and n <= most
+            and (judge.problem.explicit or n <= left)
+        ):
             return None
         pair = None
         if seen.likely:
@@ -100,7 +108,7 @@ def by_search(judge: Judge) -> Completeness | None:
             break  # the most wanted one of the rest is none of those that are looked for
         if np.all(np.min(distances, axis=0)[last] <= nearly[last]):
             break  # what is wanted less, or as much, makes no difference
-        Q = _joined(Q, pair[1])
+        Q = _joined(judge.pairs.space, Q, pair[1])
     return judge.judge(state, np.array(values), np.reshape(distances, (len(values), judge.w.size)), nearly)
 
 
@@ -115,19 +123,19 @@ def next_to_each(judge: Judge) -> Completeness | None:
     apply, Q = operator
     if inverse is not None:
         theta = 1 / (judge.w - inverse.sigma)
-        tolerance = np.maximum(tolerance * np.abs(theta) ** 2, ROUNDING * judge.pairs.eps * np.abs(theta))
-    start, before = random_vector(judge, Q.shape[0]), judge.problem.counts()
+        tolerance = np.maximum(tolerance * np.abs(theta) ** 2, judge.pairs.precision.indistinct * np.abs(theta))
+    start, before, space = random_vector(judge, Q.shape[0]), judge.problem.counts(), judge.pairs.space
     nearly, distances = NOT_QUITE * judge.tolerance, np.full((1, judge.w.size), np.inf)
     undecided, left = np.arange(judge.w.size), LEAST
     while undecided.size and left > 0:
         vectors = nearest(
-            apply, start - Q @ (Q.conj().T @ start), Q, theta[undecided], tolerance[undecided], min(DIMENSION, left)
+            space, apply, space.project_out(Q, start), Q, theta[undecided], tolerance[undecided], min(DIMENSION, left)
         )
         closer = {int(undecided[m]): v for m, v in vectors.items()}
         found = {i: locate(judge, theta[i], v)[1][i] for i, v in closer.items()}
         undecided = np.array([i for i, distance in found.items() if distance > nearly[i]], int)
         left = LEAST - max(np.subtract(judge.problem.counts(), before))
-        affordable = judge.problem.explicit or judge.problem.n <= left
+        affordable = space.whole and (judge.problem.explicit or judge.problem.n <= left)
         if undecided.size and judge.problem.n <= LAPACK_ORDER and affordable:
             return None
         falling = any(distance < CLOSER * distances[0, i] for i, distance in found.items())
@@ -178,22 +186,20 @@ def random_vector(judge: Judge, n: int) -> Array:
     if problem.inverse is not None and not (problem.selection is not None and problem.selection.real_part):
         operators.append(problem.inverse.operator)
     kinds = {operator.dtype.kind for operator in operators if operator is not None}
-    rng = np.random.default_rng(SEED)
-    v = rng.standard_normal(n)
-    if "c" in kinds | {judge.pairs.Q_X.dtype.kind}:
-        return (v + 1j * rng.standard_normal(n)).astype(np.result_type(X, np.complex64))
-    return v.astype(X.real.dtype)
+    is_complex = "c" in kinds | {judge.pairs.Q_X.dtype.kind}
+    dtype = np.result_type(X, np.complex64) if is_complex else X.real.dtype
+    return judge.pairs.space.random(n, dtype, SEED)
 
 
 def _most_wanted(judge: Judge, apply: Apply, Q: Array, seen: Outlook, steps: int) -> tuple[complex, Array] | None:
     """The most wanted eigenpair of T on the complement of Q, by ARPACK; None past so many steps."""
-    selection = judge.problem.selection
+    selection, space = judge.problem.selection, judge.pairs.space
     assert selection is not None
-    if steps <= 0:
+    if steps <= 0 or not space.whole:  # ARPACK needs whole vectors
         return None
 
     def along(v: Array) -> Array:
-        return Q @ (Q.conj().T @ v)
+        return Q @ space.gram(Q, v)
 
     n, which, ncv = Q.shape[0], selection.ranking.which, max(selection.ncv, LEAST_NCV)
     start = random_vector(judge, n)
@@ -203,7 +209,7 @@ def _most_wanted(judge: Judge, apply: Apply, Q: Array, seen: Outlook, steps: int
     start = start - along(start)
     # What is deflated has an eigenvalue, too, which must not be the most wanted: zero, or one inside of the spectrum.
     r = random_vector(judge, n)
-    inside = np.vdot(r, apply(r)) / np.vdot(r, r).real
+    inside = space.dot(r, apply(r)) / space.dot(r, r).real
     aside = np.array([0, inside]).astype(start.dtype)
     aside = aside[np.argmin(replace(selection.ranking, which=which).rank(aside))]
 
@@ -234,26 +240,26 @@ def locate(judge: Judge, z: complex, v: Array) -> tuple[complex, Array]:
     if problem.rows is not None:
         singular = complex(np.sqrt(max(np.real(z), 0.0)))
         return singular.real, np.abs(singular.real - w)
-    side = tangent_side(judge.pairs)
+    side, space = tangent_side(judge.pairs), judge.pairs.space
     V = side.project_in(v.reshape(-1, 1))
     a = side.project_out(problem.A.apply(V))[:, 0]
     b = side.project_out(problem.apply_B(V))[:, 0]
-    size = float(np.linalg.norm(b))
+    size = space.norm(b)
     if not size > 0:
         return np.inf, np.full(w.size, np.inf)
-    value = complex(np.vdot(b, a)) / size**2
+    value = complex(space.dot(b, a)) / size**2
     if problem.hermitian:
         return value.real, np.abs(value.real - w)
-    return value, np.linalg.norm(a[:, None] - b[:, None] * w, axis=0) / size
+    return value, space.norms(a[:, None] - b[:, None] * w) / size
 
 
-def _joined(Q: Array, v: Array) -> Array:
+def _joined(space: Space, Q: Array, v: Array) -> Array:
     """Q with an orthonormal basis of v besides; of a complex v both parts where Q is real."""
     parts = [v] if Q.dtype.kind == "c" or not np.iscomplexobj(v) else [v.real, v.imag]
     for part in parts:
         for _ in range(2):
-            part = part - Q @ (Q.conj().T @ part)
-        size = np.linalg.norm(part)
-        if size > np.sqrt(np.finfo(Q.dtype).eps) * np.linalg.norm(v):
+            part = space.project_out(Q, part)
+        size = space.norm(part)
+        if size > Precision.of(Q.dtype).half * space.norm(v):
             Q = np.column_stack([Q, (part / size).astype(Q.dtype)])
     return Q

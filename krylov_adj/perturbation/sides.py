@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..krylov.blocks import times
+from ..krylov.space import Space
 from ..report.linear_messages import preconditioner_without_adjoint
 from .pairs import DeflatedPairs
 from .problem import SideName
@@ -66,11 +66,11 @@ class Side:
 
     def project_in(self, V: Array) -> Array:
         """V without its part that solutions do not have."""
-        return V - times(self.Q_in, times(self.Q_in.conj().T, V))
+        return self.pairs.space.project_out(self.Q_in, V)
 
     def project_out(self, V: Array) -> Array:
         """V without its part that right-hand sides do not have."""
-        return V - times(self.Q_out, times(self.Q_out.conj().T, V))
+        return self.pairs.space.project_out(self.Q_out, V)
 
     def apply(self, V: Array, columns: Array) -> Array:
         """R_i v_i for the given column numbers."""
@@ -93,23 +93,23 @@ class Side:
         given = self.pairs.options.preconditioner
         if given is None:
             return self.inverse
-        return _block_function(given, self.adjoint and not self.pairs.problem.hermitian)
+        return _block_function(self.pairs.space, given, self.adjoint and not self.pairs.problem.hermitian)
 
     def rounding(self, U: Array, columns: Array | slice = slice(None)) -> Array:
         """What rounding adds to R_i u_i: 10 ε ‖R‖ ‖u‖, ‖R‖ from below."""
         norm_A, norm_B = self.pairs.problem.norms
         norm_R = norm_A + np.abs(self.pairs.w[columns]) * norm_B
-        return 10 * self.pairs.eps * norm_R * np.linalg.norm(U, axis=0)
+        return self.pairs.precision.floor * norm_R * self.pairs.space.norms(U)
 
     def distance(self, i: int, v: Array) -> float:
         """‖R_i v‖/‖B v‖ on the complement: how far from w_i the eigenvalue is whose eigenvector v may be."""
         v = self.project_in(v.reshape(-1, 1))
-        norm = float(np.linalg.norm(v))
+        norm = self.pairs.space.norm(v)
         if norm == 0 or not np.isfinite(norm):
             return float("inf")
         v = v / norm
         image = self.project_out(self.apply(v, np.array([i])))
-        return float(np.linalg.norm(image) / np.linalg.norm(self.pairs.problem.apply_B(v)))
+        return self.pairs.space.norm(image) / self.pairs.space.norm(self.pairs.problem.apply_B(v))
 
 
 def adjoint_side(pairs: DeflatedPairs, consistent: bool = False) -> Side:
@@ -154,7 +154,7 @@ def tangent_side(pairs: DeflatedPairs) -> Side:
     )
 
 
-def _block_function(given: Any, adjoint: bool) -> Callable[[Array], Array]:
+def _block_function(space: Space, given: Any, adjoint: bool) -> Callable[[Array], Array]:
     """A preconditioner, or its adjoint, as a function of blocks."""
     is_operator = hasattr(given, "matvec")
     function = given if not is_operator else given.rmatmat if adjoint else given.matmat
@@ -170,7 +170,7 @@ def _block_function(given: Any, adjoint: bool) -> Callable[[Array], Array]:
             if not adjoint or (isinstance(error, TypeError) and "NoneType" not in str(error)):
                 raise
             raise NotImplementedError(preconditioner_without_adjoint()) from error
-        if result.shape != V.shape or not np.all(np.isfinite(result)):
+        if result.shape != V.shape or not space.finite(result):
             raise ValueError(
                 f"The preconditioner returned shape {result.shape} for a block of shape {V.shape}, or NaN or "
                 "infinity. It must map blocks of columns to blocks of the same shape."

@@ -16,6 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..krylov.minres import minres
+from ..krylov.precision import Precision
+from ..krylov.space import Space
 from .problem import ValueOperator
 
 Array = np.ndarray
@@ -68,7 +70,7 @@ class AugmentedOperator(ValueOperator):
 
 
 def bidiagonal_minres(
-    H: AugmentedOperator, X: Array, sigma: Array, rhs: Array, rtol: Array, maxiter: int
+    space: Space, H: AugmentedOperator, X: Array, sigma: Array, rhs: Array, rtol: Array, maxiter: int
 ) -> tuple[Array, int, Array]:
     """Solve (H − σᵢ) zᵢ = bᵢ on the complement of (U, 0) and (0, V).
 
@@ -86,6 +88,7 @@ def bidiagonal_minres(
 
     Parameters
     ----------
+    space : Space
     H : AugmentedOperator
     X : ndarray, shape (m + n, k)
         All triplets, (u, v)/√2.
@@ -110,11 +113,11 @@ def bidiagonal_minres(
     bases = {half: np.sqrt(2) * X[rows] for half, rows in ((True, slice(m, None)), (False, slice(0, m)))}
 
     def apply(V: Array, columns: Array) -> Array:
-        lower = not V[:m].any()
+        lower = not space.any(V[:m])
         HV = H.half(V, lower)
         rows = slice(0, m) if lower else slice(m, None)
         Q = bases[not lower].astype(X.dtype, copy=False)
-        HV[rows] -= Q @ (Q.conj().T @ HV[rows])
+        HV[rows] -= Q @ space.gram(Q, HV[rows])
         return HV
 
     eliminated = np.zeros(rhs.shape, rhs.dtype, order="F")
@@ -122,13 +125,13 @@ def bidiagonal_minres(
     f = apply(eliminated, np.arange(sigma.size))
     f[start] = rhs[start] - f[start]
     f[other] = 0
-    reduced = np.linalg.norm(f, axis=0)
+    reduced = space.norms(f)
     Z = eliminated
     nonzero = np.flatnonzero(reduced > 0)
     steps, errors = 0, np.zeros(sigma.size)
     if nonzero.size:
-        target = rtol[nonzero] * np.linalg.norm(rhs[:, nonzero], axis=0) / reduced[nonzero]
-        target = np.clip(target, 10 * np.finfo(rhs.dtype).eps, 0.5)
-        update, steps, errors[nonzero] = minres(apply, f[:, nonzero], target, maxiter, shifts=-sigma[nonzero])
+        target = rtol[nonzero] * space.norms(rhs[:, nonzero]) / reduced[nonzero]
+        target = np.clip(target, Precision.of(rhs.dtype).floor, 0.5)
+        update, steps, errors[nonzero] = minres(space, apply, f[:, nonzero], target, maxiter, shifts=-sigma[nonzero])
         Z[:, nonzero] += update
     return Z, steps, errors

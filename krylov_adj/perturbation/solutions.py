@@ -17,7 +17,8 @@ class Complement:
     """Solutions U (n, k) on the complement, their report, and what is known of their accuracy.
 
     ``errors`` (k,) are those that solving left, estimated; ``growth`` (k,) is what R⁻¹ made of the right-hand sides,
-    ``residuals`` (k,) are what is left of them, and ``least`` (k,) are lower bounds on ‖R_i⁻¹‖ on the complement.
+    ``residuals`` (k,) are what is left of them, ``least`` (k,) are lower bounds on ‖R_i⁻¹‖ on the complement, and
+    ``sizes`` (k,) are ‖u_i‖.
     """
 
     U: Array
@@ -26,11 +27,7 @@ class Complement:
     growth: Array
     residuals: Array
     least: Array
-
-    @property
-    def sizes(self) -> Array:
-        """‖u_i‖, (k,)."""
-        return np.linalg.norm(self.U, axis=0)
+    sizes: Array
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from ..krylov.blocks import LATE
 from ..options import most_iterations
 from ..report.report import Report
 from .completeness import Completeness
-from .couplings import NOISE
 from .engines import engines_in_order
 from .pairs import DeflatedPairs
 from .sides import Side
@@ -44,17 +43,17 @@ def solve(
     asked for; they need not. ``least`` (k,) are lower bounds on ‖R_i⁻¹‖ from earlier solves.
     """
     pairs, problem, options = side.pairs, side.pairs.problem, side.pairs.options
-    before, eps = problem.counts(), pairs.eps
+    before, precision, space = problem.counts(), pairs.precision, pairs.space
     R = side.project_out(rhs)
-    norms = np.linalg.norm(R, axis=0)
-    reference = np.maximum(norms, np.linalg.norm(rhs, axis=0))
-    columns = np.flatnonzero(norms > NOISE * eps * np.max(scale))
+    norms = space.norms(R)
+    reference = np.maximum(norms, space.norms(rhs))
+    columns = np.flatnonzero(norms > precision.noise * np.max(scale))
     found, known = dict[int, float](), np.zeros(norms.shape)
     if complete is not None:
         found = {} if side.consistent else {i: d for i, d in complete.cut.items() if i in columns}
         columns = np.setdiff1d(columns, list(found))
         known = _known_growth(pairs, complete)
-    U, errors = np.zeros(rhs.shape, R.dtype, order="F"), np.zeros(norms.shape)
+    U, errors = space.zeros(rhs.shape, R.dtype, "F"), np.zeros(norms.shape)
     suspects: dict[int, Array] = {}  # updates that were taken back
     residuals, floors = np.zeros(norms.shape), np.zeros(norms.shape)
     least = np.zeros(norms.shape) if least is None else least.copy()
@@ -75,7 +74,7 @@ def solve(
         name, engine = engines[0]
         if name not in ran:
             ran.append(name)
-        left = np.linalg.norm(R, axis=0)
+        left = space.norms(R)
         target = np.minimum(wanted[columns] / left, 0.5)
         # Every engine leaves the ones after it their share of the budget.
         limit = max(budget * (count - len(engines) + 1) // count, 1)
@@ -86,15 +85,15 @@ def solve(
         before_update, last = U[:, columns], R
         U[:, columns] = side.project_in(before_update + update)
         R = side.project_out(rhs[:, columns] - side.apply(U[:, columns], columns))
-        now = np.linalg.norm(R, axis=0)
+        now = space.norms(R)
         worse = ~(now <= left)
         if worse.any():  # blown up: along an eigenvector of an eigenvalue next to w, most likely
             suspects |= {int(columns[m]): update[:, m].copy() for m in np.flatnonzero(worse)}
             U[:, columns[worse]], R[:, worse] = before_update[:, worse], last[:, worse]
             now = np.where(worse, left, now)
         residuals[columns] = now / reference[columns]
-        floors[columns] = side.rounding(U[:, columns], columns) / reference[columns] + 10 * eps
-        allowed = AMPLIFIED * rtol * np.linalg.norm(U[:, columns], axis=0)
+        floors[columns] = side.rounding(U[:, columns], columns) / reference[columns] + precision.floor
+        allowed = AMPLIFIED * rtol * space.norms(U[:, columns])
         # At the floor engines see rounding move.
         error = np.where(residuals[columns] <= floors[columns], 0, error)
         # And what is left of it along the eigenvector of a neighbour that takes no part in the solution so far.
@@ -129,7 +128,7 @@ def solve(
         rtol,
         residuals,
         floors,
-        eps**0.25,
+        precision.largest_floor,
         iterations,
         applications,
         solves,
@@ -139,11 +138,12 @@ def solve(
         found = hidden_neighbours(side, side.project_out(rhs), U, suspects, report.failed) | found
     if found:
         report = replace(report, neighbours=found)
-    growth = np.linalg.norm(U, axis=0) / np.where(norms > 0, norms, 1)
+    sizes = space.norms(U)
+    growth = sizes / np.where(norms > 0, norms, 1)
     growth = np.maximum(growth, known / np.where(growth > 0, np.sqrt(problem.n), 1))
     left = residuals * reference
-    errors = np.maximum(errors, np.maximum(growth, least) * left) + eps * growth * scale
-    return Complement(U, report, errors, growth, left, least)
+    errors = np.maximum(errors, np.maximum(growth, least) * left) + precision.eps * growth * scale
+    return Complement(U, report, errors, growth, left, least, sizes)
 
 
 def _known_growth(pairs: DeflatedPairs, complete: Completeness) -> Array:
@@ -160,14 +160,15 @@ def initial_guess(side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
     What earlier problems' solutions can be combined to; and along eigenvectors v that the forward pass found
     besides, (vᴴb)/(w_v − w_i) v. Their residuals are solved for with the rest.
     """
+    space = side.pairs.space
     U, beyond, warm = np.zeros_like(b), side.pairs.problem.beyond, side.pairs.problem.continuation
     if warm is not None:
         U, b = warm.guess(side.name, b, side.pairs.problem.real, side.project_in, lambda V: side.images(V, columns))
     if beyond is not None and beyond.w.size:
-        known = side.project_in(beyond.V @ ((beyond.V.T @ b) / (beyond.w[:, None] - side.pairs.w[columns])))
+        known = side.project_in(beyond.V @ (space.gram(beyond.V, b) / (beyond.w[:, None] - side.pairs.w[columns])))
         left = b - side.project_out(side.apply(known, columns))
-        size = np.linalg.norm(left, axis=0)
-        better = (size > 0) & (size < np.linalg.norm(b, axis=0))  # engines take no right-hand side of zero
+        size = space.norms(left)
+        better = (size > 0) & (size < space.norms(b))  # engines take no right-hand side of zero
         U, b = U + np.where(better, known, 0), np.where(better, left, b)
     return U, b
 
@@ -185,6 +186,6 @@ def hidden_neighbours(side: Side, b: Array, U: Array, suspects: dict[int, Array]
         residual = side.project_out(b[:, column] - side.apply(U[:, column], column))
         closest = min(side.distance(int(i), v) for v in (suspects.get(int(i), U[:, i])[:, None], residual))
         size = norm_A / norm_B + abs(side.pairs.w[i])
-        if closest <= float(np.sqrt(side.pairs.eps)) * size:
+        if closest <= side.pairs.precision.half * size:
             found[int(i)] = closest
     return found

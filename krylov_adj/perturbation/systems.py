@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from threading import RLock
 
 import numpy as np
-import scipy.linalg as la
 
+from ..krylov import small
 from ..krylov.blocks import times
 from ..options import Adjoint
 from ..report.errors import DefectiveEigenvalueError
@@ -31,9 +31,6 @@ from .solutions import Complement, Found, LeftVectors
 from .solving import solve
 
 Array = np.ndarray
-
-#: Eigenvalues with condition numbers past this over √ε have no derivative.
-DEFECTIVE = 0.02
 
 #: A condition number that may be past this part of the limit, or past its square root, is looked into.
 SUSPICIOUS = 0.03
@@ -146,10 +143,10 @@ class BorderedSystems:
         where the derivative is differentiated ``again``: its systems, which a first derivative does not meet, are
         singular.
         """
-        spoiled = self.conditions > DEFECTIVE / np.sqrt(self.eps)
+        spoiled = self.conditions > self.pairs.precision.defective
         if again and not read.all() and self.options.on_gauge != "ignore":
             complete = self.complete()
-            near = complete.closest <= 10 * np.sqrt(self.eps) * self.accuracy.spread  # half of a Jordan block
+            near = complete.closest <= 10 * self.pairs.precision.half * self.accuracy.spread  # half of a Jordan block
             near[list(complete.cut)] = True
             spoiled = spoiled | near
         return np.flatnonzero(~spoiled) if spoiled.any() and not (spoiled & read).any() else None
@@ -162,7 +159,7 @@ class BorderedSystems:
         """
         conditions = self.conditions
         worst = int(np.argmax(conditions))
-        if conditions[worst] > DEFECTIVE / np.sqrt(self.eps):
+        if conditions[worst] > self.pairs.precision.defective:
             raise DefectiveEigenvalueError(defective(worst, complex(self.pairs.given_w[worst]), conditions[worst]))
 
     # ---- solving -----------------------------------------------------------------------------
@@ -208,11 +205,11 @@ class BorderedSystems:
             C = T / np.real(np.diagonal(pairs.gram))[:, None]
             span = pairs.BX @ (C * (pairs.deflation[0][:, None] - pairs.w))  # R_i Φ c_i, (n, k)
         else:
-            C = la.solve(pairs.gram, T)
+            C = small.solve(pairs.space, pairs.gram, T)
             span, sizes = pairs.image_of_span(C)
             if side.consistent:  # of a normal matrix the right-hand side is rounding
                 scale = np.maximum(scale, sizes)
-        scale = np.maximum(scale, np.linalg.norm(span, axis=0))
+        scale = np.maximum(scale, pairs.space.norms(span))
         F = np.negative(span, out=span) if F is None else np.subtract(F, span, out=F)
         del span  # as large as X
         solved = self.deflated(side, F, scale, gauge, again)
@@ -224,19 +221,19 @@ class BorderedSystems:
         That part is R⁻¹ of a right-hand side that is at hand, and ‖R⁻¹‖ is at least ‖u‖/‖b‖ of any
         system that has been solved. Those without a right-hand side are not read.
         """
-        b = np.linalg.norm(rhs, axis=0)
+        b = self.pairs.space.norms(rhs)
         growth = np.maximum(solved.sizes / np.where(b > 0, b, 1), self.found.least)
         conditions = self.conditions + growth * self._outside
-        limit = DEFECTIVE / np.sqrt(self.eps)
+        limit = self.pairs.precision.defective
         return (b > 0) & (conditions > min(SUSPICIOUS * limit, limit**0.5))
 
     @kept
     def _outside(self) -> Array:
         """‖B x_i‖ times the norms of the right-hand sides of the left eigenvectors' systems."""
         pairs, k = self.pairs, self.pairs.w.size
-        span, _ = pairs.image_of_span(la.solve(pairs.gram, np.eye(pairs.gram.shape[0], k)))
-        outside = np.linalg.norm(self.adjoint_side.project_out(span), axis=0)
-        return outside * np.linalg.norm(pairs.BX[:, :k], axis=0)
+        span, _ = pairs.image_of_span(small.solve(pairs.space, pairs.gram, np.eye(pairs.gram.shape[0], k)))
+        outside = pairs.space.norms(self.adjoint_side.project_out(span))
+        return outside * pairs.space.norms(pairs.BX[:, :k])
 
     # ---- left eigenvectors -------------------------------------------------------------------
 
@@ -262,7 +259,7 @@ class BorderedSystems:
                 columns = missing | ~(left.known | folded)
             T = np.eye(pairs.deflation[0].size, pairs.w.size, dtype=pairs.X.dtype) * columns
             Z, solved = self.solve_in_span(self.left_side, T, None, np.zeros(pairs.w.size), gauge, again)
-            whole = np.linalg.norm(Z, axis=0) * np.linalg.norm(pairs.BX[:, : pairs.w.size], axis=0)
+            whole = pairs.space.norms(Z) * pairs.space.norms(pairs.BX[:, : pairs.w.size])
             left = _joined(left, Z, solved, columns)
             found = replace(self.found, left=left, conditions=np.maximum(self.conditions, whole))
             self.cache.replace("found", found)
@@ -275,8 +272,8 @@ class BorderedSystems:
         """Of Z = Y g: its error, and the couplings that rounding has eaten."""
         left, size, zero = self.found.left, np.abs(g), np.zeros(g.shape)
         assert left is not None
-        report, sizes = Report("adjoint", "", 0.0, zero), (size * left.sizes)[None]
-        solved = Complement(sizes, report, size * left.errors, left.growth, zero, zero)
+        report = Report("adjoint", "", 0.0, zero)
+        solved = Complement(left.Y, report, size * left.errors, left.growth, zero, zero, size * left.sizes)
         return self.accuracy_of(solved).left(Z, g)
 
 
@@ -307,7 +304,7 @@ def left_vectors(systems: BorderedSystems) -> Array:
     if systems.pairs.real_pencil:
         for j in range(k):
             for i in range(j):
-                if w[i] == w[j].conj() and np.array_equal(X[:, i], X[:, j].conj()):
+                if w[i] == w[j].conj() and systems.pairs.space.equal(X[:, i], X[:, j].conj()):
                     partner[j] = i
     own = partner == np.arange(k)
     Y = systems.left_vectors(own, again=True).copy()
