@@ -1,8 +1,8 @@
 """How good are the estimates of a derivative's error that reports give (`Report.error`)?
 
-Eigenproblems of every class of tests/problems.py and singular triplets, in four precisions, with loosely and tightly
-converged pairs and systems, by every solver, in reverse and forward mode: the error of the pencil's cotangents,
-or of (dw, dX), against the dense reference of tests/oracle.py in double precision. And the problems of
+Eigenproblems of every class of tests/support/problems.py and singular triplets, in four precisions, with loosely and
+tightly converged pairs and systems, by every solver, in reverse and forward mode: the error of the pencil's cotangents,
+or of (dw, dX), against the dense reference of tests/support/oracle.py in double precision. And the problems of
 `fails_safely.py` that have a gradient, against their closed forms. Compared is whatever has an error above ten times
 the reference's own.
 
@@ -22,19 +22,19 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import closed_forms
 import fails_safely
 import numpy as np
-from asking import ForwardMissed
 from autograd import make_jvp, make_vjp
 from autograd.builtins import tuple as boxed
 
 import krylov_adj as ka
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
+import closed_forms
 import oracle
 import problems
+from asking import ForwardMissed
 
 Array = np.ndarray
 

@@ -37,11 +37,15 @@ import traceback
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "safety"))
 
 import beside
 import cuts
 import hard_problems
-import numpy as np
 import pencils
 import shared
 import small_matrices

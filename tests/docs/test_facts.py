@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_structure import MAX_LINES, RANKS
+from structure import MAX_LINES, RANKS
 
 import krylov_adj as ka
 from krylov_adj import options
@@ -24,7 +24,7 @@ from krylov_adj.krylov.precision import DEFECTIVE, Precision
 from krylov_adj.perturbation import engines, pairs
 from krylov_adj.report import report as reports
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def text(name):

@@ -12,7 +12,7 @@ from krylov_adj.forward.operands import value_operator
 from krylov_adj.forward.request import Request
 from krylov_adj.forward.solve import solve_eigenproblem
 
-TOY = Path(__file__).with_name("toy_front_end.py")
+TOY = Path(__file__).resolve().parents[1] / "support" / "toy_front_end.py"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 Elsewhere: 1, 2, 3, 9, 13 test_gradients.py; 14, 15 test_anchor.py; 11, 12, 16, 18, 19, 20 test_resources.py;
 17 test_inputs.py; 4, 5, 8, 10, 20 in their first form test_clusters.py. References here are closed forms
-of the construction (benchmarks/closed_forms.py) and the dense oracle.
+of the construction (tests/safety/closed_forms.py) and the dense oracle.
 """
 
 import warnings

@@ -13,7 +13,7 @@ import pytest
 
 import krylov_adj as ka
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),

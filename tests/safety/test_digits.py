@@ -17,7 +17,7 @@ FRESH = 9000
 
 
 def test_estimates_are_as_good_as_promised():
-    """A part of benchmarks/digits.py: every class of tests/problems.py, and of fails_safely."""
+    """A part of benchmarks/digits.py: every class of tests/support/problems.py, and of fails_safely."""
     found = [*digits.cases(FRESH, count=170, fraction=0.12), *digits.cases(FRESH + 1, count=0, fraction=0.12)]
     clear = [case for case in found if case.clear]
     assert len(clear) > 100
@@ -34,7 +34,7 @@ def test_the_promise_can_be_broken():
 
 
 def derivative(name, dtype, side, tol=0.0, n=40, **options):
-    """Estimate and true relative error of one derivative of a class of tests/problems.py."""
+    """Estimate and true relative error of one derivative of a class of tests/support/problems.py."""
     problem = problems.PROBLEMS[name]
     instance = problem.build(5, n, dtype)
     reports = []

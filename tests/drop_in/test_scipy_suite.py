@@ -107,7 +107,7 @@ def _environment(report, suite, mode, module, search_path):
 def _run(suite, directory, mode, module=MODULE, search_path=None, only=""):
     """Run SciPy's tests (`only` those that pytest's -k selects) in `mode` (see the plugin); return its report."""
     # The plugin is copied, so that nothing else in our tests' directory becomes importable.
-    shutil.copy(Path(__file__).with_name(f"{PLUGIN}.py"), directory)
+    shutil.copy(Path(__file__).resolve().parents[1] / "support" / f"{PLUGIN}.py", directory)
     configuration = directory / "suite.ini"
     configuration.write_text("[pytest]\nmarkers =\n" + "".join(f"    {m}\n" for m in MARKS))
     report = directory / "report.json"

@@ -71,7 +71,7 @@ def test_docstring_is_complete(name):
 
 
 def test_what_is_not_ours_is_described_in_the_reference():
-    """Its docstring is SciPy's; docs/api.md has the example, which runs in tests/test_docs.py."""
+    """Its docstring is SciPy's; docs/api.md has the example, which runs in tests/docs/test_docs.py."""
     assert NAMES.keys() - OURS.keys() == {"EigenNoConvergence"}
 
 
