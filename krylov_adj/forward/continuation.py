@@ -159,7 +159,7 @@ class Continuation:
 
     # ---- the derivatives' systems ------------------------------------------------------------
 
-    def guess(
+    def initial_guess(
         self,
         side: str,
         b: Array,

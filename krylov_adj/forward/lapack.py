@@ -26,7 +26,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from ..options import DENSE_ORDER
-from ..perturbation.problem import Beyond, Pairs, inexact
+from ..perturbation.problem import Pairs, Surplus, inexact
 from ..report.messages import (
     basis_past_finite,
     boxes_in_scipy,
@@ -162,7 +162,7 @@ def dense_pairs(request: Request, A: Array, M: Array | None) -> Pairs:
     elif left.size and rank.real and w[left[0]].imag < 0 and w[left[0]] == w[chosen[-1]].conj():
         left = left[1:]  # the conjugate of the last one is known with it
     nothing = np.zeros((n, 0), X.dtype)
-    surplus = Beyond(w[left], w[:0], nothing)
+    surplus = Surplus(w[left], w[:0], nothing)
     return Pairs(w[chosen], np.asfortranarray(X[:, chosen]), normalization, "LAPACK", surplus=surplus)
 
 

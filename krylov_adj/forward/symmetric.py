@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, look, plain, wanted_count, wider
-from ..krylov.lanczos import FARTHEST, Closest, Exhausted, Lanczos, LargestInModulus, Wanted, wanted_pairs
+from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, identity_filter, survey, wanted_count, widened
+from ..krylov.lanczos import FARTHEST, ClosestTo, InvariantSubspace, Lanczos, LargestInModulus, Ordering, wanted_pairs
 from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER
-from ..perturbation.problem import Beyond, Inverse, Pairs, ValueOperator
+from ..perturbation.problem import Inverse, Pairs, Surplus, ValueOperator
 from .continuation import Continuation
 from .request import Request
 from .warm_start import Warm, gap_beyond
@@ -130,7 +130,7 @@ def symmetric_pairs(
             found = solve.largest(A)
         else:
             found = solve.filtered(A, 1 if which == "LA" else -1)
-    except Exhausted:
+    except InvariantSubspace:
         return None
     if found is None:
         return None
@@ -139,7 +139,7 @@ def symmetric_pairs(
     # Signs that do not jump from one parameter to the next.
     signs = np.where(reference @ found.X[:, :k] < 0, -1, 1)
     X = np.asfortranarray((found.X[:, :k] * signs.astype(dtype))[:, order])
-    beyond = Beyond(w[k:].astype(dtype) if found.told else None, found.other_w.astype(dtype), found.other_X)
+    beyond = Surplus(w[k:].astype(dtype) if found.told else None, found.other_w.astype(dtype), found.other_X)
     return Pairs(w[:k][order].astype(dtype), X, "2" if M is None else "M", found.method, inverse, beyond)
 
 
@@ -199,7 +199,7 @@ class _Solve:
             key *= float(unit)
             return ROUNDING * eps * (float(size) * key + abs(sigma) * key + 1)
 
-        wanted = Closest(shift - sigma, float(unit))
+        wanted = ClosestTo(shift - sigma, float(unit))
         lanczos = Lanczos(WHOLE, apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
         # Another shift than σ is worth no more than σ takes, and no digits, which rounding next to it costs the others.
         most = self.most if shift == sigma else min(self.most, FILLINGS * self.dimension)
@@ -239,7 +239,7 @@ class _Solve:
         space = Lanczos(WHOLE, A.apply, None, self.first, dimension, LargestInModulus(), self.random, rounding=rounding)
         if space.converge(self.k, accept, LOOK) is None:
             for side in (1, -1):
-                spectrum = look(space, side)
+                spectrum = survey(space, side)
                 if spectrum.ritz.size == 1:  # A is a multiple of the identity
                     return None
                 q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side)
@@ -278,16 +278,16 @@ class _Solve:
         seen, resolved = None, False
         if spectrum is None:
             dimension = max(LOOK, self.dimension)
-            seen = Lanczos(WHOLE, lambda v: side * A.apply(v), None, self.first, dimension, Wanted(), self.random)
+            seen = Lanczos(WHOLE, lambda v: side * A.apply(v), None, self.first, dimension, Ordering(), self.random)
             resolved = seen.converge(self.k, partial(self._resolved, seen), LOOK) is not None
-            spectrum = look(seen, 1)
+            spectrum = survey(seen, 1)
         if spectrum.ritz.size == 1:  # A is a multiple of the identity
             return None
         multiple, norm = spectrum.multiple(self.k), spectrum.norm
         q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side, multiple)
         if resolved or spectrum.clustered() or q.degree <= EASY:
             width = float(spectrum.ritz[0]) - spectrum.lower
-            q = plain(spectrum.lower, width, side)
+            q = identity_filter(spectrum.lower, width, side)
             if seen is not None:
                 rounding = partial(_rounding, q, norm * float(np.finfo(self.first.dtype).eps))
                 seen.become(partial(q.apply, A.apply), 1 / width, 2 - spectrum.lower / width, rounding)
@@ -315,7 +315,7 @@ class _Solve:
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
         apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
-        return Lanczos(WHOLE, apply, None, start, self.dimension, Wanted(), self.random, rounding=rounding)
+        return Lanczos(WHOLE, apply, None, start, self.dimension, Ordering(), self.random, rounding=rounding)
 
     def _with(
         self,
@@ -340,7 +340,7 @@ class _Solve:
             left -= space.steps * q.degree
             if left <= self.dimension * q.degree:
                 return None
-            q = wider(q, float(q.inverse(space.ritz()[0][0])))
+            q = widened(q, float(q.inverse(space.ritz()[0][0])))
             space = self._space(A, q, start, norm)
         found = wanted_pairs(space, self.k, accept, left // q.degree)
         if found is None:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 
 from . import small
-from .forms import Filtered
 from .precision import Precision
 from .space import Space
+from .spectral_forms import Filtered
 
 Array = np.ndarray
 #: Bound below, smallest and largest Ritz value, bound above.

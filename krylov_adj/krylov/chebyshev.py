@@ -114,7 +114,7 @@ class Spectrum:
         return bool(3 * np.count_nonzero(self.ritz < self.ritz[0] - 0.1 * width) <= self.ritz.size)
 
 
-def look(space: Lanczos, side: int) -> Spectrum:
+def survey(space: Lanczos, side: int) -> Spectrum:
     """What the Krylov space of a random vector, not restarted, knows of the spectrum of ``side`` (1 or −1) times T."""
     precision, H = Precision.of(space.V.dtype), space.H[: space.m, : space.m]
     ritz, S = small.eigh(space.space, side * H)
@@ -165,12 +165,12 @@ def design(ritz: Array, count: Array, lower: float, k: int, side: int, multiple:
     return Chebyshev(side * 0.5 * (edge + lower), side * 0.5 * width, degree)
 
 
-def plain(lower: float, width: float, side: int) -> Chebyshev:
+def identity_filter(lower: float, width: float, side: int) -> Chebyshev:
     """No filter: a linear map of the spectrum of ``side`` A, from ``lower`` on, to [2, 3]."""
     return Chebyshev(side * (lower - 2 * width), side * width, 1)
 
 
-def wider(q: Chebyshev, outermost: float) -> Chebyshev:
+def widened(q: Chebyshev, outermost: float) -> Chebyshev:
     """The filter with its inner edge twice as far from the outermost eigenvalue, and at least as far as q resolves.
 
     Where the interval would be empty, no filter at all.
@@ -178,6 +178,6 @@ def wider(q: Chebyshev, outermost: float) -> Chebyshev:
     moved = max(abs(outermost - q.edge), 5 / q.degree**2 * abs(q.halfwidth))
     if not moved < 2 * abs(q.halfwidth):
         lower, side = q.centre - q.halfwidth, 1 if q.halfwidth > 0 else -1
-        return plain(side * lower, 2 * abs(q.halfwidth) + moved, side)
+        return identity_filter(side * lower, 2 * abs(q.halfwidth) + moved, side)
     half = float(np.copysign(0.5 * moved, q.halfwidth))
     return replace(q, centre=q.centre - half, halfwidth=q.halfwidth - half)

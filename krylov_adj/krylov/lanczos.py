@@ -57,10 +57,11 @@ OTHERS = 8
 REACH = 1e-2
 
 
-class Wanted:
-    """Which values are wanted: the largest.
+class Ordering:
+    """Which Ritz values are wanted: the largest.
 
-    ``key(theta)`` is how much they are, and ``signed(theta)`` the same with a sign, where there are two sides;
+    ``key(theta)`` ranks Ritz values; larger is more wanted. ``signed(theta)`` is the same with a sign, where there are
+    two sides;
     ``beyond(limit)`` is an upper bound and perhaps a lower one, negative, past which lie all values with a larger key
     and no others.
     """
@@ -75,7 +76,7 @@ class Wanted:
         return (limit,)
 
 
-class LargestInModulus(Wanted):
+class LargestInModulus(Ordering):
     def key(self, theta: Array) -> Array:
         return np.abs(self.signed(theta))
 
@@ -83,7 +84,7 @@ class LargestInModulus(Wanted):
         return limit, -limit
 
 
-class Closest(LargestInModulus):
+class ClosestTo(LargestInModulus):
     """Of T = (A − σ′B)⁻¹B/u the values 1/((λ − σ′) u) of the λ closest to σ: those with the largest 1/(|λ − σ| u).
 
     ``moved`` is σ′ − σ. All is as for the largest in modulus where it is zero.
@@ -99,7 +100,7 @@ class Closest(LargestInModulus):
     def beyond(self, limit: float) -> tuple[float, ...]:
         distance = 1 / limit
         if not distance > abs(self.step):  # σ′ is none of the λ that are so close
-            raise Exhausted
+            raise InvariantSubspace
         return 1 / (distance - self.step), -1 / (distance + self.step)
 
 
@@ -109,7 +110,7 @@ def cut(signed: Array, k: int, near: float) -> bool:
     return bool(np.all(np.min(np.abs(last[:, None] - signed[k:]), axis=1, initial=np.inf) <= near))
 
 
-class Exhausted(Exception):
+class InvariantSubspace(Exception):
     """No vector is left that is B-orthogonal to the basis, or only ones that B does not see; or there is no proof."""
 
 
@@ -125,7 +126,7 @@ class Lanczos:
     start : ndarray, shape (n,), or None
         None for a random one, besides ``locked``.
     dimension : int
-    wanted : Wanted
+    wanted : Ordering
         Which values are.
     random : callable
         ``random()`` makes a vector, another one every time.
@@ -142,7 +143,7 @@ class Lanczos:
         B: Apply | None,
         start: Array | None,
         dimension: int,
-        wanted: Wanted,
+        wanted: Ordering,
         random: Callable[[], Array],
         locked: Array | None = None,
         rounding: Callable[[float], float] = lambda key: 0.0,
@@ -188,7 +189,7 @@ class Lanczos:
         square = float(self.space.dot(w, w if self.B is None else self.B(w)))
         w, image, norm = self._orthogonal(w, rows)
         if not norm**2 > Precision.of(w.dtype).eps * max(square, 0.0):  # negative where B is no inner product
-            raise Exhausted
+            raise InvariantSubspace
         return w, image, norm
 
     def _new(self, rows: int) -> tuple[Array, Array, float]:
@@ -205,7 +206,7 @@ class Lanczos:
         if self.B is not None and norm > 0:
             size = self.space.norm(self.V[self.locked])
             if self.space.norm(w) / norm > size / Precision.of(w.dtype).half:
-                raise Exhausted
+                raise InvariantSubspace
 
     def _store(self, j: int, w: Array, image: Array, norm: float) -> None:
         row = self.locked + j
@@ -350,7 +351,7 @@ class Lanczos:
         older, old, total = np.zeros(bound.size), np.ones(bound.size), np.ones(bound.size)
         try:
             v, image, norm = self._new(rows)
-        except Exhausted:
+        except InvariantSubspace:
             return True
         before, beta, least = np.zeros_like(v), 0.0, float(Precision.of(v.dtype).eps * np.max(np.abs(bound)))
         for _ in range(steps):

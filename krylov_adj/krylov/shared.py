@@ -10,7 +10,7 @@ of system i relative to ‖c_i‖ = ω. So each system takes the y of least resi
 s_i = V₁ y γ_i ‖b_i‖/ω. This is KrylovKit.jl's Sylvester equation as an eigenproblem, with the
 eigenvalues, which are known here, put in instead of extracted.
 
-Two forms (`krylov.forms`) of the systems (A − λ_i B) u_i = b_i (the adjoint ones: with Aᴴ, Bᴴ, conj λ_i):
+Two forms (`krylov.spectral_forms`) of the systems (A − λ_i B) u_i = b_i (the adjoint ones: with Aᴴ, Bᴴ, conj λ_i):
 
 * `ShiftInvert`: T = B S, S = (A − σB)⁻¹, θ_i = γ_i = 1/(λ_i − σ): (A − λ_i B) S = I − T/θ_i, so that
   u_i = S s_i, from the stored Z = S V₁; for B = I from S V₁ = V₁⁺H̲ − C V₂.
@@ -37,10 +37,10 @@ import scipy.linalg as la
 
 from . import small
 from .blocks import LATE, combine, steps_to_go, times
-from .forms import Form
 from .orthogonal import orthogonalise
 from .precision import Precision
 from .space import Space
+from .spectral_forms import Form
 
 Array = np.ndarray
 

@@ -193,10 +193,10 @@ class Accuracy:
         pairs = self.pairs
         if pairs.problem.rows is not None:
             return np.concatenate([g, -g]) / 2
-        if pairs.folding is None:
+        if pairs.conjugate_pairing is None:
             return g
         weights = g.copy()
-        for j, i in np.argwhere(np.tril(pairs.folding[1], -1)):
+        for j, i in np.argwhere(np.tril(pairs.conjugate_pairing[1], -1)):
             weights[i], weights[j] = g[i] / 2, g[i].conj() / 2
         weights[pairs.cut] /= 2
         return np.concatenate([weights, weights[pairs.cut].conj()])

@@ -15,7 +15,7 @@ Array = np.ndarray
 EXPLAINED = 0.01
 
 
-def folding(space: Space, w: Array, X: Array) -> tuple[Array, Array]:
+def conjugate_pairing(space: Space, w: Array, X: Array) -> tuple[Array, Array]:
     """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same.
 
     A real pencil has R_j = conj(R_i) where pair j is the conjugate of pair i, whatever its

@@ -17,11 +17,11 @@ import scipy.sparse.linalg as spla
 
 from ..krylov.augmented import Ends, filtered_form, spectral_ends
 from ..krylov.blocks import LATE, subtract_product
-from ..krylov.forms import ShiftInvert
 from ..krylov.gmres import gmres
 from ..krylov.linear_solvers import iterative_engines
 from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
+from ..krylov.spectral_forms import ShiftInvert
 from ..options import DENSE_ORDER
 from .pairs import DeflatedPairs
 from .sides import Side
@@ -267,7 +267,9 @@ def _augmented(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int
 
 
 def unless_singular(side: Side, i: int, rhs: Array, solve: Callable[[Array], Array]) -> tuple[Array, float]:
-    """solve(rhs), and ‖R_i⁻¹‖ from below; but where R_i is singular, what no residual can pass for the solution.
+    """Return solve(rhs), or the null vector if R_i is singular, and ‖R_i⁻¹‖ from below.
+
+    With the null vector the residual check must fail.
 
     A right-hand side in its range would still give a solution, one of many; a random one shows the
     null vector, and the column is refused for it. Of systems that are known to be consistent, the shortest solution.

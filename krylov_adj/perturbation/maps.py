@@ -90,7 +90,7 @@ def begin_adjoint(
     them.
     """
     problem, k = pairs.problem, plain(gw).size
-    weights, pairing = plain(gw), pairs.folding
+    weights, pairing = plain(gw), pairs.conjugate_pairing
     if pairing is not None:
         gw = gw @ pairing[0] + xp.conj(gw) @ pairing[1]
     elif not np.iscomplexobj(plain(X)):
@@ -104,7 +104,7 @@ def begin_adjoint(
     values = plain(gX)
     if problem.rows is not None:
         gX = without_normal_part(xp, X, gX, problem.rows)
-    # After folding: the phases of a pair turn together.
+    # After conjugate_pairing: the phases of a pair turn together.
     gauge = phase_dependence(pairs.space, plain(X), values, NOISE * (pairs.eps * carried[0] + carried[1]))
     if problem.unit and np.iscomplexobj(values):
         gX = without_phase(xp, X, gX)

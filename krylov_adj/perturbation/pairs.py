@@ -18,7 +18,7 @@ from ..krylov.precision import INDISTINCT, Precision
 from ..krylov.space import Space
 from ..options import Adjoint
 from .cache import Cache, kept
-from .conjugates import folding, without_conjugate
+from .conjugates import conjugate_pairing, without_conjugate
 from .couplings import Quotients, divide
 from .problem import Eigenproblem, apart_from
 from .spans import left_basis, left_lengths, overlaps
@@ -95,9 +95,9 @@ class DeflatedPairs:
         return self.problem.real and np.iscomplexobj(self.X)
 
     @kept
-    def folding(self) -> tuple[Array, Array] | None:
+    def conjugate_pairing(self) -> tuple[Array, Array] | None:
         """D, E (k, k) such that cotangents g and g D + conj(g) E mean the same; None for D = I."""
-        return folding(self.space, self.w, self.X) if self.real_pencil else None
+        return conjugate_pairing(self.space, self.w, self.X) if self.real_pencil else None
 
     @kept
     def cut(self) -> Array:

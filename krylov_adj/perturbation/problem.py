@@ -26,7 +26,7 @@ SEED = 7
 class KeptSolutions(Protocol):
     """Solutions of earlier problems' systems, see `krylov_adj.Continuation`."""
 
-    def guess(
+    def initial_guess(
         self,
         side: str,
         b: Array,
@@ -129,7 +129,7 @@ class Inverse:
 
 
 @dataclass(frozen=True)
-class Beyond:
+class Surplus:
     """What a forward solve that proves its completeness knows besides the pairs that were asked for.
 
     Lanczos of our own does, of real symmetric problems, and LAPACK.
@@ -164,7 +164,7 @@ class Pairs:
         For reports.
     inverse : Inverse or None
         The inverse that was used, for derivatives to use again.
-    surplus : Beyond or None
+    surplus : Surplus or None
         What is known besides the pairs that were asked for.
     selection : Selection or None
         Which eigenvalues were asked for.
@@ -181,7 +181,7 @@ class Pairs:
     normalization: str
     method: str
     inverse: Inverse | None = None
-    surplus: Beyond | None = None
+    surplus: Surplus | None = None
     selection: Selection | None = None
     units: tuple[float, float] = (1.0, 1.0)
     rtol: float = 0.0
@@ -211,7 +211,7 @@ class Eigenproblem:
     rows : int, optional
         A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
         (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
-    beyond : Beyond, optional
+    surplus : Surplus, optional
     unit : bool, optional
         The vectors are handed on with unit 2-norm: phases are fixed by Im xᴴdx = 0, not by Im xᴴN dx = 0.
     units : (float, float), optional
@@ -232,7 +232,7 @@ class Eigenproblem:
     slope: Array | None = None
     continuation: KeptSolutions | None = None
     rows: int | None = None
-    beyond: Beyond | None = None
+    surplus: Surplus | None = None
     units: tuple[float, float] = (1.0, 1.0)
     unit: bool = False
     selection: Selection | None = None
@@ -259,7 +259,7 @@ class Eigenproblem:
             pairs.normalization,
             inverse=pairs.inverse,
             continuation=continuation,
-            beyond=pairs.surplus,
+            surplus=pairs.surplus,
             units=pairs.units,
             selection=pairs.selection,
             mass_inverse=mass_inverse,
@@ -273,7 +273,7 @@ class Eigenproblem:
     @property
     def cut(self) -> Array | None:
         """Eigenvalues next to the computed ones that were not computed; None where that is not known."""
-        return None if self.beyond is None else self.beyond.cut
+        return None if self.surplus is None else self.surplus.cut
 
     @property
     def real(self) -> bool:

@@ -67,7 +67,7 @@ def solve(
     iterative = engines[0][0] not in ("dense", "direct")
     warm = problem.continuation if iterative else None
     active = columns
-    if columns.size and (warm is not None or (iterative and problem.beyond is not None)):
+    if columns.size and (warm is not None or (iterative and problem.surplus is not None)):
         U[:, columns], R = initial_guess(side, R, columns)
     wanted = 0.5 * rtol * reference
     while columns.size:
@@ -161,11 +161,13 @@ def initial_guess(side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
     besides, (vᴴb)/(w_v − w_i) v. Their residuals are solved for with the rest.
     """
     space = side.pairs.space
-    U, beyond, warm = np.zeros_like(b), side.pairs.problem.beyond, side.pairs.problem.continuation
+    U, surplus, warm = np.zeros_like(b), side.pairs.problem.surplus, side.pairs.problem.continuation
     if warm is not None:
-        U, b = warm.guess(side.name, b, side.pairs.problem.real, side.project_in, lambda V: side.images(V, columns))
-    if beyond is not None and beyond.w.size:
-        known = side.project_in(beyond.V @ (space.gram(beyond.V, b) / (beyond.w[:, None] - side.pairs.w[columns])))
+        U, b = warm.initial_guess(
+            side.name, b, side.pairs.problem.real, side.project_in, lambda V: side.images(V, columns)
+        )
+    if surplus is not None and surplus.w.size:
+        known = side.project_in(surplus.V @ (space.gram(surplus.V, b) / (surplus.w[:, None] - side.pairs.w[columns])))
         left = b - side.project_out(side.apply(known, columns))
         size = space.norms(left)
         better = (size > 0) & (size < space.norms(b))  # engines take no right-hand side of zero

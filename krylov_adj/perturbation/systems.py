@@ -255,7 +255,11 @@ class BorderedSystems:
             columns = missing
             if left is not None:
                 # Of a folded pair the second member is never asked for.
-                folded = np.zeros_like(missing) if pairs.folding is None else np.diagonal(pairs.folding[0]) == 0
+                folded = (
+                    np.zeros_like(missing)
+                    if pairs.conjugate_pairing is None
+                    else np.diagonal(pairs.conjugate_pairing[0]) == 0
+                )
                 columns = missing | ~(left.known | folded)
             T = np.eye(pairs.deflation[0].size, pairs.w.size, dtype=pairs.X.dtype) * columns
             Z, solved = self.solve_in_span(self.left_side, T, None, np.zeros(pairs.w.size), gauge, again)

@@ -10,9 +10,9 @@ from oracle import cotangent
 import krylov_adj as ka
 from krylov_adj.krylov import augmented
 from krylov_adj.krylov.augmented import filtered_form, spectral_ends
-from krylov_adj.krylov.forms import Filtered
 from krylov_adj.krylov.shared import _System, _true_residuals, shared_krylov
 from krylov_adj.krylov.space import WHOLE
+from krylov_adj.krylov.spectral_forms import Filtered
 
 N = 300
 

@@ -14,7 +14,7 @@ from krylov_adj.krylov.space import WHOLE
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.block import solve_block
 from krylov_adj.perturbation.pairs import DeflatedPairs
-from krylov_adj.perturbation.problem import Beyond, Eigenproblem, ValueOperator
+from krylov_adj.perturbation.problem import Eigenproblem, Surplus, ValueOperator
 from krylov_adj.perturbation.sides import adjoint_side, tangent_side
 from krylov_adj.perturbation.solving import initial_guess, solve
 from krylov_adj.perturbation.systems import BorderedSystems
@@ -98,16 +98,16 @@ def test_what_is_wrong_does_no_harm(side, wrong, mass):
     A = B**0.5 @ (Q * levels) @ Q.T @ B**0.5
     w, X = la.eigh(0.5 * (A + A.T), B)
     beyond = {
-        "vectors": Beyond(None, w[3:6], rng.standard_normal((n, 3))),
-        "values": Beyond(None, w[3:6] * [0.47, 1.7, 100], X[:, 3:6]),
-        "wanted ones": Beyond(None, w[:3] + 1e-3, X[:, :3]),
-        "nothing": Beyond(None, w[:0], X[:, :0]),
+        "vectors": Surplus(None, w[3:6], rng.standard_normal((n, 3))),
+        "values": Surplus(None, w[3:6] * [0.47, 1.7, 100], X[:, 3:6]),
+        "wanted ones": Surplus(None, w[:3] + 1e-3, X[:, :3]),
+        "nothing": Surplus(None, w[:0], X[:, :0]),
     }[wrong]
     F, G = rng.standard_normal((n, k)), rng.standard_normal((k, k))
     solutions = []
     for known in (None, beyond):
         operators = [ValueOperator((n, n), float, K.__matmul__, K.__matmul__, "") for K in (A, B)]
-        problem = Eigenproblem(operators[0], operators[1] if mass else None, True, "M", beyond=known)
+        problem = Eigenproblem(operators[0], operators[1] if mass else None, True, "M", surplus=known)
         options = Adjoint(method="minres", rtol=1e-12)
         systems = BorderedSystems.of(problem, w[:k], onp.asfortranarray(X[:, :k]), options)
         solutions.append(solve_block(systems, side, F, G).Z)
@@ -149,7 +149,7 @@ def test_a_start_lies_where_the_solutions_do(side):
     w, X = la.eigh(A, B)
     operators = [ValueOperator((n, n), float, K.__matmul__, K.__matmul__, "") for K in (A, B)]
     mixed = X[:, k : k + 4] + 1e-4 * rng.standard_normal((n, 4))
-    problem = Eigenproblem(*operators, True, "M", beyond=Beyond(None, w[k : k + 4], mixed))
+    problem = Eigenproblem(*operators, True, "M", surplus=Surplus(None, w[k : k + 4], mixed))
     side = SIDES[side](DeflatedPairs.of(problem, w[:k], X[:, :k], Adjoint()))
     columns = onp.arange(k)
     b = side.project_out(B @ X[:, k : k + 4] @ rng.standard_normal((4, k)))
@@ -164,7 +164,7 @@ def test_a_start_that_leaves_nothing(side):
     """No engine takes a right-hand side of zero: that column starts without."""
     w, eye = 2.0 ** onp.arange(8), onp.eye(8)
     operator = ValueOperator((8, 8), float, lambda V: (w * V.T).T, lambda V: (w * V.T).T, "")
-    problem = Eigenproblem(operator, None, True, "2", beyond=Beyond(None, w[2:4], eye[:, 2:4]))
+    problem = Eigenproblem(operator, None, True, "2", surplus=Surplus(None, w[2:4], eye[:, 2:4]))
     side = SIDES[side](DeflatedPairs.of(problem, w[:2], eye[:, :2], Adjoint(method="minres")))
     b = onp.stack([eye[2], eye[3] + eye[5]], axis=1)
     U, left = initial_guess(side, b, onp.arange(2))

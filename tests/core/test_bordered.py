@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 
-from krylov_adj.krylov.forms import ShiftInvert
 from krylov_adj.krylov.gmres import gmres
 from krylov_adj.krylov.minres import minres
 from krylov_adj.krylov.nearest import nearest
 from krylov_adj.krylov.shared import shared_krylov
 from krylov_adj.krylov.space import WHOLE
+from krylov_adj.krylov.spectral_forms import ShiftInvert
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation.block import solve_block
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator

@@ -15,9 +15,17 @@ import krylov_adj as ka
 from krylov_adj.forward.request import Request
 from krylov_adj.forward.symmetric import symmetric_pairs
 from krylov_adj.krylov import blocks
-from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, look, plain, wider
+from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, identity_filter, survey, widened
 from krylov_adj.krylov.factors import factorise
-from krylov_adj.krylov.lanczos import Closest, Exhausted, Lanczos, LargestInModulus, Wanted, cut, wanted_pairs
+from krylov_adj.krylov.lanczos import (
+    ClosestTo,
+    InvariantSubspace,
+    Lanczos,
+    LargestInModulus,
+    Ordering,
+    cut,
+    wanted_pairs,
+)
 from krylov_adj.krylov.space import WHOLE
 from krylov_adj.perturbation.problem import Inverse, ValueOperator
 
@@ -293,7 +301,7 @@ def test_both_sides_of_sigma_are_searched():
         assert onp.count_nonzero(abs(found.w - value) < 1e-9) == 3 or onp.min(abs(found.surplus.cut - value)) < 1e-9
 
 
-LARGEST = Wanted()
+LARGEST = Ordering()
 
 
 def lanczos(A, start, dimension=30, B=None, wanted=LARGEST, seed=1, locked=None):
@@ -312,7 +320,7 @@ def accept(theta):
 
 
 @pytest.mark.parametrize(
-    "wanted", [LARGEST, LargestInModulus(), Closest(0.0, 1.0), Closest(0.05, 0.7), Closest(-0.02, 2.0)]
+    "wanted", [LARGEST, LargestInModulus(), ClosestTo(0.0, 1.0), ClosestTo(0.05, 0.7), ClosestTo(-0.02, 2.0)]
 )
 @pytest.mark.parametrize("missing", [None, 0, 2, "other end"])
 def test_the_growth_test_sees_a_planted_gap(missing, wanted):
@@ -333,7 +341,7 @@ def test_the_growth_test_sees_a_planted_gap(missing, wanted):
 def test_the_growth_test_sees_what_images_of_random_vectors_have_little_of():
     """With a mass they are T's images: of eigenvalues that are all next to the shift, but for one."""
     w = onp.append(onp.linspace(13.0002, 13.002, N - 1), -12.9999)
-    wanted, start = Closest(12.999, 1.0), onp.ones(N)
+    wanted, start = ClosestTo(12.999, 1.0), onp.ones(N)
     start[-1] = 0
     for seed in range(10):
         space = lanczos(onp.diag(1 / (w - 12.999)), start, B=onp.eye(N), wanted=wanted, seed=seed)
@@ -460,7 +468,7 @@ def test_a_basis_that_the_mass_does_not_see_is_given_up():
         for _ in range(25):
             space.step()
 
-    with pytest.raises(Exhausted):
+    with pytest.raises(InvariantSubspace):
         steps()
 
 
@@ -538,7 +546,7 @@ def test_search_keeps_off_what_is_locked_and_finds_all_copies():
     onp.testing.assert_allclose(X @ X.T, onp.eye(theta.size), atol=1e-13)
     # None within too few steps, and none where the space is exhausted.
     assert wanted_pairs(lanczos(onp.diag(w), start), 4, accept, 7) is None
-    with pytest.raises(Exhausted):
+    with pytest.raises(InvariantSubspace):
         lanczos(onp.diag(w), X[0].copy(), locked=X)
 
 
@@ -750,7 +758,7 @@ def test_a_filter_that_is_made_wider_ends_without_one(side):
         if q.degree == 1:
             break
         lower.append(side * (q.centre - q.halfwidth))
-        q = wider(q, side * 1.001)
+        q = widened(q, side * 1.001)
     onp.testing.assert_allclose(lower, 0, atol=1e-13)  # the other end of the spectrum stays inside
     assert q.degree == 1
     assert onp.all(onp.diff(edges) < 0)
@@ -761,7 +769,7 @@ def test_a_filter_that_is_made_wider_ends_without_one(side):
 
 def test_no_filter_is_increasing():
     for side in (1, -1):
-        q = plain(-2.0, 5.0, side)
+        q = identity_filter(-2.0, 5.0, side)
         onp.testing.assert_allclose((side * onp.array([-2.0, 3.0]) - q.centre) / q.halfwidth, [2, 3])
 
 
@@ -779,7 +787,7 @@ def looked(w, start, side):
     space = lanczos(onp.diag(w), start, dimension=LOOK)
     for _ in range(LOOK):
         space.step()
-    return look(space, side)
+    return survey(space, side)
 
 
 def test_look_counts_eigenvalues_and_bounds_the_spectrum():

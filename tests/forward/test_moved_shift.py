@@ -12,7 +12,7 @@ import krylov_adj as ka
 from krylov_adj.forward import eigenpairs as forward
 from krylov_adj.forward import warm_start
 from krylov_adj.forward.warm_start import better_shift, gap_beyond
-from krylov_adj.krylov.lanczos import Closest, Exhausted
+from krylov_adj.krylov.lanczos import ClosestTo, InvariantSubspace
 
 N = 20
 D2 = (N + 1) ** 2 * sp.diags([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()
@@ -236,7 +236,7 @@ def test_what_a_shift_in_the_wrong_place_may_cost(shifts):
 
 @pytest.mark.parametrize("w", [onp.r_[-1.0, 1.5, 2.0], onp.r_[10.0, 11.0, 12.0]])
 def test_sigma_stays_where_it_is_in_the_midst(shifts, w):
-    """Wanted eigenvalues, or unwanted ones that are about as near, on both sides."""
+    """Ordering eigenvalues, or unwanted ones that are about as near, on both sides."""
     rest = onp.concatenate([onp.linspace(16, 90, 300), onp.linspace(-90, -14, 200)])
     warm = ka.Continuation()
     for _ in range(3):
@@ -294,13 +294,13 @@ def test_how_far_the_next_one_is():
 def test_the_closest_values(moved):
     """θ and λ − σ, keys and bounds."""
     unit, x = 0.4, onp.array([-9.0, -2.0, -0.1, 0.2, 1.0, 7.0, 30.0])
-    theta, wanted = 1 / ((x - moved) * unit), Closest(moved, unit)
+    theta, wanted = 1 / ((x - moved) * unit), ClosestTo(moved, unit)
     onp.testing.assert_allclose(wanted.signed(theta), 1 / (x * unit), rtol=1e-12)
     onp.testing.assert_allclose(wanted.key(theta), 1 / onp.abs(x * unit), rtol=1e-12)
     for distance in (0.15, 1.5, 8.0):
         limit = 1 / (distance * unit)
         if distance <= abs(moved):
-            with pytest.raises(Exhausted):
+            with pytest.raises(InvariantSubspace):
                 wanted.beyond(limit)
         else:
             upper, lower = wanted.beyond(limit)
