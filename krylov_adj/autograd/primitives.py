@@ -135,7 +135,7 @@ def _adjoint(
         sigma = rhs.sigma
         del rhs, solution  # as large as X
         Z = attach_solution(BlockBordered(pencil, systems, X, E), "adjoint", Solved(Z, left), stacked, t)
-        return watch_solution(Z[: pencil.problem.n], E, T, weight, systems), sigma
+        return watch_solution(Z[: pencil.problem.n], E, T, weight, systems.accuracy), sigma
     return Z[: pencil.problem.n], rhs.sigma
 
 
@@ -156,7 +156,7 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     dS = None if problem.normalization == "2" else g[n:]
     dX = finish_tangent(anp, systems.pairs, X, NX, Z[:n] + anp.dot(X, C), dS)
     motion = _motion(strip(X), strip(dX), strip(C), solution.Z)
-    dX = carry_motion(dX, E, motion, systems)
+    dX = carry_motion(dX, E, motion, systems.accuracy)
     dw = -anp.diag(M)
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)
@@ -185,7 +185,7 @@ def _quotients(
     (T, kept), apart = divide_by_gaps(strip, numerators, gaps, couplings), strip(gaps)
     # The gap is known to rounding of the eigenvalues only.
     weight = (size + np.abs(strip(T)) * systems.accuracy.spread) * kept / np.where(kept > 0, np.abs(apart), 1)
-    return carry_rounding(T, E, weight, systems), weight
+    return carry_rounding(T, E, weight, systems.accuracy), weight
 
 
 def _stacked(F: Any, G: Any) -> Any:

@@ -23,8 +23,8 @@ import scipy.linalg as la
 from autograd.extend import defjvp, defjvp_argnums, defvjp, primitive
 
 from ..krylov.precision import NOISE
+from ..perturbation.accuracy import Accuracy
 from ..perturbation.gauge import check_motion, check_second_derivative
-from ..perturbation.systems import BorderedSystems
 from .trace import strip
 
 __all__ = ["carry_motion", "carry_rounding", "channel", "channel_of", "part_of", "watch_solution"]
@@ -42,7 +42,7 @@ def part_of(E: Any, chosen: np.ndarray) -> Any:
 
 
 @primitive
-def carry_rounding(T: Any, E: Any, weight: np.ndarray, systems: BorderedSystems) -> Any:
+def carry_rounding(T: Any, E: Any, weight: np.ndarray, accuracy: Accuracy) -> Any:
     """T (k, k), couplings whose rounding is ε·weight, numerators' sizes over gaps."""
     return T
 
@@ -60,31 +60,31 @@ def _sizes(weight: np.ndarray) -> Callable[[Any], np.ndarray]:
 
 def _without_noise(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
     """The tangent of T without what rounding makes of motions within the span."""
-    tangents, (_, _, weight, systems) = dict(zip(argnums, gs, strict=True)), args
+    tangents, (_, _, weight, accuracy) = dict(zip(argnums, gs, strict=True)), args
     if 0 not in tangents:
         return np.zeros_like(strip(ans))
     dT = tangents[0]
     if 1 in tangents:
-        dT = dT * (np.abs(strip(dT)) > NOISE * _rounding_of_motion(strip(tangents[1]), weight, systems))
+        dT = dT * (np.abs(strip(dT)) > NOISE * _rounding_of_motion(strip(tangents[1]), weight, accuracy))
     return dT
 
 
-def _rounding_of_motion(dE: np.ndarray, weight: np.ndarray, systems: BorderedSystems) -> np.ndarray:
+def _rounding_of_motion(dE: np.ndarray, weight: np.ndarray, accuracy: Accuracy) -> np.ndarray:
     """What rounding leaves in the tangents of couplings along motions within the span, (k, k)."""
     motion = np.abs(dE[0])
-    return systems.eps * weight * (motion[:, None] + motion)
+    return accuracy.pairs.eps * weight * (motion[:, None] + motion)
 
 
 defvjp(
     carry_rounding,
-    lambda ans, T, E, weight, systems: lambda g: g,
-    lambda ans, T, E, weight, systems: _sizes(weight),
+    lambda ans, T, E, weight, accuracy: lambda g: g,
+    lambda ans, T, E, weight, accuracy: _sizes(weight),
 )
 defjvp_argnums(carry_rounding, _without_noise)
 
 
 @primitive
-def watch_solution(Z: Any, E: Any, T: Any, weight: np.ndarray, systems: BorderedSystems) -> Any:
+def watch_solution(Z: Any, E: Any, T: Any, weight: np.ndarray, accuracy: Accuracy) -> Any:
     """Z (n, k), adjoint solutions with the couplings T; says what rounding of these has left of its tangents.
 
     Along X → X (1 + K) the solution for a function of the span and of the matrix in it turns as Z (1 + K)⁻ᴴ does,
@@ -95,30 +95,30 @@ def watch_solution(Z: Any, E: Any, T: Any, weight: np.ndarray, systems: Bordered
 
 
 def _watched_solution(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
-    tangents, (Z, _, T, weight, systems) = dict(zip(argnums, gs, strict=True)), args
+    tangents, (Z, _, T, weight, accuracy) = dict(zip(argnums, gs, strict=True)), args
     dZ = tangents.get(0, np.zeros_like(strip(ans)))
     if len(tangents) == 3:
         values, dT, dE = strip(dZ), strip(tangents[2]), strip(tangents[1])
-        rounding = _rounding_of_motion(dE, weight, systems)
-        rounding *= systems.accuracy.left_lengths[: len(T), None]
+        rounding = _rounding_of_motion(dE, weight, accuracy)
+        rounding *= accuracy.left_lengths[: len(T), None]
         lost = float(np.linalg.norm(rounding[np.abs(dT) > NOISE * rounding]))
         if lost > 0:
             rest = float(np.linalg.norm(values + strip(Z) @ dE[2:].conj().T))
-            check_second_derivative(systems.pairs, min(lost / rest, 1.0) if rest > 0 else 1.0)
+            check_second_derivative(accuracy.pairs, min(lost / rest, 1.0) if rest > 0 else 1.0)
     return dZ
 
 
 defvjp(
     watch_solution,
-    lambda ans, Z, E, T, weight, systems: lambda g: g,
-    lambda ans, Z, E, T, weight, systems: lambda g: np.zeros_like(strip(E)),
-    lambda ans, Z, E, T, weight, systems: lambda g: np.zeros_like(strip(T)),
+    lambda ans, Z, E, T, weight, accuracy: lambda g: g,
+    lambda ans, Z, E, T, weight, accuracy: lambda g: np.zeros_like(strip(E)),
+    lambda ans, Z, E, T, weight, accuracy: lambda g: np.zeros_like(strip(T)),
 )
 defjvp_argnums(watch_solution, _watched_solution)
 
 
 @primitive
-def carry_motion(dX: Any, E: Any, motion: np.ndarray, systems: BorderedSystems) -> Any:
+def carry_motion(dX: Any, E: Any, motion: np.ndarray, accuracy: Accuracy) -> Any:
     """dX (n, k), a tangent of eigenvectors with the given motion, a tangent of E."""
     return dX
 
@@ -134,19 +134,18 @@ def _sizes_of_motion(motion: np.ndarray) -> Callable[[Any], np.ndarray]:
 
 
 def _watched(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
-    tangents, (_, _, motion, systems) = dict(zip(argnums, gs, strict=True)), args
+    tangents, (_, _, motion, accuracy) = dict(zip(argnums, gs, strict=True)), args
     if 1 in tangents:
         inside, outside = np.max(np.abs(motion[:2]), axis=1)
-        check_motion(
-            systems.pairs, np.abs(strip(tangents[1])[:2]), systems.eps * inside / outside if outside > 0 else 0.0
-        )
+        error = accuracy.pairs.eps * inside / outside if outside > 0 else 0.0
+        check_motion(accuracy.pairs, np.abs(strip(tangents[1])[:2]), error)
     return tangents.get(0, np.zeros_like(strip(ans)))
 
 
 defvjp(
     carry_motion,
-    lambda ans, dX, E, motion, systems: lambda g: g,
-    lambda ans, dX, E, motion, systems: _sizes_of_motion(motion),
+    lambda ans, dX, E, motion, accuracy: lambda g: g,
+    lambda ans, dX, E, motion, accuracy: _sizes_of_motion(motion),
 )
 defjvp_argnums(carry_motion, _watched)
 
