@@ -203,7 +203,7 @@ def attach_units(
 
 
 def traced_inverse(problem: Scaled, sigma: Any, OPinv: Any, hermitian: bool) -> Inverse | None:
-    """(A′ − σ′M′)⁻¹ from σ and (A − σM)⁻¹; None without OPinv and without explicit matrices."""
+    """Return (A′ − σ′M′)⁻¹ from σ and (A − σM)⁻¹; None without OPinv and without explicit matrices."""
     scale, M = problem.units, problem.M
     values = as_value(problem.A, True, "A"), None if M is None else as_value(M, True, "M")
     return make_inverse(*values, scale.shift(sigma), value_of_inverse(OPinv, scale, sigma, hermitian), hermitian)
@@ -212,7 +212,7 @@ def traced_inverse(problem: Scaled, sigma: Any, OPinv: Any, hermitian: bool) -> 
 def make_pencil(
     given: Scaled, hermitian: bool, pairs: Pairs, continuation: Continuation | None = None, Minv: Any = None
 ) -> TracedPencil:
-    """The pencil's operators, traced and as values; adjoints are traced here, in the forward pass.
+    """Return the pencil's operators, traced and as values; adjoints are traced here, in the forward pass.
 
     ``Minv`` is M⁻¹ where the forward pass was given one.
     """

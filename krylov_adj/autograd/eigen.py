@@ -252,7 +252,7 @@ def eigsh(
 
 
 def _solve(request: Request, A: Any, M: Any, adjoint: Adjoint | None, continuation: Continuation | None) -> Any:
-    """w, and X where vectors are asked for."""
+    """Return w, and X where vectors are asked for."""
     options = check_options(adjoint)
     if not isinstance(continuation, Continuation | None):
         raise TypeError(f"continuation must be krylov_adj.Continuation(), not {type(continuation).__name__}")

@@ -131,7 +131,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
     value = as_value(operator.prepared(), False, "T(lam)", deepest_level(operator))
     check_adjoint(value, False)
-    problem = Eigenproblem(value, None, False, "2", None, slope)
+    problem = Eigenproblem(value, None, False, "2", slope=slope)
     rtol = float(np.sqrt(np.finfo(dtype).eps))
     report = Report("forward", "eigenpairs as given", rtol, np.zeros(1))
     w, X = attach_verified(TracedNonlinear(problem, options, functions), w, X, rtol, report)

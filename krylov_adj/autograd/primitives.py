@@ -26,8 +26,8 @@ import numpy as np
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
+from ..perturbation.block import solve_adjoint, solve_tangent
 from ..perturbation.couplings import Quotients
-from ..perturbation.derivatives import solve_adjoint, solve_tangent
 from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent
 from ..perturbation.problem import power_of_two
 from ..perturbation.systems import BorderedSystems

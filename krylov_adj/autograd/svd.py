@@ -152,7 +152,7 @@ def svds(
 
 
 def _in_units(scale: Units, result: Any) -> Any:
-    """SciPy's triplets of A′ as those of A."""
+    """Return SciPy's triplets of A′ as those of A."""
     if isinstance(result, tuple):
         return result[0], scale.values(result[1]), result[2]
     return scale.values(result)
@@ -167,7 +167,7 @@ def _attach(
     options: Adjoint,
     scale: Units,
 ) -> tuple[Any, Any, Any]:
-    """u, s, v as functions of whatever the operator is traced in."""
+    """Return u, s, v as functions of whatever the operator is traced in."""
     m = operator.shape[0]
     found = resolve_triplets(request, value, triplets, options, scale)
     apply, apply_adjoint = guarded(operator._apply, deepest), guarded(operator._apply_adjoint, deepest)

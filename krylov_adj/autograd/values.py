@@ -34,7 +34,7 @@ __all__ = [
 
 
 def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int = UNTRACED) -> ValueOperator:
-    """An operator on plain arrays, whose closure may hold Boxes up to level ``deepest``."""
+    """Return an operator on plain arrays, whose closure may hold Boxes up to level ``deepest``."""
     if operator.applied_by_matrix():
         return matrix_operator(operator.explicit(), hermitian, name, operator.dtype)
     dtype = np.result_type(operator.dtype, np.float32)
@@ -42,7 +42,7 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int 
     operator = operator.plain()
 
     def columnwise(function: Callable[[Any], Any], rows: int) -> Callable[[np.ndarray], np.ndarray]:
-        """The function for blocks. Boxes are stripped from every column at once: no trace of a whole block is built."""
+        """Return the function for blocks. Boxes are stripped column by column: no trace of a whole block is built."""
 
         def apply(V: np.ndarray) -> np.ndarray:
             if V.ndim == 1 or operator.applies_blocks():
@@ -60,7 +60,7 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int 
 
 
 def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
-    """An argument of SciPy's functions without Boxes; our operators by their matrix where that is faster or needed."""
+    """Return an argument for SciPy without Boxes; our operators as matrices where that is faster or needed."""
     if not isinstance(x, spla.LinearOperator):
         return strip(x)
     x = floating(x)
@@ -72,7 +72,7 @@ def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
 
 
 def value_of_inverse(OPinv: Any, scale: Units, sigma: Any, hermitian: bool) -> Any:
-    """OPinv in other units, for `make_inverse`: an operator of ours as a value operator, with its adjoint if any."""
+    """Return OPinv in other units, for `make_inverse`; an operator of ours as a value operator."""
     if not isinstance(OPinv, LinearOperator):
         return times_number(strip(OPinv), scale.a)
     operator, symmetric = _times(floating(OPinv), scale.a), hermitian and np.imag(0 if sigma is None else sigma) == 0
@@ -83,7 +83,7 @@ def value_of_inverse(OPinv: Any, scale: Units, sigma: Any, hermitian: bool) -> A
 
 
 def check_options(adjoint: Any) -> Adjoint:
-    """The options, with a preconditioner on plain values."""
+    """Return the options, with a preconditioner on plain values."""
     if adjoint is None:
         return Adjoint()
     if not isinstance(adjoint, Adjoint):
@@ -97,7 +97,7 @@ def check_options(adjoint: Any) -> Adjoint:
 
 
 def check_operators(A: Any, M: Any) -> tuple[LinearOperator, LinearOperator | None]:
-    """A and M as operators whose matrices are assembled at most once in the solve that follows."""
+    """Return A and M as operators whose matrices are assembled at most once in the solve that follows."""
     op_A = assembled_once(aslinearoperator(A))
     if op_A.shape[0] != op_A.shape[1]:
         raise ValueError(f"expected square matrix (shape={op_A.shape})")
@@ -115,7 +115,7 @@ def check_operators(A: Any, M: Any) -> tuple[LinearOperator, LinearOperator | No
 
 
 def units(A: Any, M: Any, sigma: Any = None, squared: bool = False) -> tuple[Units, int]:
-    """The units in which to solve A x = w M x, and the highest level at which A or M is traced.
+    """Return the units in which to solve A x = w M x, and the highest level at which A or M is traced.
 
     One application of each operator tells both. Of one of SciPy's nothing is known, and the problem left as it is.
 
@@ -137,7 +137,7 @@ def _measurable(operand: Any) -> bool:
 
 
 def measured(operand: Any) -> tuple[tuple[float, float], int]:
-    """The sizes of A's rows, see `row_sizes`, and the level of A's trace."""
+    """Return the sizes of A's rows, see `row_sizes`, and the level of A's trace."""
     n = operand.shape[1]
     v = probe(n, operand.dtype)
     image = operand._apply(v) if isinstance(operand, LinearOperator) else strip(operand) @ v
@@ -160,7 +160,7 @@ class Scaled:
 
 
 def scaled(A: Any, M: Any, options: Adjoint, sigma: Any = None, squared: bool = False) -> Scaled:
-    """The problem in units in which its operators are not far from one, as for `units`."""
+    """Return the problem in units in which its operators are not far from one, as for `units`."""
     scale, deepest = units(A, M, sigma, squared)
     A, M = _times(A, 1 / scale.a), _times(M, 1 / scale.m)
     A, M = (assembled_once(x) if isinstance(x, LinearOperator) else x for x in (A, M))
@@ -174,7 +174,7 @@ def _times(operand: Any, factor: float) -> Any:
 
 
 def restored(scale: Units, w: Any, X: Any, normalization: str) -> tuple[Any, Any]:
-    """w and x of w′ and x′, traced where those are.
+    """Return w and x of w′ and x′, traced where those are.
 
     Raises
     ------

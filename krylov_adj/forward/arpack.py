@@ -29,7 +29,7 @@ from .request import Request
 
 __all__ = [
     "accepted_residual",
-    "admits",
+    "is_inner_product",
     "call_scipy",
     "in_order_of_values",
     "next_to_one",
@@ -42,7 +42,7 @@ _HAS_RNG = "rng" in inspect.signature(scipy_eigs).parameters
 
 
 def call_scipy(request: Request, A: Any, M: Any, vectors: bool) -> tuple[Array, Array | None, str]:
-    """SciPy's w, X (None for real `eigsh` without ``vectors``) and normalisation, where they are right, in our order.
+    """Return SciPy's w, X (None for real `eigsh` without ``vectors``) and normalisation, checked, in our order.
 
     SciPy does not verify M, nor some results of `eigs`. Real `eigsh` keeps SciPy's order, which without vectors is
     another one. Elsewhere vectors are always asked for: without them SciPy's values of a real matrix are others where
@@ -59,7 +59,7 @@ def call_scipy(request: Request, A: Any, M: Any, vectors: bool) -> tuple[Array, 
 
 
 def _arranged(rank: Ranking, w: Array, X: Array) -> tuple[Array, Array]:
-    """Pairs in our order; where k cuts a pair of conjugates, by the member with Im w > 0."""
+    """Return the pairs in our order; where k cuts a pair of conjugates, by the member with Im w > 0."""
     if np.isrealobj(w):  # of complex `eigsh`
         order = np.argsort(w, kind="stable")
     else:
@@ -71,13 +71,13 @@ def _arranged(rank: Ranking, w: Array, X: Array) -> tuple[Array, Array]:
 
 
 def _from_vectors(request: Request, A: Any) -> bool:
-    """Whether SciPy computes eigenvalues from vectors, which may be mixtures."""
+    """Return whether SciPy computes eigenvalues from vectors, which may be mixtures."""
     sigma = request.sigma
     return not request.hermitian and sigma is not None and bool(np.imag(sigma) != 0) and A.dtype.kind != "c"
 
 
 def _checked_scipy(request: Request, A: Any, M: Any, vectors: bool) -> tuple[Any, bool]:
-    """SciPy's result, and whether it is that of (A − σM)⁻¹M as a standard problem, at unit 2-norm."""
+    """Return SciPy's result, and whether it is that of (A − σM)⁻¹M as a standard problem, at unit 2-norm."""
     any_pencil, tol = not request.hermitian and request.sigma is not None, float(request.tol)
     reason = None if M is None else _defect_of_M(request, M)
     if reason is None and M is not None and not vectors and sp.issparse(M):
@@ -114,7 +114,7 @@ def _checked_scipy(request: Request, A: Any, M: Any, vectors: bool) -> tuple[Any
 
 
 def _scipy(request: Request, A: Any, M: Any, vectors: bool) -> Any:
-    """SciPy's result; ``rng`` where it has no such argument, or (complex `eigsh`) has it and ignores it, is a v0."""
+    """Return SciPy's result. Where it has no argument ``rng``, or ignores it (complex `eigsh`), v0 is drawn from it."""
     rng, v0 = request.rng, request.v0
     passed = _HAS_RNG and (rng is None or not (request.hermitian and A.dtype.kind == "c"))
     if not passed and rng is not None and v0 is None:
@@ -138,7 +138,7 @@ def _scipy(request: Request, A: Any, M: Any, vectors: bool) -> Any:
 
 
 def next_to_one(w: Array, A: Any, sigma: Any) -> bool:
-    """Whether sigma is so close to one of the w that rounding may have spoiled the others.
+    """Return whether sigma is so close to one of the w that rounding may have spoiled the others.
 
     Its part in (A − σM)⁻¹ v is so large that its rounding is that of what others have; unless A is Hermitian, that
     comes back to them.
@@ -151,14 +151,14 @@ def next_to_one(w: Array, A: Any, sigma: Any) -> bool:
 
 
 def _too_large(A: Any, M: Any, w: Array) -> Array:
-    """Which w are so large, of rounding's 1/ε times ‖A‖/‖M‖, that they cannot be told from infinite ones."""
+    """Return which w are so large, of rounding's 1/ε times ‖A‖/‖M‖, that they cannot be told from infinite ones."""
     v = random_vector(A.shape[0], A.dtype)
     norm_A, norm_M = (float(np.linalg.norm(spla.aslinearoperator(operand).matvec(v))) for operand in (A, M))
     return ~(np.abs(w) * norm_M * 1e3 * np.finfo(w.dtype).eps < norm_A)
 
 
 def accepted_residual(dtype: Any, tol: float) -> float:
-    """The largest residual, relative to ‖A‖ + |λ|‖M‖, that a pair may have for what it was asked.
+    """Return the largest residual, relative to ‖A‖ + |λ|‖M‖, that a pair may have for what it was asked.
 
     ARPACK judges convergence in the operator it iterates with; this is for what is no pair at all.
     """
@@ -166,12 +166,12 @@ def accepted_residual(dtype: Any, tol: float) -> float:
 
 
 def spoiled_residual(dtype: Any, tol: float) -> float:
-    """The same for pairs that rounding may have spoiled, so that derivatives have not lost most of their digits."""
+    """Return the same for pairs that rounding may have spoiled: derivatives must not lose most of their digits."""
     return max(float(np.finfo(dtype).eps ** 0.6), 100 * tol)
 
 
 def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | None:
-    """What is wrong with the pairs, by r = A y − M z of one random combination y = X c, z = X Λ c.
+    """Return what is wrong with the pairs or None, by r = A y − M z of one random combination y = X c, z = X Λ c.
 
     ‖r‖ relative to ‖A‖ + |λ|‖M‖, every pair by its own; and Xᴴr relative to what A and M do in the span of X, or to
     rounding in them: of eigenvalues far below ‖A‖/‖M‖ that alone tells whether they are any. Two applications of
@@ -216,13 +216,13 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | Non
 # --------------------------------------------------------------------------------------------
 
 
-def admits(request: Request, M: Any) -> bool:
-    """Whether M may be an inner product for `eigsh`; why not, SciPy's call says."""
+def is_inner_product(request: Request, M: Any) -> bool:
+    """Return whether M may be an inner product for `eigsh`; the error of SciPy's call says why not."""
     return M is None or _defect_of_M(request, M) is None
 
 
 def _defect_of_M(request: Request, M: Any) -> str | None:
-    """Why M is no inner product, or None. Semidefinite M are admitted with sigma."""
+    """Return why M is no inner product, or None. With sigma a semidefinite M is one."""
     indefinite_allowed = request.buckling
     if isinstance(M, spla.LinearOperator):
         return _defect_on_probes(M, indefinite_allowed)
@@ -248,7 +248,7 @@ def _defect_of_M(request: Request, M: Any) -> str | None:
 
 
 def _defect_by_factors(request: Request, M: Any) -> str | None:
-    """A Hermitian matrix is positive definite if and only if all pivots of M = LDLᴴ are positive."""
+    """Return why M is not positive definite, or None: it is if and only if all pivots of M = LDLᴴ are positive."""
     if request.buckling:
         return None
     try:
@@ -263,7 +263,7 @@ def _defect_by_factors(request: Request, M: Any) -> str | None:
 
 
 def _defect_on_probes(M: spla.LinearOperator, indefinite_allowed: bool) -> str | None:
-    """Two applications to pseudo-random vectors; what they miss, the pairs' residuals show."""
+    """Return why M is no inner product, or None, by two applications; what they miss, the pairs' residuals show."""
     rng = np.random.default_rng(11)
     dtype = np.result_type(M.dtype, np.float32)
     V = rng.standard_normal((M.shape[0], 2)) + (1j * rng.standard_normal((M.shape[0], 2)) if dtype.kind == "c" else 0)
@@ -278,7 +278,7 @@ def _defect_on_probes(M: spla.LinearOperator, indefinite_allowed: bool) -> str |
 
 
 def _eigs_of_any_pencil(request: Request, A: Any, M: Any) -> tuple[Array, Array]:
-    """Pairs of A x = w M x from those of (A − σM)⁻¹M x = θ x, w = σ + 1/θ; unit 2-norm."""
+    """Return pairs of A x = w M x, from those of (A − σM)⁻¹M x = θ x, w = σ + 1/θ; unit 2-norm."""
     sigma, OPinv = request.sigma, request.OPinv
     if OPinv is None:
         inverse = make_inverse(value_operator(A, False, "A"), value_operator(M, False, "M"), sigma, None, False)
@@ -313,7 +313,7 @@ def _eigs_of_any_pencil(request: Request, A: Any, M: Any) -> tuple[Array, Array]
 
 
 def in_order_of_values(request: Request, w: Array, X: Array) -> tuple[Array, Array]:
-    """The pairs of real `eigsh` as SciPy orders them when it is asked for eigenvalues only.
+    """Return the pairs of real `eigsh` as SciPy orders them when it is asked for eigenvalues only.
 
     ARPACK then returns its Ritz values by increasing wantedness, and with sigma the eigenvalues by increasing size.
     """

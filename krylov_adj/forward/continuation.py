@@ -116,7 +116,7 @@ class Continuation:
     # ---- eigenvectors ------------------------------------------------------------------------
 
     def start_vector(self, n: int, dtype: Any, tol: float, otherwise: Any) -> Any:
-        """v0 for ARPACK, shape (n,), or ``otherwise`` where there is nothing to start from."""
+        """Return v0 for ARPACK, shape (n,), or ``otherwise`` where there is nothing to start from."""
         dtype = np.result_type(dtype, np.float32)
         vectors = self._vectors  # once: another thread may put others in their place
         if not vectors or not _alike(vectors[0], n, dtype):
@@ -134,7 +134,7 @@ class Continuation:
         return (v / np.linalg.norm(v) + size * r / np.linalg.norm(r)).astype(dtype)
 
     def recent(self, n: int, dtype: np.dtype) -> list[Array]:
-        """The last calls' eigenvectors (n, k), the last call's first; none where they are of another problem."""
+        """Return the last calls' eigenvectors (n, k), the last call's first; none where they are of another problem."""
         vectors = self._vectors  # once: another thread may put others in their place
         if not vectors or vectors[0].dtype != dtype or vectors[0].shape[0] != n:
             return []
@@ -142,7 +142,7 @@ class Continuation:
         return vectors
 
     def in_last_order(self, X: Array, certain: Array, k: int) -> Array | None:
-        """k columns of X, the ``certain`` ones among them, in the last call's order, by the largest overlaps.
+        """Return k columns of X, the ``certain`` ones among them, in the last call's order, by the largest overlaps.
 
         None after a call of another kind.
         """
@@ -153,7 +153,7 @@ class Continuation:
         return linear_sum_assignment(-overlaps)[1]
 
     def keep_vectors(self, X: Array) -> None:
-        """The eigenvectors (n, k) of a call, as plain arrays."""
+        """Keep the eigenvectors (n, k) of a call."""
         alike = [last for last in self._vectors if last.shape == X.shape and last.dtype == X.dtype]
         self._vectors = [X, *alike[: DEPTH - 1]]
 
@@ -167,7 +167,7 @@ class Continuation:
         project: Callable[[Array], Array],
         images: Callable[[Array], Callable[[int], Array]],
     ) -> tuple[Array, Array]:
-        """U (n, m) and what it leaves of b (n, m): b_i − R_i u_i.
+        """Return U (n, m) and what it leaves of b (n, m): b_i − R_i u_i.
 
         ``real``: all R_i are real up to their shifts. ``project`` is onto the space of the solutions;
         ``images(Q)`` gives i ↦ R_i Q.
@@ -193,7 +193,7 @@ class Continuation:
         return U, left
 
     def keep_solutions(self, side: str, U: Array) -> None:
-        """Solutions (n, m)."""
+        """Keep solutions (n, m)."""
         most = DEPTH * U.shape[1]
         norms = np.linalg.norm(U, axis=0)
         U = U[:, norms > 0] / norms[norms > 0]
@@ -204,7 +204,7 @@ class Continuation:
 
 
 def expected(vectors: list[Array]) -> tuple[Array, float]:
-    """Where the eigenvectors will be by the last calls', the last call's first, and how far from there they may be.
+    """Return where eigenvectors are expected after the last calls' (newest first), and how far from there they may be.
 
     A distance is the sine of the largest angle. X has moved by D, orthogonal to the span of those before, by which its
     last basis does not matter. What moved before that, in the same basis, would best have been taken α times to
@@ -229,7 +229,7 @@ def expected(vectors: list[Array]) -> tuple[Array, float]:
 
 
 def _coefficients(V: Array, X: Array) -> Array:
-    """C with V C closest to X."""
+    """Return C with V C closest to X."""
     return la.lstsq(V, X, lapack_driver="gelsy")[0]
 
 

@@ -13,13 +13,13 @@ from ..perturbation.problem import Inverse, Pairs, ValueOperator
 from ..perturbation.selection import Selection
 from ..report.errors import EigenNoConvergence
 from ..report.messages import other_normalization
-from .arpack import accepted_residual, admits, call_scipy, in_order_of_values, next_to_one, spoiled_residual
+from .arpack import accepted_residual, call_scipy, in_order_of_values, is_inner_product, next_to_one, spoiled_residual
 from .continuation import Continuation
 from .inverses import make_inverse
 from .lapack import dense_pairs, matrices_for_lapack
 from .operands import as_scipy, named_boxes, scipy_operand
 from .request import Request
-from .symmetric import covered, symmetric_pairs
+from .symmetric import applies_to, symmetric_pairs
 from .warm_start import warm_arnoldi, warm_start
 
 __all__ = ["eigenpairs", "scipy_pairs"]
@@ -28,7 +28,7 @@ Array = np.ndarray
 
 
 def scipy_pairs(request: Request, A: Any, M: Any, continuation: Continuation | None = None) -> Pairs:
-    """Pairs of SciPy's operands as SciPy would compute them; by LAPACK where ARPACK cannot."""
+    """Return pairs of SciPy's operands as SciPy would compute them; by LAPACK where ARPACK cannot."""
     request = _started(request, A, M, continuation)
     found = _by_scipy(request, A, M, request.vectors, matrices_for_lapack(request, A, M))
     if continuation is not None and found.X is not None:
@@ -39,7 +39,7 @@ def scipy_pairs(request: Request, A: Any, M: Any, continuation: Continuation | N
 def eigenpairs(
     request: Request, A: ValueOperator, M: ValueOperator | None = None, continuation: Continuation | None = None
 ) -> Pairs:
-    """Pairs by the method that suits the problem, with what derivatives and reports need.
+    """Return pairs by the method that suits the problem, with what derivatives and reports need.
 
     What they satisfy is for `verify` to check. A and M count what the solver applies.
     """
@@ -58,7 +58,7 @@ def eigenpairs(
         return None if dense else make_inverse(A, M, shift, request.OPinv, hermitian)
 
     own, inverse, solves = None, None, 0
-    if hermitian and not dense and request.solver == "auto" and admits(request, M_operand):
+    if hermitian and not dense and request.solver == "auto" and is_inner_product(request, M_operand):
         counted = A if request.sigma is None else A.counted_anew()
         own, inverse, solves = _by_lanczos(request, counted, M, inverse_at, continuation)
     else:
@@ -105,7 +105,7 @@ def eigenpairs(
 
 
 def _by_scipy(request: Request, A: Any, M: Any, vectors: bool, matrices: tuple[Array, Array | None] | None) -> Pairs:
-    """Pairs by ARPACK, or of given ``matrices`` by LAPACK."""
+    """Return pairs by ARPACK, or of given ``matrices`` by LAPACK."""
     if matrices is None:
         try:
             with named_boxes():
@@ -133,9 +133,9 @@ def _by_lanczos(
     inverse_at: Callable[[Any], Inverse | None],
     continuation: Continuation | None,
 ) -> tuple[Pairs | None, Inverse | None, int]:
-    """Pairs by Lanczos or None, the inverse that was used or that ARPACK may use, solves spent on a rejected shift."""
+    """Return (pairs by Lanczos or None, the inverse for them or for ARPACK, solves spent on a rejected shift)."""
     sigma, solves, start = request.sigma, 0, None
-    if not covered(request, A, M):
+    if not applies_to(request, A, M):
         return None, inverse_at(sigma), 0
     if continuation is not None:
         start = warm_start(request, A, M, continuation)
@@ -154,7 +154,7 @@ def _by_lanczos(
 
 
 def _started(request: Request, A: Any, M: Any, continuation: Continuation | None) -> Request:
-    """The request with the continuation's v0 in place of the caller's, where it has one."""
+    """Return the request with the continuation's v0 in place of the caller's, where it has one."""
     if continuation is None:
         return request
     dtype = np.result_type(*(operand.dtype for operand in (A, M) if operand is not None))

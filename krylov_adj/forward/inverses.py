@@ -18,7 +18,7 @@ Array = np.ndarray
 
 
 def make_inverse(A: ValueOperator, M: ValueOperator | None, sigma: Any, OPinv: Any, hermitian: bool) -> Inverse | None:
-    """(A − σM)⁻¹ from OPinv or from a factorisation of explicit matrices; None without either.
+    """Return (A − σM)⁻¹ from OPinv or from a factorisation of explicit matrices; None without either.
 
     ``OPinv`` is one of SciPy's operators or a value operator.
     """
@@ -41,7 +41,7 @@ def make_inverse(A: ValueOperator, M: ValueOperator | None, sigma: Any, OPinv: A
 
 
 def make_mass_inverse(M: ValueOperator, Minv: Any, hermitian: bool) -> Callable[[], Callable[[Array], Array]] | None:
-    """A function that makes v ↦ M⁻¹v when it is needed, from Minv or by a factorisation; None without either."""
+    """Return a function that makes v ↦ M⁻¹v when it is needed, from Minv or by a factorisation; None without either."""
     if Minv is not None:
         return lambda: value_operator(Minv, hermitian, "Minv").apply
     if not M.explicit:
@@ -50,7 +50,7 @@ def make_mass_inverse(M: ValueOperator, Minv: Any, hermitian: bool) -> Callable[
 
 
 def _has_adjoint(operator: ValueOperator) -> bool:
-    """Whether the operator's adjoint can be applied; SciPy's answer is an exception."""
+    """Return whether the operator's adjoint can be applied; SciPy's answer is an exception."""
     try:
         operator.adjoint(np.zeros(operator.shape[0], operator.dtype))
     except (NotImplementedError, TypeError) as error:

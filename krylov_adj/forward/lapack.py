@@ -51,7 +51,7 @@ SHIFTS = (0.37, -0.61, 1.7, -2.3)
 
 
 def matrices_for_lapack(request: Request, A: Any, M: Any, failed: bool = False) -> tuple[Array, Array | None] | None:
-    """A and M as arrays where LAPACK has to solve the problem; None where ARPACK can, or SciPy is to refuse.
+    """Return A and M as arrays where LAPACK has to solve the problem; None where ARPACK can, or SciPy is to refuse.
 
     It has to where k is past ARPACK, and where M is singular and ARPACK's basis would have more vectors (ncv) than
     there are finite eigenvalues: there is no such basis. An explicit M is looked at beforehand; one given by
@@ -89,6 +89,7 @@ def matrices_for_lapack(request: Request, A: Any, M: Any, failed: bool = False) 
 
 
 def _given_by_functions(operand: Any) -> bool:
+    """Return whether an operand is no matrix."""
     return isinstance(operand, spla.LinearOperator)
 
 
@@ -110,7 +111,7 @@ def _array(operand: Any) -> Array:
 
 
 def _rank_at_most(N: Any) -> int:
-    """An upper bound: of a sparse matrix, the number of rows that hold anything."""
+    """Return an upper bound of the rank; of a sparse matrix, the number of rows that hold anything."""
     if sp.issparse(N):
         return int(np.count_nonzero(np.diff(N.tocsr().indptr)))
     if _given_by_functions(N) or not _nearly_singular(N):
@@ -119,14 +120,14 @@ def _rank_at_most(N: Any) -> int:
 
 
 def _nearly_singular(N: Array) -> bool:
-    """By the pivots of an LU factorisation, which are cheap; rank decides."""
+    """Return whether N may be singular, by the cheap pivots of an LU factorisation; its rank decides."""
     N = N.astype(np.result_type(N, np.float32))
     pivots = np.abs(np.diagonal(la.get_lapack_funcs(("getrf",), (N,))[0](N)[0]))
     return bool(pivots.min() <= RANK * N.shape[0] * np.finfo(N.dtype).eps * pivots.max())
 
 
 def dense_pairs(request: Request, A: Array, M: Array | None) -> Pairs:
-    """The min(k, n) pairs of A x = w M x that are asked for.
+    """Return the min(k, n) pairs of A x = w M x that are asked for.
 
     Raises
     ------
@@ -213,6 +214,7 @@ def _check_request(request: Request, real_A: bool, with_M: bool) -> None:
 
 
 def _hermitian_pairs(A: Array, M: Array | None, request: Request) -> tuple[Array, Array, str]:
+    """Return all pairs with finite w, by increasing w, and their normalisation."""
     if request.buckling:
         # M x = (1/w) A x, in the inner product of A. Where A x = 0, w = 0 is no eigenvalue of (A − σM)⁻¹A.
         inverse, X = _in_inner_product(np.eye(A.shape[0], dtype=A.dtype) if M is None else M, A, "A")
@@ -225,7 +227,7 @@ def _hermitian_pairs(A: Array, M: Array | None, request: Request) -> tuple[Array
 
 
 def _in_inner_product(A: Array, N: Array, name: str, sigma: Any = None) -> tuple[Array, Array]:
-    """Finite w and X of A x = w N x with XᴴNX = I, N positive semidefinite."""
+    """Return finite w and X of A x = w N x with XᴴNX = I, N positive semidefinite."""
     U, defect = _range(N)
     if defect is not None:
         raise ValueError(
@@ -241,6 +243,7 @@ def _in_inner_product(A: Array, N: Array, name: str, sigma: Any = None) -> tuple
 
 
 def _pairs(A: Array, M: Array | None) -> tuple[Array, Array, str]:
+    """Return all pairs with finite w, and their normalisation."""
     if M is None:
         return *_eig(A, None), "2"
     U, defect = _range(M)
@@ -256,7 +259,7 @@ def _pairs(A: Array, M: Array | None) -> tuple[Array, Array, str]:
 
 
 def _eig(A: Array, M: Array | None) -> tuple[Array, Array]:
-    """As complex arrays; of real matrices the members of a pair of conjugates are so to the last bit."""
+    """Return complex w and X; of real matrices the members of a conjugate pair are conjugates to the last bit."""
     w, X = la.eig(A, M) if A.size else (np.zeros(0, A.dtype), A)
     if A.dtype.kind != "c":
         upper = np.flatnonzero(w.imag > 0)  # the other member is the next one
@@ -266,7 +269,7 @@ def _eig(A: Array, M: Array | None) -> tuple[Array, Array]:
 
 
 def _range(N: Array) -> tuple[Array, str | None]:
-    """An orthonormal basis of the range of N, (n, r), and why N is not positive semidefinite, if it is not."""
+    """Return an orthonormal basis of the range of N, (n, r), and why N is not positive semidefinite, if it is not."""
     n, eps = N.shape[0], float(np.finfo(N.dtype).eps)
     size = np.max(np.abs(N), initial=0)
     asymmetry = np.max(np.abs(N - N.conj().T), initial=0)
@@ -283,7 +286,7 @@ def _range(N: Array) -> tuple[Array, str | None]:
 
 
 def _finite_part(A: Array, M: Array, U: Array) -> Array:
-    """F, see above: an orthonormal basis of the span of the eigenvectors with finite eigenvalues, (n, r).
+    """Return F, see above: an orthonormal basis of the span of the eigenvectors with finite eigenvalues, (n, r).
 
     ``U`` (n, m) is a basis of the range of M.
 

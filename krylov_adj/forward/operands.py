@@ -55,14 +55,14 @@ class as_scipy(spla.LinearOperator):
 
 
 def scipy_operand(operator: ValueOperator, needs_matrix: bool = False) -> Any:
-    """The operator for SciPy's solvers: its matrix where that is faster or needed, else a LinearOperator."""
+    """Return the operator for SciPy's solvers: its matrix where that is faster or needed, else a LinearOperator."""
     if operator.by_matrix or (needs_matrix and operator.explicit):
         return operator.matrix
     return as_scipy(operator)
 
 
 def value_operator(operand: Any, hermitian: bool, name: str) -> ValueOperator:
-    """A dense array, SciPy's sparse matrix or LinearOperator, or what has ``shape`` and ``matvec``, on plain arrays."""
+    """Return a dense array, a sparse matrix, or what has ``shape`` and ``matvec``, as a value operator."""
     if isinstance(operand, np.ndarray):
         if operand.ndim != 2:
             raise ValueError(f"a matrix has two dimensions, not shape {operand.shape}")
@@ -84,7 +84,7 @@ def value_operator(operand: Any, hermitian: bool, name: str) -> ValueOperator:
 
 
 def matrix_operator(matrix: Any, hermitian: bool, name: str, dtype: Any = None) -> ValueOperator:
-    """An explicit matrix, dense or sparse, applied as such; ``dtype`` is the operator's where that is another one."""
+    """Return the value operator of a dense or sparse matrix; ``dtype`` is its type where that is not the matrix's."""
     dtype = np.result_type(matrix.dtype if dtype is None else dtype, np.float32)
     transposed = matrix if hermitian else matrix.conj().T if matrix.dtype.kind == "c" else matrix.T
 
@@ -98,7 +98,7 @@ def matrix_operator(matrix: Any, hermitian: bool, name: str, dtype: Any = None) 
 
 
 def as_complex(operator: ValueOperator) -> ValueOperator:
-    """A real operator as one of complex numbers."""
+    """Return a real operator as one of complex numbers."""
     dtype, given = np.result_type(operator.dtype, np.complex64), operator.counted_anew()
     matrix = (lambda: operator.matrix.astype(dtype)) if operator.explicit else None
     adjoint = given.adjoint if operator.has_adjoint else None
@@ -106,7 +106,7 @@ def as_complex(operator: ValueOperator) -> ValueOperator:
 
 
 def applied_by_parts(operator: spla.LinearOperator, function: Callable[[Array], Any], V: Array) -> Any:
-    """``function(V)`` of an operator of SciPy's; those of a real operator may drop imaginary parts.
+    """Return ``function(V)`` of an operator of SciPy's; those of a real operator may drop imaginary parts.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def applied_by_parts(operator: spla.LinearOperator, function: Callable[[Array], 
 
 
 def floating(operand: Any, like: Any = None) -> Any:
-    """A matrix or operator in floating-point numbers, the same object where it is one.
+    """Return a matrix or operator in floating-point numbers, the same object where it is one.
 
     Booleans and integers get the precision of the type ``like``, double by default; an operator that says no type
     gets one. Anything else is left as it is.
@@ -152,7 +152,7 @@ def floating(operand: Any, like: Any = None) -> Any:
 
 
 def _type_of(operator: spla.LinearOperator) -> np.dtype:
-    """The operator's type; as in SciPy that of its value for an int8 vector, where it says none."""
+    """Return the operator's type; as in SciPy that of its value for an int8 vector, where it says none."""
     dtype = operator.dtype
     if dtype is None:
         with named_boxes():
@@ -175,7 +175,7 @@ def named_boxes() -> Iterator[None]:
 
 
 def random_vector(n: int, dtype: Any, seed: int = 3) -> Array:
-    """A fixed pseudo-random unit vector for checks on an operator, shape (n,)."""
+    """Return a fixed pseudo-random unit vector for checks on an operator, shape (n,)."""
     rng = np.random.default_rng(seed)
     dtype = np.result_type(dtype, np.float32)
     v = rng.standard_normal(n) + (1j * rng.standard_normal(n) if dtype.kind == "c" else 0)

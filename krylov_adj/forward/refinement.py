@@ -57,7 +57,7 @@ class Triplets:
 
 
 def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, options: Adjoint) -> Triplets:
-    """The triplets with residuals of at most rtol·σ, up to rounding, or as near as Newton's method comes.
+    """Return the triplets with residuals of at most rtol·σ, up to rounding, or as near as Newton's method comes.
 
     Those that have such residuals already are returned as they are.
     """
@@ -99,12 +99,12 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
 
 
 def vanishing(H: AugmentedOperator, s: Array) -> float:
-    """The largest σ that rounding does not tell from zero."""
+    """Return the largest σ that rounding does not tell from zero."""
     return Precision.of(s.dtype).indistinct * max(float(np.max(s)), Eigenproblem(H, None, True, "2").norms[0])
 
 
 def _in_phase(space: Space, given: tuple[Array, Array], U: Array, s: Array, V: Array) -> tuple[Array, Array, Array]:
-    """The triplets with the phases (signs) of the given ones."""
+    """Return the triplets with the phases (signs) of the given ones."""
     if U is given[0] and V is given[1]:
         return U, s, V
     inner = sum(space.total(np.sum(W.conj() * G, axis=0)) for G, W in zip(given, (U, V), strict=True))
@@ -114,13 +114,13 @@ def _in_phase(space: Space, given: tuple[Array, Array], U: Array, s: Array, V: A
 
 
 def _residual(H: AugmentedOperator, U: Array, s: Array, V: Array) -> Array:
-    """(A v − σ u, Aᴴ u − σ v) of every triplet, (m + n, k)."""
+    """Return (A v − σ u, Aᴴ u − σ v) of every triplet, (m + n, k)."""
     W = np.concatenate([U, V])
     return H.apply(W) - W * s
 
 
 def _rayleigh_ritz(space: Space, H: AugmentedOperator, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
-    """U, σ, V rotated such that UᴴAV is diagonal, by increasing σ, and their residuals."""
+    """Return U, σ, V rotated such that UᴴAV is diagonal, by increasing σ, and their residuals."""
     image = H.apply(np.concatenate([U, V]))
     AV, AHU = image[: H.rows], image[H.rows :]
     P, s, QH = small.svd(space, space.gram(U, AV))
@@ -130,7 +130,7 @@ def _rayleigh_ritz(space: Space, H: AugmentedOperator, U: Array, V: Array) -> tu
 
 
 def _nearest_isometry(space: Space, U: Array) -> Array:
-    """The nearest matrix with orthonormal columns; U itself where it is one to rounding."""
+    """Return the nearest matrix with orthonormal columns; U itself where it is one to rounding."""
     gram = space.gram(U, U)
     if np.max(np.abs(gram - np.eye(gram.shape[0]))) <= Precision.of(U.dtype).orthonormal:
         return U

@@ -70,7 +70,7 @@ class Request:
         return "eigsh" if self.hermitian else "eigs"
 
     def in_units(self, units: Units) -> Request:
-        """The request for eigenpairs of A′ and M′, see `scaling.py`."""
+        """Return the request for eigenpairs of A′ and M′, see `scaling.py`."""
         return replace(
             self,
             sigma=units.shift(self.sigma),
@@ -85,21 +85,21 @@ class Request:
         return self.hermitian and self.mode == "buckling" and self.sigma is not None
 
     def past_arpack(self, A: Any) -> bool:
-        """Whether k is more than ARPACK can do for n × n matrices: n of real symmetric ones, n − 1 of others."""
+        """Return whether k is more than ARPACK can do for n × n matrices: n of real symmetric ones, n − 1 of others."""
         return bool(self.k >= A.shape[0] - (0 if self.hermitian and A.dtype.kind != "c" else 1))
 
     def needs_matrix(self, A: Any) -> bool:
-        """Whether a solver needs A itself: SciPy factorises it with sigma, LAPACK always."""
+        """Return whether a solver needs A itself: SciPy factorises it with sigma, LAPACK always."""
         return self.sigma is not None or self.past_arpack(A)
 
     def basis_size(self, n: int) -> Any:
-        """ARPACK's: SciPy's default unless ``ncv`` is given."""
+        """Return the size of ARPACK's basis: SciPy's default unless ``ncv`` is given."""
         return self.ncv or min(n, max(2 * self.k + 1, 20))
 
     def usual_normalization(self, M: Any) -> str:
-        """The normalisation with an M that is an inner product, see `Eigenproblem`."""
+        """Return the normalisation with an M that is an inner product, see `Eigenproblem`."""
         return "A" if self.buckling else "2" if M is None else "M"
 
     def ranking(self, real_A: bool, real_M: bool, standard: bool = False) -> Ranking:
-        """How eigenvalues are ranked; ``standard``: those of (A − σM)⁻¹M as a standard problem."""
+        """Return how eigenvalues are ranked; ``standard``: those of (A − σM)⁻¹M as a standard problem."""
         return ranking(self.hermitian, real_A, real_M, self.which, self.sigma, self.mode, self.OPpart, standard)

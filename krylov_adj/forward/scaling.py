@@ -46,27 +46,27 @@ class Units:
 
     @property
     def pair(self) -> tuple[float, float]:
-        """For `Eigenproblem`."""
+        """What A and the eigenvalues are divided by."""
         return self.a, self.eigenvalue_factor
 
     @property
     def eigenvalue_factor(self) -> float:
-        """What w′ is multiplied by."""
+        """The factor by which w is w′."""
         return self.a / self.m
 
     def eigenvector_factor(self, normalization: str) -> float:
-        """What x′ is multiplied by."""
+        """Return the factor by which x is x′."""
         return {"2": 1.0, "M": self.m**-0.5, "A": self.a**-0.5}[normalization]
 
     def shift(self, sigma: Any) -> Any:
-        """σ′."""
+        """Return σ′ of σ."""
         if sigma is None or self.trivial:
             return sigma
         # In double precision: a number of single precision may leave its range.
         return (complex(sigma) if np.iscomplexobj(sigma) else float(sigma)) * (self.m / self.a)
 
     def options(self, options: Adjoint) -> Adjoint:
-        """With a preconditioner for A′ − λ′M′."""
+        """Return the options with a preconditioner for A′ − λ′M′."""
         given, a = options.preconditioner, self.a
         if given is None or a == 1:
             return options
@@ -84,7 +84,7 @@ class Units:
             raise ValueError(out_of_range(float(np.max(np.abs(w), initial=0)), self.a, self.m, moved.dtype))
 
     def values(self, w: Array) -> Array:
-        """w of w′.
+        """Return w of w′.
 
         Raises
         ------
@@ -95,12 +95,12 @@ class Units:
         return w if self.eigenvalue_factor == 1 else w * self.eigenvalue_factor
 
     def vectors(self, X: Any, normalization: str) -> Any:
-        """x of x′."""
+        """Return x of x′."""
         factor = self.eigenvector_factor(normalization)
         return X if X is None or factor == 1 else X * factor
 
     def scaled(self, w: Array, X: Array, normalization: str) -> tuple[Array, Array]:
-        """w′ and x′ of w and x."""
+        """Return w′ and x′ of w and x."""
         return w / self.eigenvalue_factor, X / self.eigenvector_factor(normalization)
 
 
@@ -110,7 +110,7 @@ ONE = Units()
 def choose_units(
     sizes: list[Sizes], dtypes: list[Any], sigma: Any = None, squared: bool = False, with_M: bool = False
 ) -> Units:
-    """The units for operators of the given sizes and types, A's and with ``with_M`` M's, see `units`."""
+    """Return the units for operators of the given sizes and types, A's and with ``with_M`` M's, see `units`."""
     if not np.all(np.isfinite(sizes)):
         return ONE
     dtype = np.result_type(np.float32, *dtypes)
@@ -135,7 +135,7 @@ def choose_units(
 
 
 def units(A: Any, M: Any = None, sigma: Any = None, squared: bool = False) -> Units:
-    """The units in which to solve A x = w M x; ``squared`` where the solver works with AᴴA.
+    """Return the units in which to solve A x = w M x; ``squared`` where the solver works with AᴴA.
 
     A and M are value operators, arrays or sparse matrices; one application of each. With one of SciPy's operators, the
     problem is left as it is.
@@ -153,19 +153,19 @@ def units(A: Any, M: Any = None, sigma: Any = None, squared: bool = False) -> Un
 
 
 def measurable(operand: Any) -> bool:
-    """Whether the operand is a matrix of numbers that is not empty, and none of SciPy's operators."""
+    """Return whether the operand is a matrix of numbers that is not empty, and none of SciPy's operators."""
     if not isinstance(operand, (ValueOperator, np.ndarray)) and not sp.issparse(operand):
         return False
     return has_entries(operand)
 
 
 def has_entries(operand: Any) -> bool:
-    """Whether the operand has two dimensions, rows and columns, and entries that are numbers."""
+    """Return whether the operand has two dimensions, rows and columns, and entries that are numbers."""
     return len(operand.shape) == 2 and min(operand.shape) > 0 and np.dtype(operand.dtype).kind in "fciub"
 
 
 def probe(n: int, dtype: Any) -> Array:
-    """A pseudo-random vector, (n,), for `row_sizes`."""
+    """Return a pseudo-random vector, (n,), for `row_sizes`."""
     v = random_vector(n, dtype)
     v /= v.dtype.type(n**0.5)  # no sum overflows where no entry does
     return v
@@ -176,7 +176,7 @@ def _image(operand: Any, v: Array) -> Array:
 
 
 def row_sizes(image: Any, n: int) -> Sizes:
-    """The sizes of A's rows by the image A v of the `probe` (n,).
+    """Return the sizes of A's rows, by the image A v of the `probe` (n,).
 
     Rows far above the others may be penalties that impose boundary conditions.
     """
@@ -189,7 +189,7 @@ def row_sizes(image: Any, n: int) -> Sizes:
 
 
 def times_number(operand: Any, factor: float) -> Any:
-    """A matrix, SciPy's operator or value operator times a number."""
+    """Return a matrix, SciPy's operator or value operator times a number."""
     if operand is None or factor == 1:
         return operand
     if isinstance(operand, np.ndarray) or sp.issparse(operand):
@@ -201,7 +201,7 @@ def times_number(operand: Any, factor: float) -> Any:
 
 
 def _scaled_operator(operator: ValueOperator, factor: float) -> ValueOperator:
-    """A value operator times a number, with a count of its own."""
+    """Return a value operator times a number, with a count of its own."""
 
     def times(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda V: factor * function(V)

@@ -40,7 +40,7 @@ def solve_eigenproblem(
     options: Adjoint | None = None,
     continuation: Continuation | None = None,
 ) -> tuple[Pairs, Maps]:
-    """Eigenpairs A x = w M x, checked, and their derivative maps.
+    """Return eigenpairs A x = w M x, checked, and their derivative maps.
 
     In this call's units, as the caller has them: operators far from one are scaled for the solver.
 
@@ -74,7 +74,7 @@ def solve_eigenproblem(
 
 
 def derivative_maps(problem: Eigenproblem, pairs: Pairs, R: Array, options: Adjoint) -> Maps:
-    """The maps of pairs with the residuals R = A X − B X Λ, (n, k)."""
+    """Return the maps of pairs with the residuals R = A X − B X Λ, (n, k)."""
     sizes = np.linalg.norm(R, axis=0) / np.linalg.norm(pairs.X, axis=0)
     return Maps(BorderedSystems.of(problem, pairs.w, pairs.X, options, sizes, pairs.X.conj().T @ R))
 
@@ -82,7 +82,7 @@ def derivative_maps(problem: Eigenproblem, pairs: Pairs, R: Array, options: Adjo
 def solve_triplets(
     request: TripletRequest, A: ValueOperator, options: Adjoint | None = None
 ) -> tuple[tuple[Array, Array, Array], Maps]:
-    """Singular triplets (U, s, V) of A, checked, and the maps of the eigenpairs (s, [U; V]/√2) of [[0, A], [Aᴴ, 0]].
+    """Return singular triplets (U, s, V) of A, and the maps of the eigenpairs (s, [U; V]/√2) of [[0, A], [Aᴴ, 0]].
 
     Raises
     ------
@@ -106,7 +106,7 @@ def solve_triplets(
 
 
 def solve_nonlinear(T: ValueOperator, lam: Any, x: Array, slope: Array, options: Adjoint | None = None) -> Maps:
-    """The derivative maps of an eigenpair T(λ) x = 0 that was computed by any means, xᴴx = 1, after checking it.
+    """Return the derivative maps of an eigenpair T(λ) x = 0, xᴴx = 1, computed by any means, after checking it.
 
     ``T`` is T(λ) and ``slope`` is −T′(λ) x, (n,). The residual is R = T(λ) x.
 

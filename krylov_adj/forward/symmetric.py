@@ -1,7 +1,7 @@
 """Eigenpairs of real symmetric problems for `eigsh`: Lanczos with an inverse, or with a filter.
 
 For what ARPACK needs most applications for, and with the certainty that no eigenvalue was missed
-(`krylov.lanczos`). Whatever is not covered here, or does not converge, is ARPACK's.
+(`krylov.lanczos`). What this does not apply to, or what does not converge, is ARPACK's.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ TRIAL = 4
 OUTSIDE = 1.01
 
 
-def covered(request: Request, A: ValueOperator, M: ValueOperator | None) -> bool:
-    """Whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
+def applies_to(request: Request, A: ValueOperator, M: ValueOperator | None) -> bool:
+    """Return whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
 
     Not: complex problems, M without sigma, modes other than "normal", small or invalid problems.
     """
@@ -77,7 +77,7 @@ def covered(request: Request, A: ValueOperator, M: ValueOperator | None) -> bool
 
 
 def _dimension(request: Request, n: int) -> int:
-    """The number of vectors of the basis."""
+    """Return the number of vectors of the basis."""
     default = DIMENSION if request.sigma is None else INVERSE_DIMENSION
     return min(int(request.ncv or max(3 * request.k, default)), n // 2)
 
@@ -90,7 +90,7 @@ def symmetric_pairs(
     continuation: Continuation | None = None,
     warm: Warm | None = None,
 ) -> Pairs | None:
-    """The pairs of a real symmetric problem that is `covered`, M-normalised; None where ARPACK is to be asked.
+    """Return M-normalised pairs of a real symmetric problem that this `applies_to`; None where ARPACK is to be asked.
 
     That is what has not converged, and an inverse that is not real. It may have another shift than sigma.
     """
@@ -139,21 +139,21 @@ def symmetric_pairs(
     # Signs that do not jump from one parameter to the next.
     signs = np.where(reference @ found.X[:, :k] < 0, -1, 1)
     X = np.asfortranarray((found.X[:, :k] * signs.astype(dtype))[:, order])
-    beyond = Surplus(w[k:].astype(dtype) if found.told else None, found.other_w.astype(dtype), found.other_X)
-    return Pairs(w[:k][order].astype(dtype), X, "2" if M is None else "M", found.method, inverse, beyond)
+    surplus = Surplus(w[k:].astype(dtype) if found.resolved else None, found.other_w.astype(dtype), found.other_X)
+    return Pairs(w[:k][order].astype(dtype), X, "2" if M is None else "M", found.method, inverse, surplus)
 
 
 @dataclass(frozen=True)
 class _Found:
     """Eigenpairs, the most wanted first, with those next to the k-th; others that are nearly converged.
 
-    ``told``: rounding leaves what is next to the k-th value apart from it. ``place``: the filter, and ‖A‖.
+    ``resolved``: rounding leaves what is next to the k-th value apart from it. ``place``: the filter, and ‖A‖.
     """
 
     w: Array
     X: Array
     method: str
-    told: bool
+    resolved: bool
     other_w: Array
     other_X: Array
     place: tuple[Chebyshev, float] | None = None
@@ -177,7 +177,7 @@ class _Solve:
     continuation: Continuation | None
 
     def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> _Found | None:
-        """T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
+        """Return pairs by T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
         B = None if M is None else M.apply
         shift, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
         # The unit of A's and M's rounding, as `DeflatedSystems.tolerances` has it.
@@ -219,14 +219,14 @@ class _Solve:
         return _Found(w, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
 
     def _spoiled(self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array) -> bool:
-        """Whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
+        """Return whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
         AX, MX = A.apply(X), X if M is None else M.apply(X)
         sizes = WHOLE.safe_norms(np.asfortranarray(AX)) + np.abs(w) * WHOLE.safe_norms(np.asfortranarray(MX))
         residuals = WHOLE.safe_norms(np.asfortranarray(AX - MX * w))
         return bool(np.any(residuals > np.sqrt(np.finfo(X.dtype).eps) * np.max(sizes)))
 
     def largest(self, A: ValueOperator) -> _Found | None:
-        """The largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
+        """Return the pairs largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
         eps = float(np.finfo(self.first.dtype).eps)
 
         def rounding(key: float) -> float:
@@ -254,7 +254,7 @@ class _Solve:
         return _Found(theta, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
 
     def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> _Found | None:
-        """T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
+        """Return pairs by T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
 
         At the lower end of the spectrum (``side`` −1) or at the upper one (1). No polynomial where the first steps,
         from which the spectrum is known (unless it is given), find them already.
@@ -274,7 +274,7 @@ class _Solve:
         return found
 
     def _anew(self, A: ValueOperator, side: int, spectrum: Spectrum | None) -> _Found | None:
-        """`filtered` by a polynomial for what is seen of the spectrum."""
+        """Return pairs by a polynomial for what is seen of the spectrum."""
         seen, resolved = None, False
         if spectrum is None:
             dimension = max(LOOK, self.dimension)
@@ -309,7 +309,7 @@ class _Solve:
         return self._with(A, side, q, norm, space)  # what was begun is worth more than another start
 
     def _resolved(self, space: Lanczos, theta: Array) -> Array:
-        """What residuals are accepted of values of ±A."""
+        """Return the residuals that are accepted of values of ±A."""
         noise = NOISE * float(np.finfo(self.first.dtype).eps) * float(np.max(np.abs(np.diagonal(space.H))))
         return np.maximum(self.tol * np.abs(theta), max(noise, np.finfo(float).tiny))
 
@@ -325,7 +325,7 @@ class _Solve:
         norm: float,
         space: Lanczos | None = None,
     ) -> _Found | None:
-        """The pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
+        """Return the pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
         eps, start = float(np.finfo(self.first.dtype).eps), self.first if self.start is None else self.start
 
         def accept(theta: Array) -> Array:
@@ -358,18 +358,18 @@ class _Solve:
         last = float(found[0][self.k - 1])
         others, V = space.others(last - space.near(last))
         outside = others > OUTSIDE
-        method, told = "Lanczos" if q.degree == 1 else "filtered Lanczos", space.rounding(last) <= FARTHEST
+        method, resolved = "Lanczos" if q.degree == 1 else "filtered Lanczos", space.rounding(last) <= FARTHEST
         others, V = q.inverse(others[outside]), V[outside].T
-        return _Found(w[::-side], X[:, ::-side], method, told, others, V, (q, norm))
+        return _Found(w[::-side], X[:, ::-side], method, resolved, others, V, (q, norm))
 
 
 def _rounding(q: Chebyshev, error: float, theta: float) -> float:
-    """What an error in A's eigenvalues is in those of q(A), relatively."""
+    """Return the relative error of an eigenvalue of q(A) for an ``error`` of A's."""
     return ROUNDING * error * float(q.slope(q.inverse(np.array(theta)))) / abs(theta)
 
 
 def _scale(M: ValueOperator) -> Any:
-    """M's diagonal to the power of −½, where it is explicit.
+    """Return M's diagonal to the power of −½, where it is explicit.
 
     A vector of random entries on this scale has an equal share of all eigenvectors, wherever they live.
     """

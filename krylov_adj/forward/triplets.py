@@ -50,7 +50,7 @@ class TripletRequest:
 
 
 def scipy_triplets(request: TripletRequest, A: Any, wanted: bool | str = True) -> Any:
-    """SciPy's result for ``return_singular_vectors=wanted``; A is one of SciPy's operands."""
+    """Return SciPy's result for ``return_singular_vectors=wanted``; A is one of SciPy's operands."""
     seed = {} if request.random_state is None else {"random_state": request.random_state}
     if request.rng is not None:
         seed |= {"rng": request.rng} if _HAS_RNG else {"random_state": np.random.default_rng(request.rng)}
@@ -101,7 +101,7 @@ def resolve_triplets(
     options: Adjoint,
     scale: Units = ONE,
 ) -> ResolvedTriplets:
-    """SciPy's triplets (u, s, vh) of A, made accurate.
+    """Return SciPy's triplets (u, s, vh) of A, made accurate.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
 
 
 def is_hermitian(operator: ValueOperator | None) -> bool:
-    """Whether M x = Mᴴ x for a pseudo-random vector: two applications."""
+    """Return whether M x = Mᴴ x for a pseudo-random vector: two applications."""
     if operator is None:
         return True
     x = random_vector(operator.shape[0], operator.dtype, 5)
@@ -68,7 +68,7 @@ def is_hermitian(operator: ValueOperator | None) -> bool:
 
 
 def forward_report(pairs: Pairs) -> Report:
-    """The report of a forward pass, without residuals, which `verify` adds."""
+    """Return the report of a forward pass, without residuals, which `verify` adds."""
     return Report(
         "forward",
         pairs.method,
@@ -81,7 +81,7 @@ def forward_report(pairs: Pairs) -> Report:
 
 
 def verified(problem: Eigenproblem, pairs: Pairs, options: Adjoint) -> tuple[Pairs, Array]:
-    """The pairs, checked, and A X − B X Λ; of a Hermitian problem with vectors that are orthonormal to rounding.
+    """Return the pairs, checked, and A X − B X Λ; of a Hermitian problem with vectors that are orthonormal to rounding.
 
     A and B are applied to the vectors, once more where these had to be made orthonormal in another inner product.
 
@@ -148,7 +148,7 @@ def check_eigenvalues(problem: Eigenproblem, options: Adjoint, w: Array, examine
 
 
 def orthonormal(X: Array, NX: Array, rtol: float, normalization: str) -> Array:
-    """X (XᴴNX)^−½, the nearest vectors with XᴴNX = I, of a Hermitian problem; X itself where it is that.
+    """Return X (XᴴNX)^−½, the nearest vectors with XᴴNX = I, of a Hermitian problem; X itself where it is that.
 
     Vectors of close eigenvalues are orthogonal up to residual over gap, and what they lack is
     divided by the gap once more in a derivative; of a degenerate eigenvalue of a complex matrix SciPy

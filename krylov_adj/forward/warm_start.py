@@ -42,7 +42,7 @@ class Warm:
 
 
 def warm_start(request: Request, A: ValueOperator, M: ValueOperator | None, continuation: Continuation) -> Warm | None:
-    """From the last calls' eigenvectors; None where there are none of such a problem.
+    """Return the start by the last calls' eigenvectors; None where there are none of such a problem.
 
     Without an inverse from where they were going: to apply A to several calls' costs more than it saves.
     """
@@ -65,7 +65,7 @@ def warm_start(request: Request, A: ValueOperator, M: ValueOperator | None, cont
 def warm_arnoldi(
     request: Request, dtype: np.dtype, inverse: Inverse, continuation: Continuation
 ) -> tuple[tuple[Array, Array] | None, Array | None]:
-    """Eigenpairs w (k,), X (n, k) of a problem A x = w x that is not Hermitian, in the order of the last call's.
+    """Return w (k,) and X (n, k) of A x = w x, not Hermitian, in the last call's order, or None; and a v0 or None.
 
     ``dtype`` is A's. There are none where the call asks for something else than the eigenvalues closest to sigma,
     where there is nothing to start from, or the space did not do; then the second result, if it is not None, is the
@@ -94,7 +94,7 @@ def warm_arnoldi(
 def rayleigh_ritz(
     A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: float
 ) -> tuple[Array, Array, float]:
-    """The best approximations to the k eigenpairs closest to σ in the span of V; the largest ‖A x − w M x‖/‖M x‖."""
+    """Return approximations to the k eigenpairs closest to σ in the span of V, and the largest ‖A x − w M x‖/‖M x‖."""
     Q, R, _ = la.qr(V, mode="economic", pivoting=True)
     size = np.abs(np.diagonal(R))
     Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
@@ -115,7 +115,7 @@ def rayleigh_ritz(
 
 
 def gap_beyond(last: float, others: Array) -> float | None:
-    """How much farther from σ than the last wanted eigenvalue the next one on its side is; None if none is known.
+    """Return how much farther from σ than the last wanted eigenvalue the next on its side is; None if none is known.
 
     All relative to σ, ``others`` the unwanted ones that are known. Zero with some about as near on the other side: a
     shift that is moved away from them does not tell them from the wanted ones.
@@ -129,7 +129,7 @@ def gap_beyond(last: float, others: Array) -> float | None:
 
 
 def better_shift(w: Array, sigma: float, gap: float, spread: float) -> float:
-    """The shift with which Lanczos finds the eigenvalues w closest to σ in the fewest steps.
+    """Return the shift with which Lanczos finds the eigenvalues w closest to σ in the fewest steps.
 
     They lie on one side of σ, else σ is in their midst already. w are approximations, the k-th ``gap`` closer to σ than
     the next one, and good for something only if ``spread``, from their residuals, is small.

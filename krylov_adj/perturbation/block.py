@@ -24,13 +24,18 @@ function of the span alone has derivatives that know nothing of single eigenvalu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..krylov import small
+from ..krylov.precision import NOISE
 from ..krylov.space import Space
 from .couplings import Quotients
+from .gauge import check_gauge, check_second_derivative
+from .maps import Cotangents
 from .problem import SideName, power_of_two
 from .refusals import tell
 from .solutions import Complement, PairSolution, Solution
@@ -142,6 +147,30 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array, again: bool = False) ->
             dropped=every.dropped,
             eaten=eaten,
         )
+
+
+def solve_adjoint(
+    systems: BorderedSystems, rhs: Cotangents, carried: Array, plain: Callable[[Any], Array], again: bool
+) -> PairSolution:
+    """The solution for cotangents, after saying what of the loss is arbitrary.
+
+    ``again``: it is differentiated again. ``carried`` and ``plain`` are those of `begin_adjoint`.
+    """
+    solution = adjoint_of_pairs(systems, plain(rhs.F), plain(rhs.N), plain(rhs.gw), rhs.scale, rhs.gauge, again)
+    told = tuple(c for c in solution.dropped if c.size * rhs.scale[c.i] > NOISE * carried[1][c.i])
+    complete, kept = systems.complete_for(rhs.reads), replace(solution, dropped=told)
+    check_gauge(systems.accuracy, complete, rhs.weights, rhs.gauge, kept, rhs.reads)
+    if carried[0].any():
+        check_second_derivative(systems.pairs, solution.error)
+    return solution
+
+
+def solve_tangent(systems: BorderedSystems, F: Array, again: bool) -> PairSolution:
+    """The solution for F = −dR (n, k), after saying what of the pairs is arbitrary: all of it may be read."""
+    solution = tangent_of_pairs(systems, F, again)
+    reads = systems.pairs.space.any_of_columns(F)
+    check_gauge(systems.accuracy, systems.complete_for(reads), np.zeros(reads.size), np.zeros(0), solution, reads)
+    return solution
 
 
 def _check_finite(space: Space, side: SideName, *right: Array) -> None:
