@@ -14,7 +14,7 @@ from scipy.sparse.linalg import eigs as scipy_eigs
 from scipy.sparse.linalg import eigsh as scipy_eigsh
 
 from ..perturbation.examine import ROUNDINGS
-from ..perturbation.ranking import Ranking
+from ..perturbation.selection import Ranking
 from ..report.errors import EigenNoConvergence
 from ..report.messages import (
     infinite_eigenvalue,

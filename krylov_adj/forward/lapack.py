@@ -1,6 +1,6 @@
 """Eigenpairs by LAPACK, where ARPACK cannot: k next to n, or to the number of finite eigenvalues.
 
-All eigenvalues are computed, and those returned that `which`, sigma and mode name (`ranking.py`): for small k and
+All eigenvalues are computed, and those returned that `which`, sigma and mode name (`selection.py`): for small k and
 large n a call says the same.
 
 A singular M gives A x = w M x infinite eigenvalues, which are left out before anything is ranked. With s such that

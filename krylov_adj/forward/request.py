@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..perturbation.ranking import Ranking, ranking
+from ..perturbation.selection import Ranking, ranking
 from .scaling import ONE, Units, times_number
 
 __all__ = ["Request"]

@@ -11,8 +11,7 @@ from scipy.sparse.linalg import svds as scipy_svds
 
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator, real_dtype
-from ..perturbation.ranking import Ranking
-from ..perturbation.selection import Selection
+from ..perturbation.selection import Ranking, Selection
 from ..perturbation.singular import AugmentedOperator
 from ..report.messages import triplets_not_resolved
 from .arpack import accepted_residual

@@ -14,8 +14,7 @@ from krylov_adj.perturbation import rest
 from krylov_adj.perturbation.completeness import Judge
 from krylov_adj.perturbation.pairs import DeflatedPairs
 from krylov_adj.perturbation.problem import Eigenproblem, ValueOperator
-from krylov_adj.perturbation.ranking import Ranking, ranking
-from krylov_adj.perturbation.selection import Region
+from krylov_adj.perturbation.selection import Ranking, Region, ranking
 
 N = 60
 

@@ -13,7 +13,7 @@ from autograd import grad, make_vjp
 
 import krylov_adj as ka
 from krylov_adj.krylov import factors as shift_invert
-from krylov_adj.perturbation.ranking import ranking
+from krylov_adj.perturbation.selection import ranking
 
 RNG = onp.random.default_rng(0)
 EYE = sp.eye(24, format="csr")
