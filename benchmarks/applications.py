@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import krylov_adj as ka
-from krylov_adj.krylov.blocks import times
+from krylov_adj.krylov.space import times
 
 
 def seconds(function: Callable[[], object], repeat: int = 7) -> float:

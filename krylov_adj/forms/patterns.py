@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ..krylov.blocks import times
+from ..krylov.space import times
 from .trilinear import COEFFICIENTS, OUTPUT
 
 __all__ = ["Pattern", "counting_sort", "index_dtype"]

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..krylov.blocks import times
+from ..krylov.space import times
 from ..perturbation.problem import ValueOperator, inexact
 from ..report.messages import boxes_in_scipy
 

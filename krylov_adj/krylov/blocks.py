@@ -1,11 +1,8 @@
-"""Blocks of vectors: products with matrices, and when to look at a Krylov space."""
+"""Blocks of vectors: combinations in place, and when to look at a Krylov space."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import scipy.sparse as sp
 from scipy.linalg import get_blas_funcs
 
 Array = np.ndarray
@@ -23,19 +20,6 @@ def subtract_product(V: Array, Q: Array, C: Array) -> Array:
         return V
     gemm = get_blas_funcs("gemm", (V, Q, C))
     return gemm(-1.0, Q, C, beta=1.0, c=V, overwrite_c=True)
-
-
-def times(matrix: Any, V: Array) -> Array:
-    """A V for a dense or sparse matrix A; where A is real and V complex, no complex A is made.
-
-    Both parts of V, side by side, are a real block of twice as many columns. For a single vector and
-    a sparse A, SciPy's product is the faster one (benchmarks/applications.py).
-    """
-    if matrix.dtype.kind == "c" or V.dtype.kind != "c" or (V.ndim == 1 and sp.issparse(matrix)):
-        return matrix @ V
-    parts = np.ascontiguousarray(V).view(V.real.dtype).reshape(V.shape[0], -1)  # (n, 2 m)
-    product = np.ascontiguousarray(matrix @ parts)
-    return product.view(np.result_type(product, np.complex64)).reshape(matrix.shape[0], *V.shape[1:])
 
 
 def steps_to_go(history: list[tuple[int, float]]) -> int:

@@ -36,10 +36,10 @@ import numpy as np
 import scipy.linalg as la
 
 from . import small
-from .blocks import LATE, combine, steps_to_go, times
+from .blocks import LATE, combine, steps_to_go
 from .orthogonal import orthogonalise
 from .precision import Precision
-from .space import Space
+from .space import Space, times
 from .spectral_forms import Form
 
 Array = np.ndarray

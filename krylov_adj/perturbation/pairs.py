@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..krylov import small
-from ..krylov.blocks import times
 from ..krylov.precision import INDISTINCT, Precision
-from ..krylov.space import Space
+from ..krylov.space import Space, times
 from ..options import Adjoint
 from .cache import Cache, kept
 from .conjugates import conjugate_pairing, without_conjugate

@@ -13,7 +13,7 @@ from threading import RLock
 import numpy as np
 
 from ..krylov import small
-from ..krylov.blocks import times
+from ..krylov.space import times
 from ..options import Adjoint
 from ..report.errors import DefectiveEigenvalueError
 from ..report.messages import defective

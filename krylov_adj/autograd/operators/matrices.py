@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from ...forward.operands import applied_by_parts, floating
-from ...krylov.blocks import times
+from ...krylov.space import times
 from ..elementary import apply_constant, xp
 from ..trace import strip
 from .base import LinearOperator
