@@ -28,7 +28,7 @@ from autograd.extend import defjvp, defvjp, primitive
 
 from ..perturbation.block import solve_adjoint, solve_tangent
 from ..perturbation.couplings import Quotients
-from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent
+from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent, pair_conjugates, read_cotangents
 from ..perturbation.problem import power_of_two
 from ..perturbation.systems import BorderedSystems
 from .bordered import BlockBordered
@@ -116,20 +116,25 @@ def _eigenpair_vjp(ans: Any, residual: Any, w: Any, X: Any, E: Any, pairs: _Pair
 
 
 def _adjoint(
-    pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems, pairs: Any, cotangents: Any, t: int
+    pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems, given: Any, cotangents: Any, t: int
 ) -> tuple[Any, Any]:
     """W (n, k) and σ (k, k) for pairs (w, X, E), traced up to level t, and their cotangents, which it takes away."""
-    (w, X, E), (gw, gX, carried) = pairs, cotangents
+    (w, X, E), (gw, gX, carried) = given, cotangents
     cotangents.clear()  # as large as X, and the solver has arrays of its own
-    values_only = level(gX) == UNTRACED and not gX.any()
-    NX = None if values_only else lambda: seen_from(pencil.normaliser(seen_from(X, t)), t)
-    rhs = begin_adjoint(anp, strip, systems.pairs, X, NX, gw, gX, carried)
-    del gX
+    pairs, weights, NX = systems.pairs, strip(gw), None
+    if level(gX) == UNTRACED and not gX.any():
+        gX = None  # the loss reads eigenvalues only
+    else:
+        NX = seen_from(pencil.normaliser(seen_from(X, t)), t)
+    gw, gX = pair_conjugates(anp, pairs, gw, gX)
+    reading = read_cotangents(pairs, weights, strip(NX), strip(gw), strip(gX), carried)
+    rhs = begin_adjoint(anp, pairs, X, NX, gw, gX)
+    del gX, NX
     again = t != UNTRACED or max(level(rhs.F), level(rhs.gw)) != UNTRACED
-    solution = solve_adjoint(systems, rhs, carried, strip, again)
+    solution = solve_adjoint(systems, strip(rhs.F), strip(rhs.N), strip(rhs.gw), reading, again)
     Z, left = np.concatenate([solution.Z, solution.M]), solution.left
     if again:
-        size = np.outer(np.linalg.norm(strip(X), axis=0), rhs.scale)
+        size = np.outer(np.linalg.norm(strip(X), axis=0), reading.scale)
         T, weight = _quotients(systems, rhs.N, anp.conj(_gaps(w)), solution.couplings, size, E)
         stacked = _stacked(rhs.F, T + anp.diag(rhs.gw))
         sigma = rhs.sigma
@@ -182,7 +187,7 @@ def _quotients(
     A numerator that is noise is zero, its derivative need not be. ``size`` is what the numerators' rounding is
     relative to.
     """
-    (T, kept), apart = divide_by_gaps(strip, numerators, gaps, couplings), strip(gaps)
+    (T, kept), apart = divide_by_gaps(numerators, strip(numerators), gaps, couplings), strip(gaps)
     # The gap is known to rounding of the eigenvalues only.
     weight = (size + np.abs(strip(T)) * systems.accuracy.spread) * kept / np.where(kept > 0, np.abs(apart), 1)
     return carry_rounding(T, E, weight, systems.accuracy), weight

@@ -24,9 +24,7 @@ function of the span alone has derivatives that know nothing of single eigenvalu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -35,7 +33,7 @@ from ..krylov.precision import NOISE
 from ..krylov.space import Space
 from .couplings import Quotients
 from .gauge import check_gauge, check_second_derivative
-from .maps import Cotangents
+from .maps import Reading
 from .problem import SideName, power_of_two
 from .refusals import tell
 from .solutions import Complement, PairSolution, Solution
@@ -150,16 +148,17 @@ def tangent_of_pairs(systems: BorderedSystems, F: Array, again: bool = False) ->
 
 
 def solve_adjoint(
-    systems: BorderedSystems, rhs: Cotangents, carried: Array, plain: Callable[[Any], Array], again: bool
+    systems: BorderedSystems, F: Array, N: Array, gw: Array, reading: Reading, again: bool
 ) -> PairSolution:
-    """The solution for cotangents, after saying what of the loss is arbitrary.
+    """The solution for a right-hand side of `begin_adjoint`, after saying what of the loss is arbitrary.
 
-    ``again``: it is differentiated again. ``carried`` and ``plain`` are those of `begin_adjoint`.
+    ``again``: it is differentiated again.
     """
-    solution = adjoint_of_pairs(systems, plain(rhs.F), plain(rhs.N), plain(rhs.gw), rhs.scale, rhs.gauge, again)
-    told = tuple(c for c in solution.dropped if c.size * rhs.scale[c.i] > NOISE * carried[1][c.i])
-    complete, kept = systems.complete_for(rhs.reads), replace(solution, dropped=told)
-    check_gauge(systems.accuracy, complete, rhs.weights, rhs.gauge, kept, rhs.reads)
+    carried, scale = reading.carried, reading.scale
+    solution = adjoint_of_pairs(systems, F, N, gw, scale, reading.gauge, again)
+    told = tuple(c for c in solution.dropped if c.size * scale[c.i] > NOISE * carried[1][c.i])
+    complete, kept = systems.complete_for(reading.reads), replace(solution, dropped=told)
+    check_gauge(systems.accuracy, complete, reading.weights, reading.gauge, kept, reading.reads)
     if carried[0].any():
         check_second_derivative(systems.pairs, solution.error)
     return solution

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .block import solve_adjoint, solve_tangent
-from .maps import begin_adjoint, finish_tangent
+from .maps import begin_adjoint, finish_tangent, pair_conjugates, read_cotangents
 from .problem import power_of_two
 from .systems import BorderedSystems
 
@@ -69,11 +69,13 @@ class Maps:
         chosen = np.arange(gw.size) if chosen is None else chosen
         part = systems if chosen.size == gw.size else systems.restricted(chosen)
         some = replace(self, systems=part)
-        gw, gX, carried = gw[chosen], gX[:, chosen], np.zeros((2, chosen.size))
-        rhs = begin_adjoint(
-            np, np.asarray, part.pairs, some.X, some.normaliser if part.pairs.space.any(gX) else None, gw, gX, carried
-        )
-        solution = solve_adjoint(part, rhs, carried, np.asarray, False)
+        weights, carried = gw[chosen], np.zeros((2, chosen.size))
+        reads_vectors = part.pairs.space.any(gX)
+        gw, vectors = pair_conjugates(np, part.pairs, weights, gX[:, chosen] if reads_vectors else None)
+        NX = some.normaliser() if reads_vectors else None
+        reading = read_cotangents(part.pairs, weights, NX, gw, vectors, carried)
+        rhs = begin_adjoint(np, part.pairs, some.X, NX, gw, vectors)
+        solution = solve_adjoint(part, rhs.F, rhs.N, rhs.gw, reading, False)
         W, sigma = np.zeros(X.shape, solution.Z.dtype), np.zeros((X.shape[1],) * 2, rhs.sigma.dtype)
         W[:, chosen], sigma[np.ix_(chosen, chosen)] = solution.Z, rhs.sigma
         return W * (unit / self.residuals), sigma * unit

@@ -25,7 +25,6 @@ they are differentiated themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +40,8 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Cotangents:
-    """The right-hand side of the adjoint systems, and what has to be known of it.
+class RightHandSide:
+    """That of the adjoint systems, in the framework's arrays.
 
     Attributes
     ----------
@@ -50,71 +49,79 @@ class Cotangents:
     N : array, shape (k, k)
         XᴴF, the numerators of the couplings.
     gw : array, shape (k,)
-        Cotangents of the eigenvalues; of a conjugate pair's members together, where the first stands.
     sigma : array, shape (k, k)
         Minus twice the cotangent of S.
-    weights : ndarray, shape (k,)
-        gw as they came, plain.
-    scale : ndarray, shape (k,)
-        The size of the data that F was computed from, relative to which it has rounding noise.
-    gauge : ndarray, shape (k,) or (0,)
-        How much the loss depends on phases.
-    reads : ndarray of bool, shape (k,)
-        Which pairs the loss reads at all.
     """
 
     F: Any
     N: Any
     gw: Any
     sigma: Any
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the loss reads of the pairs, by the values of its cotangents.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (k,)
+        The cotangents of the eigenvalues as they came.
+    scale : ndarray, shape (k,)
+        The size of the data that F was computed from, relative to which it has rounding noise.
+    gauge : ndarray, shape (k,) or (0,)
+        How much the loss depends on phases.
+    reads : ndarray of bool, shape (k,)
+        Which pairs the loss reads at all.
+    carried : ndarray, shape (2, k)
+        Sizes of terms that have cancelled in the cotangents of vectors, and what solvers have left in these.
+    """
+
     weights: Array
     scale: Array
     gauge: Array
     reads: Array
+    carried: Array
 
 
-def begin_adjoint(
-    xp: Any,
-    plain: Callable[[Any], Array],
-    pairs: DeflatedPairs,
-    X: Any,
-    NX: Callable[[], Any] | None,
-    gw: Any,
-    gX: Any,
-    carried: Array,
-) -> Cotangents:
-    """Return the right-hand side of the adjoint systems for cotangents (gw, gX) in the core's convention.
+def pair_conjugates(xp: Any, pairs: DeflatedPairs, gw: Any, gX: Any) -> tuple[Any, Any]:
+    """Return cotangents with those of a conjugate pair's members together, where the first stands; real where w is."""
+    pairing = pairs.conjugate_pairing
+    if pairing is not None:
+        gX = None if gX is None else gX @ pairing[0] + xp.conj(gX) @ pairing[1]
+        return gw @ pairing[0] + xp.conj(gw) @ pairing[1], gX
+    return (gw if pairs.X.dtype.kind == "c" else xp.real(gw)), gX
 
-    ``plain`` gives the value of what is traced. ``NX`` makes N X; it is None where the loss reads eigenvalues only, so
-    that gX is zero. ``carried`` (2, k) are sizes of terms that have cancelled in gX, and what solvers have left in
-    them.
+
+def begin_adjoint(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, gw: Any, gX: Any) -> RightHandSide:
+    """Return the right-hand side of the adjoint systems for paired cotangents (gw, gX) in the core's convention.
+
+    Where the loss reads eigenvalues only, ``gX`` and ``NX`` are None.
     """
-    problem, k = pairs.problem, plain(gw).size
-    weights, pairing = plain(gw), pairs.conjugate_pairing
-    if pairing is not None:
-        gw = gw @ pairing[0] + xp.conj(gw) @ pairing[1]
-    elif not np.iscomplexobj(plain(X)):
-        gw = xp.real(gw)  # of real eigenvalues, complex in type
-    if NX is None:
-        zero, no_phase = np.zeros((k, k), plain(X).dtype), np.zeros(k if np.iscomplexobj(plain(X)) else 0)
-        return Cotangents(gX, zero, gw, zero, weights, np.zeros(k), no_phase, plain(gw) != 0)
-    if pairing is not None:
-        gX = gX @ pairing[0] + xp.conj(gX) @ pairing[1]
-    of_N = NX()
-    values = plain(gX)
+    problem = pairs.problem
+    if gX is None:
+        zero = np.zeros((pairs.w.size,) * 2, pairs.X.dtype)
+        return RightHandSide(np.zeros_like(pairs.X), zero, gw, zero)
     if problem.rows is not None:
         gX = without_normal_part(xp, X, gX, problem.rows)
-    # After conjugate_pairing: the phases of a pair turn together.
-    gauge = phase_dependence(pairs.space, plain(X), values, NOISE * (pairs.eps * carried[0] + carried[1]))
-    if problem.unit and np.iscomplexobj(values):
+    if problem.unit and pairs.X.dtype.kind == "c":
         gX = without_phase(xp, X, gX)
-    F, sigma = adjoint_right_hand_side(xp, X, of_N, gX, problem.hermitian)
-    N = xp.dot(xp.conj(X).T, F)
+    F, sigma = adjoint_right_hand_side(xp, X, NX, gX, problem.hermitian)
+    return RightHandSide(F, xp.dot(xp.conj(X).T, F), gw, sigma)
+
+
+def read_cotangents(
+    pairs: DeflatedPairs, weights: Array, NX: Array | None, gw: Array, gX: Array | None, carried: Array
+) -> Reading:
+    """Return what the loss reads, by plain values; ``weights`` are the cotangents of w before they were paired."""
+    X, space, k = pairs.X, pairs.space, pairs.w.size
+    if gX is None or NX is None:
+        return Reading(weights, np.zeros(k), np.zeros(k if X.dtype.kind == "c" else 0), gw != 0, carried)
+    gauge = phase_dependence(space, X, gX, NOISE * (pairs.eps * carried[0] + carried[1]))
     # F is a difference: its rounding is that of its terms.
-    norm_NX, K = pairs.space.norms(plain(of_N)).max(), pairs.space.gram(plain(X), values)
-    scale = pairs.space.norms(values) + norm_NX * small.column_norms(K) + carried[0]
-    reads = (plain(gw) != 0) | pairs.space.any_of_columns(values)
-    return Cotangents(F, N, gw, sigma, weights, scale, gauge, reads)
+    norm_NX, K = space.norms(NX).max(), space.gram(X, gX)
+    scale = space.norms(gX) + norm_NX * small.column_norms(K) + carried[0]
+    return Reading(weights, scale, gauge, (gw != 0) | space.any_of_columns(gX), carried)
 
 
 def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: Any) -> Any:
@@ -126,14 +133,12 @@ def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: A
     return without_phase(xp, X, dX) if problem.unit and X.dtype.kind == "c" else dX
 
 
-def divide_by_gaps(
-    plain: Callable[[Any], Array], numerators: Any, gaps: Any, couplings: Quotients
-) -> tuple[Any, Array]:
+def divide_by_gaps(numerators: Any, values: Array, gaps: Any, couplings: Quotients) -> tuple[Any, Array]:
     """Return the couplings numerators / gaps (k, k), traced, and which have a gap.
 
-    ``couplings`` are those that the solve has found: a numerator that is noise is zero, its derivative need not be.
+    ``values`` are those of the numerators. ``couplings`` are those that the solve has found: a numerator that is noise
+    is zero, its derivative need not be.
     """
-    values = plain(numerators)
     noise = np.where(couplings.noise, values, 0)
     kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
     return (numerators - noise) * kept / (gaps * kept + (1 - kept)), kept
