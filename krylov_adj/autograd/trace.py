@@ -4,7 +4,7 @@ autograd nests one Box per live trace, the innermost trace outermost in the nest
 traces by depth. A trace that has ended may live on in a Box that a closure holds, and its number
 is given out again: everything here that decides by a level therefore takes the level from values
 that are alive (the arguments of a VJP), never from what a closure happens to return. The three
-traps described in docs/derivation.md are dealt with in this file and in `autograd.py` only.
+traps described in docs/derivation.md are dealt with in this file and in `primitives.py` only.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from krylov_adj.perturbation import engines, pairs
 from krylov_adj.report import report as reports
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("krylov_adj", "tests", "benchmarks", "examples", "docs")
 
 
 def text(name):
@@ -247,3 +248,16 @@ def test_the_table_of_contributing_is_the_one_of_the_checker():
     assert listed == RANKS
     folders = {path.parent.name for path in (ROOT / "krylov_adj").glob("*/__init__.py")}
     assert {name.rstrip("/") for _, names in rows for name in re.findall(r"`(\S+?/)`", names)} == folders
+
+
+def test_files_that_are_named_are_there():
+    """In documentation, and in what modules say of each other."""
+    have = {str(path.relative_to(ROOT)) for top in SOURCES for path in (ROOT / top).rglob("*.py")}
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guides").glob("*.md"), ROOT / "README.md"]
+    pages += [ROOT / "CONTRIBUTING.md", *(ROOT / "krylov_adj").rglob("*.py")]
+    missing = set()
+    for page in pages:
+        for name in re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", page.read_text("utf-8")):
+            if not any(path == name or path.endswith(f"/{name}") for path in have):
+                missing.add((page.name, name))
+    assert missing - {("comparison.md", "eig.py")} == set()  # of another project
