@@ -31,7 +31,7 @@ from .space import WHOLE
 
 Array = np.ndarray
 #: (V, adjoint) to K⁻¹ V or K⁻ᴴ V.
-Solve = Callable[[Array, bool], Array]
+Factors = Callable[[Array, bool], Array]
 
 #: The largest componentwise backward error of factors without pivoting, in machine epsilons.
 BACKWARD = 40.0
@@ -73,22 +73,11 @@ def factorise(
         if shift != 0:
             K = A - shift * (sp.identity(A.shape[0], dtype=dtype, format="csc") if M is None else M)
         K = K.tocsc().astype(dtype, copy=K is A)
-        K.sum_duplicates()
-        K.eliminate_zeros()
-        # SuperLU's own integers; SciPy before 1.12 does not convert them.
-        K.indices, K.indptr = K.indices.astype(np.intc, copy=False), K.indptr.astype(np.intc, copy=False)
-        solve = _without_pivoting(K) or _solver(spla.splu(K))
     else:
         A = A.toarray() if sp.issparse(A) else A
         M = np.eye(A.shape[0], dtype=dtype) if M is None else M.toarray() if sp.issparse(M) else M
         K = np.asarray_chkfinite(A - shift * M)
-        lu, pivots, zero_pivot = la.get_lapack_funcs(("getrf",), (K,))[0](K)
-        if zero_pivot:
-            raise RuntimeError("Factor is exactly singular")  # SuperLU's words
-
-        def solve(V: Array, adjoint: bool) -> Array:
-            # LAPACK's wrapper counts pivots from one while it runs, in place: threads need copies.
-            return la.lu_solve((lu, pivots.copy()), V, 2 if adjoint else 0)
+    solve = factors_of(K)
 
     def apply(V: Array, adjoint: bool = False) -> Array:
         adjoint = V.ndim == 1 if hermitian else adjoint
@@ -99,11 +88,41 @@ def factorise(
     return apply, lambda V: apply(V, True), dtype
 
 
-def _solver(lu: Any) -> Solve:
+def factors_of(K: Any) -> Factors:
+    """V ↦ K⁻¹ V and V ↦ K⁻ᴴ V for a finite ndarray or csc matrix, whose entries may be put in order.
+
+    Raises
+    ------
+    RuntimeError
+        Where K is exactly singular, in SuperLU's words.
+    """
+    if not sp.issparse(K):
+        return _dense_factors(K)
+    K.sum_duplicates()
+    K.eliminate_zeros()
+    # SuperLU's own integers; SciPy before 1.12 does not convert them.
+    K.indices, K.indptr = K.indices.astype(np.intc, copy=False), K.indptr.astype(np.intc, copy=False)
+    return _without_pivoting(K) or _solver(spla.splu(K))
+
+
+def _dense_factors(K: Array) -> Factors:
+    # Not scipy.linalg.lu_factor, which warns where it should raise.
+    lu, pivots, zero_pivot = la.get_lapack_funcs(("getrf",), (K,))[0](K)
+    if zero_pivot:
+        raise RuntimeError("Factor is exactly singular")
+
+    def solve(V: Array, adjoint: bool) -> Array:
+        # LAPACK's wrapper counts pivots from one while it runs, in place: threads need copies.
+        return la.lu_solve((lu, pivots.copy()), V, 2 if adjoint else 0, check_finite=False)
+
+    return solve
+
+
+def _solver(lu: Any) -> Factors:
     return lambda V, adjoint: lu.solve(V, "H" if adjoint else "N")
 
 
-def _without_pivoting(K: Any) -> Solve | None:
+def _without_pivoting(K: Any) -> Factors | None:
     """Solves by factors of the symmetric ordering; None where K does not suit or they are bad."""
     if not _symmetric_pattern(K):
         return None
@@ -134,7 +153,7 @@ def _symmetric_pattern(K: Any) -> bool:
     return bool(same and np.all(K.diagonal() != 0))
 
 
-def _backward_error(K: Any, solve: Solve) -> float:
+def _backward_error(K: Any, solve: Factors) -> float:
     """ω of a solve with a pseudo-random right-hand side; infinite where a solution is not finite."""
     b = WHOLE.random(K.shape[0], float, SEED).astype(K.dtype)
     with np.errstate(all="ignore"):

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
-from scipy.linalg import get_lapack_funcs
 
 from ..report.linear_messages import singular
 from ..report.messages import not_finite
+from .factors import factors_of
 from .gmres import gmres
 from .minres import minres
 from .precision import Precision
@@ -144,24 +144,9 @@ def lu_factors(matrix: Any, dtype: np.dtype) -> Callable[[Array, bool], Array]:
     matrix = matrix.tocsc().astype(dtype) if sp.issparse(matrix) else np.asarray(matrix, dtype)
     if not np.all(np.isfinite(matrix.data if sp.issparse(matrix) else matrix)):
         raise ValueError(not_finite("A"))
-    return _sparse_factors(matrix) if sp.issparse(matrix) else _dense_factors(matrix)
-
-
-def _sparse_factors(matrix: Any) -> Callable[[Array, bool], Array]:
     try:
-        lu = spla.splu(matrix)
+        return factors_of(matrix)
     except RuntimeError as error:
         if "singular" not in str(error):
             raise
         raise np.linalg.LinAlgError(singular(None)) from error
-    return lambda V, adjoint: lu.solve(V, "H" if adjoint else "N")
-
-
-def _dense_factors(matrix: Array) -> Callable[[Array, bool], Array]:
-    # Not scipy.linalg.lu_factor, which warns where it should raise.
-    getrf, getrs = get_lapack_funcs(("getrf", "getrs"), (matrix,))
-    lu, pivots, info = getrf(matrix)
-    if info != 0:
-        raise np.linalg.LinAlgError(singular(None))
-    # LAPACK's wrapper counts pivots from one while it runs, in place: threads need copies.
-    return lambda V, adjoint: getrs(lu, pivots.copy(), V, trans=2 if adjoint else 0)[0]

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import scipy.linalg as la
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 
 from ..krylov.augmented import Ends, filtered_form, spectral_ends
 from ..krylov.blocks import LATE, subtract_product
+from ..krylov.factors import Factors, factors_of
 from ..krylov.gmres import gmres
 from ..krylov.linear_solvers import iterative_engines
 from ..krylov.minres import minres
@@ -189,12 +187,13 @@ def _dense(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) ->
         R = side.matrix(A, B, i)
         size = np.abs(R).max() or 1.0  # a border of the matrix's own size
         bordered = np.block([[R, size * Q_out], [size * Q_in.conj().T, border]])
-        lu, pivots, zero_pivot = la.lapack.get_lapack_funcs(("getrf",), (bordered,))[0](bordered)
-        if zero_pivot:
+        try:
+            factors = factors_of(bordered)
+        except RuntimeError:
             continue  # exactly singular: the column's residual, recomputed, says so
 
-        def solve(f: Array, factors: tuple[Array, Array] = (lu, pivots)) -> Array:
-            return la.lu_solve(factors, np.concatenate([f, border[0]]).astype(U.dtype), check_finite=False)[:n]
+        def solve(f: Array, factors: Factors = factors) -> Array:
+            return factors(np.concatenate([f, border[0]]).astype(U.dtype), False)[:n]
 
         U[:, m], growth[m] = unless_singular(side, i, rhs[:, m], solve)
     return Solved(U, 1, np.zeros(columns.size), growth)
@@ -214,12 +213,12 @@ def _direct(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -
         R = side.matrix(A, B, i)
         bordered = sp.bmat([[R, sp.csc_array(Q_out)], [sp.csc_array(Q_in.conj().T), None]], format="csc")
         try:
-            lu = spla.splu(bordered.astype(U.dtype))
+            factors = factors_of(bordered.astype(U.dtype))
         except RuntimeError:
-            continue  # SuperLU's word for exactly singular: the column's residual, recomputed, says so
+            continue  # exactly singular: the column's residual, recomputed, says so
 
-        def solve(f: Array, lu: Any = lu) -> Array:
-            return lu.solve(np.concatenate([f, np.zeros(d)]).astype(U.dtype))[:n]
+        def solve(f: Array, factors: Factors = factors) -> Array:
+            return factors(np.concatenate([f, np.zeros(d)]).astype(U.dtype), False)[:n]
 
         U[:, m], growth[m] = unless_singular(side, i, rhs[:, m], solve)
     return Solved(U, 1, np.zeros(columns.size), growth)
