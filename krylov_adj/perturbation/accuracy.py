@@ -295,7 +295,7 @@ class Accuracy:
         are those of A + E with E = −R X⁺ for their residuals R.
         """
         pairs, growth, eta, U = self.pairs, self.solved.growth, self.turned, self.solved.sizes
-        reach, tiny = growth * self.slopes, np.finfo(growth.dtype).tiny
+        reach, tiny = growth * self.slopes, self.pairs.precision.tiny
         inside = small.column_norms(T * eta[self.pairs.members, None])
         near = 1 / np.maximum(np.abs(self.gaps), 1 / np.maximum(reach, tiny))
         feeling = self.left_lengths * self.lengths * pairs.residuals[self.pairs.members]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg as la
 
+from ..krylov.precision import Precision
 from .completeness import Completeness, Judge
 
 Array = np.ndarray
@@ -60,10 +61,10 @@ def eigenvalues(A: Array, B: Array | None, hermitian: bool) -> Array:
         return la.eigvalsh(A) if hermitian else la.eigvals(A)
     if hermitian:
         lowest, highest = la.eigvalsh(B)[[0, -1]]
-        if lowest > DEFINITE * len(B) * np.finfo(A.dtype).eps * highest:  # not so in buckling mode
+        if lowest > DEFINITE * len(B) * Precision.of(A.dtype).eps * highest:  # not so in buckling mode
             return la.eigvalsh(A, B)
     alpha, beta = la.eigvals(A, B, homogeneous_eigvals=True)
-    size = INFINITE * np.finfo(A.dtype).eps * np.linalg.norm(B) * np.abs(alpha)
+    size = INFINITE * Precision.of(A.dtype).eps * np.linalg.norm(B) * np.abs(alpha)
     finite = np.abs(beta) * np.linalg.norm(A) > size
     values = alpha[finite] / beta[finite]
     return values.real if hermitian else values
