@@ -11,6 +11,7 @@ import scipy.linalg as la
 
 from ..krylov.precision import Precision
 from .completeness import Completeness, Judge
+from .structures import Triplets
 
 Array = np.ndarray
 
@@ -29,8 +30,8 @@ def by_lapack(judge: Judge) -> Completeness:
     """All of the eigenvalues that were not computed."""
     problem, pairs, w = judge.problem, judge.pairs, judge.w
     A, B = problem.dense
-    if problem.rows is not None:
-        rows, root = problem.rows, float(np.sqrt(2))
+    if isinstance(problem.structure, Triplets):
+        rows, root = problem.structure.rows, float(np.sqrt(2))
         U, V = complement(root * pairs.X[:rows]), complement(root * pairs.X[rows:])
         values = _singular_values(U.conj().T @ A[:rows, rows:] @ V)
         return judge.judge("proved", values, np.abs(values[:, None] - w), judge.tolerance)
@@ -39,7 +40,9 @@ def by_lapack(judge: Judge) -> Completeness:
     A = left.conj().T @ A @ right
     compressed_B = None if problem.B is None else left.conj().T @ B @ right
     # T(λ) of a nonlinear problem is singular, or it is not.
-    values = np.zeros(min(len(A), 1)) if problem.slope is not None else eigenvalues(A, compressed_B, problem.hermitian)
+    values = (
+        np.zeros(min(len(A), 1)) if problem.structure.nonlinear else eigenvalues(A, compressed_B, problem.hermitian)
+    )
     distances = np.abs(values[:, None] - w)
     if not problem.hermitian:
         # Of ill-conditioned ones rounding is more than the tolerance; that A − wB is singular is seen all the same.
