@@ -11,6 +11,7 @@ from ..forward.verify import check_adjoint
 from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, power_of_two
+from ..perturbation.structures import Nonlinear
 from ..report.report import Report
 from .attach import attach_verified
 from .elementary import deepest_level, xp
@@ -131,7 +132,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
     value = as_value(operator.prepared(), False, "T(lam)", deepest_level(operator))
     check_adjoint(value, False)
-    problem = Eigenproblem(value, None, False, "2", slope=slope)
+    problem = Eigenproblem(value, None, False, "2", structure=Nonlinear(slope))
     rtol = float(np.sqrt(np.finfo(dtype).eps))
     report = Report("forward", "eigenpairs as given", rtol, np.zeros(1))
     w, X = attach_verified(TracedNonlinear(problem, options, functions), w, X, rtol, report)

@@ -21,6 +21,7 @@ from ..krylov import small
 from ..krylov.precision import Precision
 from ..krylov.space import Space
 from ..options import Adjoint
+from ..perturbation import structures
 from ..perturbation.pairs import DeflatedPairs
 from ..perturbation.problem import Eigenproblem
 from ..perturbation.sides import tangent_side
@@ -62,7 +63,7 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
     Those that have such residuals already are returned as they are.
     """
     precision = Precision.of(U.dtype)
-    problem, space = Eigenproblem(H, None, True, "2", rows=H.rows, space=H.space), H.space
+    problem, space = Eigenproblem(H, None, True, "2", structure=structures.Triplets(H.rows), space=H.space), H.space
     norm = max(float(np.max(s)), problem.norms[0])
     given, order = (U, V), np.argsort(np.argsort(s, kind="stable"))
     strayed = np.zeros(s.size)

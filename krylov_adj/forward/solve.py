@@ -18,6 +18,7 @@ import numpy as np
 from ..options import Adjoint
 from ..perturbation.derivatives import Maps
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
+from ..perturbation.structures import Nonlinear
 from ..perturbation.systems import BorderedSystems
 from .continuation import Continuation
 from .eigenpairs import eigenpairs
@@ -119,7 +120,7 @@ def solve_nonlinear(T: ValueOperator, lam: Any, x: Array, slope: Array, options:
     check_adjoint(T, False)
     dtype = np.result_type(lam, x, T.dtype, np.float32)
     w, X = np.asarray(lam, dtype).reshape(1), np.asarray(x, dtype).reshape(-1, 1)
-    problem = Eigenproblem(T, None, False, "2", slope=np.asarray(slope).reshape(-1, 1))
+    problem = Eigenproblem(T, None, False, "2", structure=Nonlinear(np.asarray(slope).reshape(-1, 1)))
     pairs = Pairs(w, X, "2", "eigenpairs as given", rtol=float(np.sqrt(np.finfo(dtype).eps)))
     pairs, R = verified(problem, pairs, options)
     return derivative_maps(problem, pairs, R, options)

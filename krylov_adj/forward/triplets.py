@@ -13,6 +13,7 @@ from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator, real_dtype
 from ..perturbation.selection import Ranking, Selection
 from ..perturbation.singular import AugmentedOperator
+from ..perturbation.structures import Triplets
 from ..report.messages import triplets_not_resolved
 from .arpack import accepted_residual
 from .operands import named_boxes
@@ -134,5 +135,5 @@ def resolve_triplets(
         rtol=accepted_residual(dtype, tol),
         applications=A.applications,
     )
-    problem = Eigenproblem(H, None, True, "2", rows=H.rows, units=scale.pair, selection=asked_for)
+    problem = Eigenproblem(H, None, True, "2", structure=Triplets(H.rows), units=scale.pair, selection=asked_for)
     return ResolvedTriplets((u, s, v), kept, pairs, problem, reason)

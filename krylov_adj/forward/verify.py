@@ -95,10 +95,10 @@ def verified(problem: Eigenproblem, pairs: Pairs, options: Adjoint) -> tuple[Pai
         NX = {"2": lambda X: X, "M": problem.apply_B, "A": problem.A.apply}[problem.normalization](X)
         X = orthonormal(X, NX, pairs.rtol, problem.normalization)
     X = np.asfortranarray(X)  # the solvers work on contiguous columns
-    AX, BX = problem.A.apply(X), problem.apply_B(X) if problem.slope is None else problem.slope
+    AX, BX = problem.A.apply(X), problem.structure.images(problem.apply_B, X)
     NX = {"2": X, "M": BX, "A": AX}[problem.normalization]
     verify(problem, options, w, X, (AX, BX, NX), pairs.rtol, forward_report(pairs))
-    return replace(pairs, X=X), AX - BX * w if problem.slope is None else AX
+    return replace(pairs, X=X), AX - BX * problem.structure.eigenvalues(w)
 
 
 def verify(
@@ -118,14 +118,14 @@ def verify(
         Where the pairs are no eigenpairs, or not normalised.
     """
     AX, BX, NX = images
-    examined = examine(problem, w if problem.slope is None else np.zeros_like(w), X, AX, BX)
+    examined = examine(problem, problem.structure.eigenvalues(w), X, AX, BX)
     complete = replace(report, requested=rtol, residuals=examined.residuals)
     logger.info("%s", complete)
     if options.callback is not None:
         options.callback(complete)
     if not complete.converged:
         raise ValueError(not_eigenpairs(examined.residuals, rtol, examined.scales * problem.units[0]))
-    if problem.slope is None:
+    if not problem.structure.nonlinear:
         check_eigenvalues(problem, options, w, examined, rtol)
     check_normalised(WHOLE.dots(X, NX), X.dtype, rtol, problem.normalization)
 

@@ -64,8 +64,7 @@ class Accuracy:
     def spread(self) -> float:
         """The size of the pencil's eigenvalues, from below; of T(λ) that of changes of λ that T feels."""
         norm_A, norm_B = self.pairs.problem.norms
-        if self.pairs.problem.slope is not None:
-            norm_B = self.space.norm(self.pairs.problem.slope)
+        norm_B = self.pairs.problem.structure.size_of_images(self.space.norm, norm_B)
         spread = norm_A / norm_B + float(np.max(np.abs(self.pairs.w)))
         return spread if spread > 0 else 1.0  # A = 0 has no size
 
@@ -191,8 +190,9 @@ class Accuracy:
         Of a pair and its conjugate g holds one, for both; a singular value is half the difference of σ and −σ.
         """
         pairs = self.pairs
-        if pairs.problem.rows is not None:
-            return np.concatenate([g, -g]) / 2
+        completed = pairs.problem.structure.completed_weights(g)
+        if completed is not None:
+            return completed
         if pairs.conjugate_pairing is None:
             return g
         weights = g.copy()
@@ -295,7 +295,7 @@ class Accuracy:
         are those of A + E with E = −R X⁺ for their residuals R.
         """
         pairs, growth, eta, U = self.pairs, self.solved.growth, self.turned, self.solved.sizes
-        reach, tiny = growth * self.slopes, np.finfo(growth.dtype).tiny
+        reach, tiny = growth * self.slopes, self.pairs.precision.tiny
         inside = small.column_norms(T * eta[self.pairs.members, None])
         near = 1 / np.maximum(np.abs(self.gaps), 1 / np.maximum(reach, tiny))
         feeling = self.left_lengths * self.lengths * pairs.residuals[self.pairs.members]

@@ -115,7 +115,7 @@ class Judge:
     def transformed(self, w: Array) -> Array:
         """θ of eigenvalues; of singular values σ, which SciPy has from AᴴA, σ²."""
         assert self.problem.selection is not None
-        return w**2 if self.problem.rows is not None else self.problem.selection.ranking.theta(w)
+        return self.problem.selection.ranking.theta(self.problem.structure.ranked(w))
 
     @kept
     def theta(self) -> Array:

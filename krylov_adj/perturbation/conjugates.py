@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..krylov.precision import Precision
 from ..krylov.space import Space
 
 Array = np.ndarray
@@ -63,5 +64,5 @@ def without_conjugate(
     delta = space.norms(apply_B(V))
     gamma = np.min(np.abs(w[unsettled].conj()[:, None] - w), axis=1)
     norm_A, norm_B = norms()
-    error = residuals[unsettled] + float(np.finfo(X.dtype).eps) * (norm_A + np.abs(w[unsettled]) * norm_B)
+    error = residuals[unsettled] + Precision.of(X.dtype).eps * (norm_A + np.abs(w[unsettled]) * norm_B)
     return unsettled[gamma * delta > EXPLAINED * error]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..krylov.precision import NOISE
+from ..krylov.precision import NOISE, Precision
 
 Array = np.ndarray
 
@@ -87,14 +87,14 @@ def rotations(gaps: Array, level: Array) -> Array:
 
     ``level`` (d, k) is the pairs' backward error in their span.
     """
-    theta = level / np.maximum(np.maximum(np.abs(gaps), level), np.finfo(level.dtype).tiny)
+    theta = level / np.maximum(np.maximum(np.abs(gaps), level), Precision.of(level.dtype).tiny)
     np.fill_diagonal(theta, 0)
     return theta
 
 
 def dropped_sizes(couplings: Quotients, gaps: Array, level: Array) -> Array:
     """How large the couplings (d, k) at least were that equal eigenvalues made zeros."""
-    return couplings.lost / np.maximum(np.maximum(np.abs(gaps), level), np.finfo(level.dtype).tiny)
+    return couplings.lost / np.maximum(np.maximum(np.abs(gaps), level), Precision.of(level.dtype).tiny)
 
 
 def coupling_errors(couplings: Quotients, gaps: Array, size: Array, level: Array, weights: Array, eps: float) -> Array:

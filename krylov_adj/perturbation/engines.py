@@ -78,14 +78,14 @@ def engines_in_order(pairs: DeflatedPairs, active: int) -> tuple[list[tuple[str,
         order, reason = ["gmres"], "a preconditioner was given"
     elif problem.inverse is not None:
         order, reason = ["shared", "gmres"], "the inverse of the forward pass is at hand"
-    elif problem.slope is not None and problem.explicit:
+    elif problem.structure.nonlinear and problem.explicit:
         order, reason = [], "the eigenvalue is anywhere in the spectrum of an explicit T(lam)"
     else:
         order = ["minres", "gmres"] if problem.hermitian else ["gmres", "gcrot"] if pairs.space.whole else ["gmres"]
         reason = f"no inverse, {kind}, {active} active system{'s'[: active != 1]}"
         triplets = isinstance(problem.A, AugmentedOperator)  # whose MINRES takes half the applications
         several = active > (2 if problem.hermitian else 1)  # two columns of MINRES take less
-        if several and problem.B is None and problem.slope is None and not triplets:
+        if several and problem.B is None and not problem.structure.nonlinear and not triplets:
             order = ["augmented", *order]
     if method == "auto" and problem.explicit and order != ["dense"]:
         order.append("direct")
@@ -251,7 +251,7 @@ def _spectral_ends(pairs: DeflatedPairs) -> Ends:
 def _augmented(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
     """One Krylov space for all systems, from A itself."""
     pairs, problem = side.pairs, side.pairs.problem
-    if problem.B is not None or problem.slope is not None:
+    if problem.B is not None or problem.structure.nonlinear:
         raise ValueError(
             "Adjoint(method='augmented') needs a standard eigenproblem A x = w x: with M, pass sigma and use 'shared', "
             "or use 'minres' or 'gmres'"

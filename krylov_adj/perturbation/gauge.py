@@ -48,14 +48,14 @@ def check_gauge(
 def _check_gauge(accuracy: Accuracy, gw: Array, gauge: Array, solution: PairSolution) -> None:
     pairs, conditions, options = accuracy.pairs, accuracy.known, accuracy.pairs.options
     eps, half, k = pairs.eps, pairs.precision.half, pairs.w.size
-    singular, unit = pairs.problem.rows is not None, pairs.problem.units[1]
-    words = in_words_of_eigenpairs if singular else str
+    structure, unit = pairs.problem.structure, pairs.problem.units[1]
+    words = in_words_of_eigenpairs if structure.mirrored else str
     # A legal loss leaves rounding, amplified by however its cotangents were computed: √ε is far
     # above that and far below the order-one value of a loss that reads a phase.
     depends = np.flatnonzero(gauge > half)
     if depends.size:
         say(GaugeWarning, words(reads_phase(depends, gauge[depends])), options)
-    mirrored = [coupling for coupling in solution.dropped if singular and coupling.j >= k]
+    mirrored = [coupling for coupling in solution.dropped if structure.mirrored and coupling.j >= k]
     if mirrored:
         size = max(coupling.size for coupling in mirrored)
         say(GaugeWarning, reads_null_vectors(sorted({(c.j - k, c.i) for c in mirrored}), size), options)
@@ -80,7 +80,7 @@ def _check_gauge(accuracy: Accuracy, gw: Array, gauge: Array, solution: PairSolu
     if unequal:
         groups = [([pairs.name(j) for j in group], pairs.given_w[group[0]]) for group in unequal]
         say(DegeneracyWarning, words(unequal_weights(groups)), options)
-    if singular:
+    if structure.mirrored:
         zero = np.flatnonzero(pairs.vanishing & (np.abs(gw) > half * np.max(np.abs(gw))))
         if zero.size:
             say(DegeneracyWarning, reads_zero(zero, pairs.given_w[zero]), options)
@@ -113,9 +113,9 @@ def check_second_derivative(pairs: DeflatedPairs, error: float) -> None:
 def _check_complete(accuracy: Accuracy, complete: Completeness, reads: Array) -> None:
     """Say what the loss reads of a cluster that k cut, or in the place of an eigenvalue that was missed."""
     pairs, problem, options = accuracy.pairs, accuracy.pairs.problem, accuracy.pairs.options
-    unit, words = problem.units[1], str if problem.rows is None else in_words_of_eigenpairs
+    unit, words = problem.units[1], in_words_of_eigenpairs if problem.structure.mirrored else str
     cut = {i: distance * unit for i, distance in complete.cut.items() if reads[i]}
-    if problem.rows is not None:  # what is zero is said by itself
+    if problem.structure.mirrored:  # what is zero is said by itself
         cut = {i: distance for i, distance in cut.items() if not pairs.vanishing[i]}
     if cut:
         say(DegeneracyWarning, words(cut_eigenvalues(cut, pairs.given_w, problem.hermitian)), options)

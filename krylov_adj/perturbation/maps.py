@@ -102,8 +102,7 @@ def begin_adjoint(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, gw: Any, gX: A
     if gX is None:
         zero = np.zeros((pairs.w.size,) * 2, pairs.X.dtype)
         return RightHandSide(np.zeros_like(pairs.X), zero, gw, zero)
-    if problem.rows is not None:
-        gX = without_normal_part(xp, X, gX, problem.rows)
+    gX = problem.structure.without_forbidden(xp, X, gX)
     if problem.unit and pairs.X.dtype.kind == "c":
         gX = without_phase(xp, X, gX)
     F, sigma = adjoint_right_hand_side(xp, X, NX, gX, problem.hermitian)
@@ -128,8 +127,7 @@ def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: A
     """Return dX in its gauge, from the solution V of the tangent systems and their couplings."""
     problem = pairs.problem
     dX = tangent_from_bordered(xp, X, NX, V, dS, problem.hermitian)
-    if problem.rows is not None:
-        dX = without_normal_part(xp, X, dX, problem.rows)
+    dX = problem.structure.without_forbidden(xp, X, dX)
     return without_phase(xp, X, dX) if problem.unit and X.dtype.kind == "c" else dX
 
 
@@ -155,21 +153,6 @@ def adjoint_right_hand_side(xp: Any, X: Any, NX: Any, gX: Any, hermitian: bool) 
         return NX * column_dots(xp, X, G) - G, sigma
     c = column_dots(xp, X, gX)
     return NX * c - gX, xp.diag(xp.real(c))
-
-
-def without_normal_part(xp: Any, X: Any, gX: Any, rows: int) -> Any:
-    """gX without the part along changes that UᴴU = VᴴV = I forbids, for X = (U, V)/√2 with ``rows`` rows of U.
-
-    Singular vectors keep both, which is more than XᴴX = I: of gU the part U S with S = ½(UᴴgU + gUᴴU) has
-    Re tr(SᴴUᴴdU) = 0. Only what is left of it is divided by σᵢ + σⱼ. The map is its own adjoint, so that it
-    serves tangents as well.
-    """
-
-    def half(Y: Any, G: Any) -> Any:
-        K = xp.conj(Y).T @ G
-        return G - Y @ (K + xp.conj(K).T)  # 2 YYᴴ is the projector onto the span
-
-    return xp.concatenate([half(X[:rows], gX[:rows]), half(X[rows:], gX[rows:])])
 
 
 def without_phase(xp: Any, X: Any, Y: Any) -> Any:

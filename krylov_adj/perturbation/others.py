@@ -51,7 +51,7 @@ def look_for_others(pairs: DeflatedPairs) -> Completeness:
         found = judge.judge("proved", np.zeros(0), distances, judge.tolerance)
     elif _few(pairs):
         found = by_lapack(judge)
-    elif problem.slope is not None or problem.surplus is not None:
+    elif problem.structure.nonlinear or problem.surplus is not None:
         found = judge.unknown()
     else:
         searched = next_to_each(judge) if problem.selection is None else by_search(judge)

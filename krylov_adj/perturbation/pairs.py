@@ -63,7 +63,7 @@ class DeflatedPairs:
         inner: Array | None = None,
     ) -> DeflatedPairs:
         """The pairs; their residuals are zero unless given."""
-        w = w if problem.slope is None else np.zeros_like(w)
+        w = problem.structure.eigenvalues(w)
         residuals = np.zeros(w.size) if residuals is None else residuals
         inner = np.zeros((w.size, w.size)) if inner is None else inner
         return cls(apart_from(problem, w), w, X, options, residuals, inner)
@@ -113,26 +113,18 @@ class DeflatedPairs:
 
         Of singular triplets, by their mirror images.
         """
-        if self.problem.rows is not None:
-            return np.r_[self.w, -self.w], np.c_[self.X, mirror_images(self.X, self.problem.rows)]
-        if not self.cut.size:
-            return self.w, self.X
-        return np.r_[self.w, self.w[self.cut].conj()], np.c_[self.X, self.X[:, self.cut].conj()]
+        return self.problem.structure.complete(self.w, self.X, self.cut)
 
     @kept
     def members(self) -> Array:
         """Which computed pair every member of the deflation is, or completes, (d,)."""
-        k = np.arange(self.w.size)
-        return np.concatenate([k, k if self.problem.rows is not None else self.cut])
+        k = self.w.size
+        return np.concatenate([np.arange(k), self.problem.structure.completing(k, self.cut)])
 
     def name(self, j: int) -> str:
         """What messages call the member j of the deflation."""
         k = self.w.size
-        if j < k:
-            return str(j)
-        return (
-            f"the mirror image of {j - k}" if self.problem.rows is not None else f"the conjugate of {self.cut[j - k]}"
-        )
+        return str(j) if j < k else self.problem.structure.name(int(self.members[j]))
 
     @property
     def given_w(self) -> Array:
@@ -141,8 +133,7 @@ class DeflatedPairs:
 
     @kept
     def BX(self) -> Array:
-        slope = self.problem.slope
-        return self.problem.apply_B(self.deflation[1]) if slope is None else slope
+        return self.problem.structure.images(self.problem.apply_B, self.deflation[1])
 
     @kept
     def bases(self) -> tuple[Array, Array]:
@@ -151,7 +142,7 @@ class DeflatedPairs:
         if self.problem.B is None and self.problem.hermitian:
             return X, X
         Q_X = self.space.basis(X, self.real_pencil)
-        same = self.problem.B is None and self.problem.slope is None
+        same = self.problem.B is None and not self.problem.structure.nonlinear
         return Q_X, Q_X if same else self.space.basis(self.BX, self.real_pencil)
 
     @property
@@ -208,7 +199,7 @@ class DeflatedPairs:
 
     def coinciding(self) -> list[list[int]]:
         """Groups of two or more members of the deflation, without mirror images, that count as one."""
-        w = self.deflation[0] if self.problem.rows is None else self.w
+        w = self.problem.structure.apart_from_completion(self.w, self.deflation[0])
         tau = self.tolerances(w.size)
         groups: list[list[int]] = []
         for i in range(w.size):
@@ -269,8 +260,3 @@ class DeflatedPairs:
         if self.problem.hermitian:
             return np.ones(k)
         return self.left_lengths[:k] * self.space.norms(self.BX[:, :k])
-
-
-def mirror_images(X: Array, rows: int) -> Array:
-    """D X, the eigenvectors of −σ."""
-    return np.concatenate([X[:rows], -X[rows:]])

@@ -15,6 +15,7 @@ from ..krylov.space import WHOLE, Space
 from ..report.messages import not_finite
 from .cache import Cache, kept
 from .selection import Selection
+from .structures import PENCIL, Pencil
 
 Array = np.ndarray
 SideName = Literal["adjoint", "tangent"]
@@ -203,14 +204,10 @@ class Eigenproblem:
     normalization : {"2", "M", "A"}
         The Hermitian matrix N of xᴴ N x = 1: the identity, B, or A (buckling mode).
     inverse : Inverse or None
-    slope : ndarray, shape (n, k), optional
-        For a nonlinear problem T(λ) x = 0, treated as A = T(λᵢ), B = I at the eigenvalue 0 of A: the
-        vectors −T′(λᵢ) xᵢ that stand for B xᵢ.
     continuation : KeptSolutions, optional
         Solutions of earlier problems to start from.
-    rows : int, optional
-        A is [[0, C], [Cᴴ, 0]] of a matrix C with this many rows, and the pairs are singular triplets,
-        (σ, (u, v)/√2); their mirror images (−σ, (u, −v)/√2) are known with them. See `singular.py`.
+    structure : Pencil, optional
+        What the pairs are besides: see `structures.py`.
     surplus : Surplus, optional
     unit : bool, optional
         The vectors are handed on with unit 2-norm: phases are fixed by Im xᴴdx = 0, not by Im xᴴN dx = 0.
@@ -229,9 +226,8 @@ class Eigenproblem:
     hermitian: bool
     normalization: str
     inverse: Inverse | None = None
-    slope: Array | None = None
     continuation: KeptSolutions | None = None
-    rows: int | None = None
+    structure: Pencil = PENCIL
     surplus: Surplus | None = None
     units: tuple[float, float] = (1.0, 1.0)
     unit: bool = False

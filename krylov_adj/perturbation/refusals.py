@@ -46,8 +46,8 @@ def refuse_cut(pairs: DeflatedPairs, complete: Completeness) -> None:
 
 
 def _failure(pairs: DeflatedPairs, report: Report) -> str:
-    singular = pairs.problem.rows is not None
-    if singular and report.neighbours and pairs.vanishing[list(report.neighbours)].all():
+    structure = pairs.problem.structure
+    if structure.mirrored and report.neighbours and pairs.vanishing[list(report.neighbours)].all():
         return vanishing_triplets(report, pairs.given_w)
     message = cut_cluster(report, pairs.given_w) if report.neighbours else not_converged(report)
-    return in_words_of_eigenpairs(message) if singular else message
+    return in_words_of_eigenpairs(message) if structure.mirrored else message

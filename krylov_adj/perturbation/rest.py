@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg as la
 
+from ..krylov.precision import Precision
 from .completeness import Completeness, Judge
+from .structures import Triplets
 
 Array = np.ndarray
 
@@ -28,8 +30,8 @@ def by_lapack(judge: Judge) -> Completeness:
     """All of the eigenvalues that were not computed."""
     problem, pairs, w = judge.problem, judge.pairs, judge.w
     A, B = problem.dense
-    if problem.rows is not None:
-        rows, root = problem.rows, float(np.sqrt(2))
+    if isinstance(problem.structure, Triplets):
+        rows, root = problem.structure.rows, float(np.sqrt(2))
         U, V = complement(root * pairs.X[:rows]), complement(root * pairs.X[rows:])
         values = _singular_values(U.conj().T @ A[:rows, rows:] @ V)
         return judge.judge("proved", values, np.abs(values[:, None] - w), judge.tolerance)
@@ -38,7 +40,9 @@ def by_lapack(judge: Judge) -> Completeness:
     A = left.conj().T @ A @ right
     compressed_B = None if problem.B is None else left.conj().T @ B @ right
     # T(λ) of a nonlinear problem is singular, or it is not.
-    values = np.zeros(min(len(A), 1)) if problem.slope is not None else eigenvalues(A, compressed_B, problem.hermitian)
+    values = (
+        np.zeros(min(len(A), 1)) if problem.structure.nonlinear else eigenvalues(A, compressed_B, problem.hermitian)
+    )
     distances = np.abs(values[:, None] - w)
     if not problem.hermitian:
         # Of ill-conditioned ones rounding is more than the tolerance; that A − wB is singular is seen all the same.
@@ -60,10 +64,10 @@ def eigenvalues(A: Array, B: Array | None, hermitian: bool) -> Array:
         return la.eigvalsh(A) if hermitian else la.eigvals(A)
     if hermitian:
         lowest, highest = la.eigvalsh(B)[[0, -1]]
-        if lowest > DEFINITE * len(B) * np.finfo(A.dtype).eps * highest:  # not so in buckling mode
+        if lowest > DEFINITE * len(B) * Precision.of(A.dtype).eps * highest:  # not so in buckling mode
             return la.eigvalsh(A, B)
     alpha, beta = la.eigvals(A, B, homogeneous_eigvals=True)
-    size = INFINITE * np.finfo(A.dtype).eps * np.linalg.norm(B) * np.abs(alpha)
+    size = INFINITE * Precision.of(A.dtype).eps * np.linalg.norm(B) * np.abs(alpha)
     finite = np.abs(beta) * np.linalg.norm(A) > size
     values = alpha[finite] / beta[finite]
     return values.real if hermitian else values

@@ -220,7 +220,7 @@ def _most_wanted(judge: Judge, apply: Apply, Q: Array, seen: Outlook, steps: int
 
     operator = spla.LinearOperator((n, n), image, dtype=start.dtype)
     solver: Callable[..., tuple[Array, Array]] = spla.eigsh
-    if not judge.problem.hermitian or (judge.problem.B is not None and judge.problem.rows is None):
+    if not judge.problem.hermitian or (judge.problem.B is not None and not judge.problem.structure.mirrored):
         solver, which = spla.eigs, which.replace("A", "R")  # T is Hermitian in the inner product of B at best
     arguments = {"which": which, "v0": start, "ncv": min(ncv, n - 1), "maxiter": 1 + 2 * steps // ncv}
     try:
@@ -237,7 +237,7 @@ def locate(judge: Judge, z: complex, v: Array) -> tuple[complex, Array]:
     For a pencil that is not Hermitian ‖(A − wᵢB) v‖/‖B v‖: how far wᵢ is from being an eigenvalue.
     """
     problem, w = judge.problem, judge.w
-    if problem.rows is not None:
+    if problem.structure.mirrored:
         singular = complex(np.sqrt(max(np.real(z), 0.0)))
         return singular.real, np.abs(singular.real - w)
     side, space = tangent_side(judge.pairs), judge.pairs.space

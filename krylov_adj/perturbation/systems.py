@@ -186,7 +186,7 @@ class BorderedSystems:
         neighbours = {i: distance * problem.units[1] for i, distance in report.neighbours.items()}
         gauge = np.zeros(0) if gauge is None else gauge
         report = replace(report, conditions=conditions, gauge=gauge, neighbours=neighbours)
-        if not problem.hermitian and problem.slope is None and not left:
+        if not problem.hermitian and not problem.structure.nonlinear and not left:
             suspects = self._suspects(rhs, solved)
             if suspects.any():  # an eigenvalue whose system has a huge solution may turn out to be defective
                 self.left_vectors(suspects)
