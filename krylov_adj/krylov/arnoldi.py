@@ -13,7 +13,7 @@ import numpy as np
 
 from . import small
 from .blocks import steps_to_go
-from .orthogonal import orthogonalise
+from .orthogonal import KrylovProcess
 from .precision import Precision
 from .space import Space
 
@@ -47,18 +47,13 @@ def arnoldi(space: Space, apply: Callable[[Array], Array], start: Array, k: int,
     dimension : int
         Largest dimension of the space; what has not converged then is returned as it is.
     """
-    n, dtype = start.size, start.dtype
-    V, H = space.empty((dimension + 1, n), dtype), np.zeros((dimension + 1, dimension), dtype)
-    V[0] = start / space.norm(start)
-    precision, check, history = Precision.of(dtype), k + 2, list[tuple[int, float]]()
+    precision, check, history = Precision.of(start.dtype), k + 2, list[tuple[int, float]]()
+    process = KrylovProcess(space, apply, start, np.zeros((start.size, 0)), dimension, dimension)
+    H, V = process.H, process.V
     for m in range(1, dimension + 1):
-        w = np.array(apply(V[m - 1]))  # which may be V's own memory
-        before = space.norm(w)
-        norm = orthogonalise(space, w, before, V[:m], H[:m, m - 1])
-        H[m, m - 1] = norm
-        closed = norm <= precision.eps * before
+        process.step()
+        closed, norm = process.closed, np.abs(H[m, m - 1])
         if m < check and m < dimension and not closed:
-            V[m] = w / norm
             continue
         theta, S = small.eig(space, H[:m, :m])
         order = np.argsort(-np.abs(theta), kind="stable")
@@ -74,5 +69,4 @@ def arnoldi(space: Space, apply: Callable[[Array], Array], start: Array, k: int,
             X = (S[:, :wanted].T @ V[:m]).T
             return Found(theta[:wanted], X / space.norms(X), excess <= 1 and complete and not closed)
         check = m + (steps_to_go(history) if excess > 1 else 1)
-        V[m] = w / norm
     raise AssertionError("unreachable")

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import small
-from .orthogonal import orthogonalise
-from .precision import Precision
+from .orthogonal import KrylovProcess
 from .space import Space
 
 Array = np.ndarray
@@ -66,11 +65,8 @@ class Outlook:
     residual: float
 
 
-class Process:
-    """A Krylov process with T on the complement of ``deflated`` (n, d), and its polynomials at some points.
-
-    Keeps the last ``window`` vectors, to which the next one is orthogonal; makes ``most`` steps at most.
-    """
+class Polynomials:
+    """A Krylov process with T on the complement of ``deflated`` (n, d), and its polynomials at some points."""
 
     def __init__(
         self,
@@ -82,51 +78,44 @@ class Process:
         window: int,
         most: int,
     ):
-        n, self.d = deflated.shape
-        self.space = space
-        self.apply, self.points, self.window, self.m = apply, points, window, 0
-        self.basis = space.empty((self.d + window + 1, n), start.dtype)  # in rows: what is deflated, and the vectors
-        self.basis[: self.d] = deflated.T
-        v = start - space.overlaps(self.basis[: self.d], start) @ self.basis[: self.d]
-        self.basis[self.d] = v / space.norm(v)
-        self.H = np.zeros((most + 1, most), start.dtype)
+        start = start - space.overlaps(deflated.T, start) @ deflated.T
+        self.process = KrylovProcess(space, apply, start, deflated, window, most)
+        self.points = points
         self.values = np.ones((most + 1, points.size), complex)  # π_j
         self.open = np.ones(points.size, dtype=bool)  # no more is known of a point that is ruled out
-        self.closed = False
+
+    @property
+    def m(self) -> int:
+        return self.process.m
+
+    @property
+    def closed(self) -> bool:
+        """The space has a part of every eigenvector."""
+        return self.process.closed
 
     def step(self) -> None:
-        """One more vector, unless the space is closed: then it has a part of every eigenvector."""
-        m, d, rows = self.m, self.d, self.window + 1
-        held = np.arange(max(m - self.window, 0), m + 1)  # numbers of the vectors
-        held = held[np.argsort(held % rows)]  # as they are stored
-        w = np.array(self.apply(self.basis[d + m % rows]))  # which may be that vector's own memory
-        before, h = self.space.norm(w), np.zeros(held.size, w.dtype)
-        norm = orthogonalise(self.space, w, before, self.basis[: d + held.size], h)
-        self.H[held, m] = h
-        self.m = m + 1
-        self.closed = norm <= Precision.of(w.dtype).floor * before
-        if self.closed:
-            return
-        self.H[m + 1, m] = norm
-        self.basis[d + self.m % rows] = w / norm
-        images = self.points * self.values[m] - h @ self.values[held]
-        self.values[self.m] = np.where(self.open, images / norm, 0)
+        m, H = self.m, self.process.H
+        held = self.process.step()
+        if not self.closed:
+            images = self.points * self.values[m] - H[held, m] @ self.values[held]
+            self.values[self.m] = np.where(self.open, images / np.real(H[m + 1, m]), 0)
 
     def sums(self) -> Array:
         """Σ |π_j|² over vectors that are orthonormal, at all points."""
-        return np.sum(np.abs(self.values[max(self.m - self.window, 0) : self.m + 1]) ** 2, axis=0)
+        return np.sum(np.abs(self.values[max(self.m - self.process.window, 0) : self.m + 1]) ** 2, axis=0)
 
     def ritz(self) -> tuple[Array, Array, Array]:
         """Ritz values, their residuals, and their vectors' coefficients."""
-        z, S = small.eig(self.space, self.H[: self.m, : self.m])
-        return z, abs(self.H[self.m, self.m - 1]) * np.abs(S[-1]), S
+        H = self.process.H
+        z, S = small.eig(self.process.space, H[: self.m, : self.m])
+        return z, abs(H[self.m, self.m - 1]) * np.abs(S[-1]), S
 
     def vector(self, s: Array) -> Array | None:
         """A Ritz vector; None where the first vectors are gone."""
-        if self.m > self.window:
+        if self.m > self.process.window:
             return None
-        x = s @ self.basis[self.d : self.d + self.m]
-        return x / self.space.norm(x)
+        x = s @ self.process.V[: self.m]
+        return x / self.process.space.norm(x)
 
 
 def look_outside(
@@ -164,28 +153,30 @@ def look_outside(
     """
     n, d = space.size(deflated.shape[0]), deflated.shape[1]
     kind, most, check = start.dtype.kind, min(most, n - d), 1
-    process = Process(space, apply, start, deflated, points, window, most)
+    polynomials = Polynomials(space, apply, start, deflated, points, window, most)
     while True:
-        process.step()
-        m, sums = process.m, process.sums()
-        process.open &= sums < (n - d) / SHARE[kind] ** 2
-        if m < (budget if process.open.any() else check) and m < most and not process.closed:
+        polynomials.step()
+        m, sums = polynomials.m, polynomials.sums()
+        polynomials.open &= sums < (n - d) / SHARE[kind] ** 2
+        if m < (budget if polynomials.open.any() else check) and m < most and not polynomials.closed:
             continue
         check = m + max(2, m // 8)
-        z, residuals, S = process.ritz()
+        z, residuals, S = polynomials.ritz()
         inside = depth(z)
         there = np.flatnonzero(inside >= 0)
         # So deep inside that its residual does not reach out; or all that there is.
-        certain = there[(residuals[there] <= inside[there]) | process.closed]
-        settled = not certain.size and (process.closed or not process.open.any()) and (bounded or not there.size)
-        likely = bool(np.any(sums[process.open] < (n - d) / LIKELY[kind] ** 2)) or (there.size > 0 and not bounded)
+        certain = there[(residuals[there] <= inside[there]) | polynomials.closed]
+        settled = (
+            not certain.size and (polynomials.closed or not polynomials.open.any()) and (bounded or not there.size)
+        )
+        likely = bool(np.any(sums[polynomials.open] < (n - d) / LIKELY[kind] ** 2)) or (there.size > 0 and not bounded)
         likely = likely or _arriving(z, residuals, inside)
         if settled or certain.size or m == most or (m >= budget and not likely):
             candidates = certain if certain.size else there if there.size else np.arange(z.size)
             best = candidates[np.argmax(inside[candidates])]
-            x = process.vector(S[:, best])
+            x = polynomials.vector(S[:, best])
             residual = np.inf if x is None else float(residuals[best])
-            last = process.basis[d + (m - 1) % (window + 1)] if x is None else x
+            last = polynomials.process.last if x is None else x
             return Outlook(settled, bool(certain.size) or likely, complex(z[best]), last, residual)
 
 

@@ -15,8 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from . import small
-from .orthogonal import orthogonalise
-from .precision import Precision
+from .orthogonal import KrylovProcess
 from .space import Space
 
 Array = np.ndarray
@@ -60,29 +59,18 @@ def nearest(
     local, d = deflated.shape
     n = space.size(local)
     most = min(dimension, n - d)
-    dtype = np.result_type(start, theta)
-    basis = space.empty((d + most + 1, local), start.dtype)  # in rows
-    basis[:d] = deflated.T
-    V = basis[d:]
-    H = np.zeros((most + 1, most), dtype)
-    V[0] = start / space.norm(start)
+    process = KrylovProcess(space, apply, start, deflated, most, most)
     open_ = list(range(theta.size))
     found: dict[int, Array] = {}
     earlier = np.full(theta.size, np.inf)
     enough = SHARE / np.sqrt(n)
     for m in range(1, most + 1):
-        w = np.array(apply(V[m - 1]))  # which may be V's own memory
-        before = space.norm(w)
-        norm = orthogonalise(space, w, before, basis[: d + m], H[:m, m - 1])
-        closed = norm <= Precision.of(dtype).eps * before
-        H[m, m - 1] = 0 if closed else norm
-        last = closed or m == most
-        if not closed:
-            V[m] = w / norm
+        process.step()
+        last = process.closed or m == most
         if m % EVERY and not last:
             continue
         for i in list(open_):
-            K = H[: m + 1, :m] - theta[i] * np.eye(m + 1, m)
+            K = process.H[: m + 1, :m] - theta[i] * np.eye(m + 1, m)
             # GMRES' residual for r = V e₁: what of e₁ is outside of the range of K.
             outside = float(abs(small.full_qr(space, K)[0][0, m]))
             done, slow, earlier[i] = outside <= enough, outside > SLOW * earlier[i], outside
@@ -91,7 +79,7 @@ def nearest(
             # Rounding solves a singular system, too, and then a singular value shows it.
             distance, coefficients = small.smallest_singular(space, K)
             if distance <= tolerance[i] or (last and not done):
-                found[i] = coefficients @ V[:m]
+                found[i] = coefficients @ process.V[:m]
             elif not done:
                 break
             open_.remove(i)

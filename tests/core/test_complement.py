@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg as la
 import scipy.sparse.linalg as spla
 
-from krylov_adj.krylov.complement import LIKELY, SHARE, Process, look_outside
+from krylov_adj.krylov.complement import LIKELY, SHARE, Polynomials, look_outside
 from krylov_adj.krylov.space import WHOLE
 from krylov_adj.options import Adjoint
 from krylov_adj.perturbation import rest
@@ -46,18 +46,20 @@ def test_a_left_eigenvector_has_the_share_that_polynomials_leave_it(window, cond
     T, V, left = matrix(values, 2, condition, is_complex)
     Q = la.qr(V[:, :3], mode="economic")[0]
     start = gaussian(rng, N, is_complex)
-    process = Process(WHOLE, lambda v: T @ v, start, Q, values[3:].astype(complex), window, 30)
+    polynomials = Polynomials(WHOLE, lambda v: T @ v, start, Q, values[3:].astype(complex), window, 30)
     P = np.eye(N) - Q @ Q.conj().T
     r = P @ start / la.norm(P @ start)
     Y = la.eig((P @ T @ P).conj().T)
     for _ in range(15):
-        process.step()
-    vector = process.basis[process.d + process.m % (window + 1)]
-    sums = process.sums()
+        polynomials.step()
+    vector = polynomials.process.basis[polynomials.process.d + polynomials.m % (window + 1)]
+    sums = polynomials.sums()
     for m, value in enumerate(values[3:]):
         y = Y[1][:, np.argmin(abs(Y[0] - np.conj(value)))]
         share = abs(np.vdot(y, r))
-        assert abs(np.vdot(y, vector)) == pytest.approx(share * abs(process.values[process.m, m]), rel=1e-5, abs=1e-9)
+        assert abs(np.vdot(y, vector)) == pytest.approx(
+            share * abs(polynomials.values[polynomials.m, m]), rel=1e-5, abs=1e-9
+        )
         assert share**2 * sums[m] <= 1 + 1e-6
     assert la.norm(Q.conj().T @ vector) < 1e-12
 
