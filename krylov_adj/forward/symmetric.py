@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, identity_filter, survey, wanted_count, widened
-from ..krylov.lanczos import FARTHEST, ClosestTo, InvariantSubspace, Lanczos, LargestInModulus, Ordering, wanted_pairs
+from ..krylov.lanczos import FARTHEST, Lanczos, wanted_pairs
+from ..krylov.ordering import ClosestTo, InvariantSubspace, LargestInModulus, Ordering
 from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER
 from ..perturbation.problem import Inverse, Pairs, Surplus, ValueOperator

@@ -8,7 +8,7 @@ from autograd import grad, make_jvp
 from autograd import numpy as np
 
 import krylov_adj as ka
-from krylov_adj.krylov import lanczos
+from krylov_adj.krylov import lanczos, ordering
 from krylov_adj.krylov.lanczos import Lanczos
 from krylov_adj.krylov.space import WHOLE
 from krylov_adj.options import Adjoint
@@ -126,7 +126,7 @@ def test_values_of_zero_are_left_out(mass):
         B,
         T @ rng.standard_normal(n),
         30,
-        lanczos.LargestInModulus(),
+        ordering.LargestInModulus(),
         lambda: rng.standard_normal(n),
     )
     for _ in range(12):

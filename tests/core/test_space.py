@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg as la
 
 import krylov_adj as ka
 from krylov_adj.krylov import small
@@ -13,9 +14,10 @@ from krylov_adj.krylov.arnoldi import arnoldi
 from krylov_adj.krylov.augmented import filtered_form, spectral_ends
 from krylov_adj.krylov.complement import look_outside
 from krylov_adj.krylov.gmres import gmres
-from krylov_adj.krylov.lanczos import Lanczos, LargestInModulus, wanted_pairs
+from krylov_adj.krylov.lanczos import Lanczos, wanted_pairs
 from krylov_adj.krylov.minres import minres
 from krylov_adj.krylov.nearest import nearest
+from krylov_adj.krylov.ordering import LargestInModulus
 from krylov_adj.krylov.shared import shared_krylov
 from krylov_adj.krylov.space import WHOLE, Processes, Rows, Space
 from krylov_adj.perturbation.block import solve_block
@@ -182,13 +184,13 @@ class Team:
             share=lambda a: self.exchange(rank, np.array(a))[0],
         )
 
-    def run(self, function, sizes):
+    def run(self, function, sizes, kind=Rows):
         """function(space, rows) on every process; rows is the slice of them that it has."""
         results, errors = [None] * self.size, []
 
         def work(rank):
             try:
-                space = Rows(self.processes(rank), sizes[rank])
+                space = kind(self.processes(rank), sizes[rank])
                 results[rank] = function(space, slice(space.start, space.start + sizes[rank]))
             except Exception as error:
                 errors.append(error)
@@ -207,10 +209,10 @@ class Team:
 SIZES = [[N], [100, N - 100], [N - 1, 0, 1], [60, 60, 0, N - 120]]
 
 
-def everywhere(function, sizes, rows_of):
+def everywhere(function, sizes, rows_of, kind=Rows):
     """The result on one process and on several, whose rows are put together."""
     expected = function(WHOLE, slice(None))
-    parts = Team(len(sizes)).run(function, sizes)
+    parts = Team(len(sizes)).run(function, sizes, kind)
     for i, value in enumerate(expected):
         if rows_of[i]:
             found = np.concatenate([part[i] for part in parts])
@@ -228,9 +230,8 @@ def blocks(dtype):
     return (V, W) if dtype is float else (V + 1j * W, W - 1j * V[::-1])
 
 
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
-@pytest.mark.parametrize("dtype", [float, complex])
-def test_sums_in_rows(sizes, dtype):
+def sums_of(dtype):
+    """What a space computes of blocks."""
     V, W = blocks(dtype)
 
     def sums(space, rows):
@@ -251,12 +252,35 @@ def test_sums_in_rows(sizes, dtype):
             space.random(len(v), dtype, 5, 2).real, Q @ R, (U * s) @ WH,
         )  # fmt: skip
 
-    everywhere(sums, sizes, [False] * 23 + [True] * 3)
+    return sums
+
+
+SUMMED = [False] * 23 + [True] * 3
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-@pytest.mark.parametrize("change", [np.nan, np.inf])
-def test_one_process_sees_what_another_has(sizes, change):
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_sums_in_rows(sizes, dtype):
+    everywhere(sums_of(dtype), sizes, SUMMED)
+
+
+LOCAL = [
+    name
+    for name in METHODS
+    if name in vars(Rows) and name not in {"agree", "any", "any_of_columns", "finite", "finite_columns"}
+]
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_local_sum_is_noticed(name):
+    kind = type("Local", (Rows,), {name: getattr(Space, name)})
+    with pytest.raises((AssertionError, ValueError)):
+        everywhere(sums_of(float), [100, N - 100], SUMMED, kind)
+
+
+def looks_at(change):
+    """Whether a space sees what one process has."""
+
     def looks(space, rows):
         v, w = np.zeros((N, 2))[rows], np.zeros((N, 2))
         w[-1, 1], w = change, w[rows]
@@ -267,7 +291,20 @@ def test_one_process_sees_what_another_has(sizes, change):
             space.finite_columns(w), space.equal(v[:, 0], u[rows]), space.any_of_columns(u[rows][:, None]),
         )  # fmt: skip
 
-    everywhere(looks, sizes, [False] * 4)
+    return looks
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("change", [np.nan, np.inf])
+def test_one_process_sees_what_another_has(sizes, change):
+    everywhere(looks_at(change), sizes, [False] * 4)
+
+
+@pytest.mark.parametrize("name", ["any", "any_of_columns", "finite", "finite_columns"])
+def test_a_local_look_is_noticed(name):
+    kind = type("Local", (Rows,), {name: getattr(Space, name)})
+    with pytest.raises(AssertionError):
+        everywhere(looks_at(np.nan), [100, N - 100], [False] * 4, kind)
 
 
 def matrix(hermitian):
@@ -359,3 +396,45 @@ def test_small_results_are_agreed_on():
         )
 
     everywhere(results, [100, N - 100], [False] * 7)
+    with pytest.raises(AssertionError):
+        everywhere(results, [100, N - 100], [False] * 7, type("Local", (Rows,), {"agree": Space.agree}))
+
+
+@pytest.mark.parametrize("sizes", SIZES[1:], ids=str)
+@pytest.mark.parametrize("side", ["adjoint", "tangent"])
+@pytest.mark.parametrize(
+    ("method", "mass"),
+    [*((method, False) for method in ("minres", "gmres", "augmented", "auto")), ("minres", True), ("gmres", True)],
+)
+def test_block_bordered_systems_in_rows(method, side, sizes, mass):
+    rng = np.random.default_rng(0)
+    A = matrix(method != "gmres")
+    B = np.diag(np.linspace(1, 2, N)) + (0.01 * np.ones((N, N)) if mass else 0) if mass else np.eye(N)
+    w, X = la.eigh(A, B) if method != "gmres" else la.eig(A, B)
+    order = np.argsort(-w.real)[:3]
+    w, X = w[order], X[:, order]
+    if np.isrealobj(A) and method == "gmres":
+        w, X = w.real, X.real
+    F, G = rng.standard_normal((N, 3)), rng.standard_normal((3, 3))
+
+    def solved(space, rows):
+        local = X[rows].shape[0]
+
+        def operator(K, name):
+            apply, adjoint = distributed(space, rows, K), distributed(space, rows, K.T)
+            return ValueOperator((local, local), float, apply, adjoint, name, space=space)
+
+        B_operator = operator(B, "M") if mass else None
+        problem = Eigenproblem(operator(A, "A"), B_operator, method != "gmres", "M" if mass else "2", space=space)
+        options = ka.Adjoint(method=method, rtol=1e-10)
+        systems = BorderedSystems.of(problem, w, np.asfortranarray(X[rows]), options)
+        solution = solve_block(systems, side, np.asfortranarray(F[rows]), G.copy())
+        return solution.Z, solution.M
+
+    expected = solved(WHOLE, slice(None))
+    parts = Team(len(sizes)).run(solved, sizes)
+    Z = np.concatenate([part[0] for part in parts])
+    np.testing.assert_allclose(Z, expected[0], rtol=1e-6, atol=1e-8 * np.max(np.abs(expected[0])))
+    for part in parts:
+        np.testing.assert_array_equal(part[1], parts[0][1])
+    np.testing.assert_allclose(parts[0][1], expected[1], rtol=1e-6, atol=1e-8 * np.max(np.abs(expected[1])))

@@ -17,15 +17,8 @@ from krylov_adj.forward.symmetric import symmetric_pairs
 from krylov_adj.krylov import blocks
 from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, identity_filter, survey, widened
 from krylov_adj.krylov.factors import factorise
-from krylov_adj.krylov.lanczos import (
-    ClosestTo,
-    InvariantSubspace,
-    Lanczos,
-    LargestInModulus,
-    Ordering,
-    cut,
-    wanted_pairs,
-)
+from krylov_adj.krylov.lanczos import Lanczos, wanted_pairs
+from krylov_adj.krylov.ordering import ClosestTo, InvariantSubspace, LargestInModulus, Ordering, cut
 from krylov_adj.krylov.space import WHOLE
 from krylov_adj.perturbation.problem import Inverse, ValueOperator
 

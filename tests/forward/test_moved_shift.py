@@ -12,7 +12,7 @@ import krylov_adj as ka
 from krylov_adj.forward import eigenpairs as forward
 from krylov_adj.forward import warm_start
 from krylov_adj.forward.warm_start import better_shift, gap_beyond
-from krylov_adj.krylov.lanczos import ClosestTo, InvariantSubspace
+from krylov_adj.krylov.ordering import ClosestTo, InvariantSubspace
 
 N = 20
 D2 = (N + 1) ** 2 * sp.diags([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()
