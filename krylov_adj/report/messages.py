@@ -1,4 +1,7 @@
-"""The text of every message: what was seen (numbers), likely causes, what to try."""
+"""The text of every message: what was seen (numbers), likely causes, what to try.
+
+Longer than 400 lines: texts are compared with each other, and found in one place.
+"""
 
 from __future__ import annotations
 
