@@ -57,7 +57,7 @@ class BlockBordered:
         return anp.concatenate([image + anp.dot(right, M), anp.dot(anp.conj(below).T, Z)])
 
     def measure_rounding(self, z: np.ndarray, left: np.ndarray, solved: Solved) -> np.ndarray:
-        """What two residuals leave of terms that would cancel in the cotangents of X, and rounding."""
+        """The error that two residuals, and rounding, leave in cotangents of X where larger terms cancel."""
         n = strip(self.X).shape[0]
         v, m_v = (np.linalg.norm(part) for part in (solved.value[:n], solved.value[n:]))
         size, m_z = (np.linalg.norm(part) for part in (z[:n], z[n:]))

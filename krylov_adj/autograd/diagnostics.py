@@ -309,7 +309,7 @@ def check_gradient(
     tried, best, shortest = list[Difference](), None, h
 
     def size_of(found: Difference) -> float:
-        """What is relative to which; of a derivative of zero what differences can tell at all."""
+        """The size that errors are relative to; of a derivative of zero, what differences can tell at all."""
         zero, size = ZERO * min(other.rounding for other in tried), max(typical, abs(found.value))
         return zero / max(rtol, eps) if size <= zero else size
 

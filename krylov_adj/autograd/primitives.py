@@ -41,7 +41,7 @@ __all__ = ["attach"]
 
 
 class _Pairs:
-    """What the primitives carry along: the pencil and its systems at the converged values."""
+    """The pencil and its systems at the converged values, which the primitives carry along."""
 
     def __init__(self, pencil: TracedPencil | TracedNonlinear, systems: BorderedSystems):
         self.pencil, self.systems = pencil, systems

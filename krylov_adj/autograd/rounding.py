@@ -70,7 +70,7 @@ def _without_noise(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> A
 
 
 def _rounding_of_motion(dE: np.ndarray, weight: np.ndarray, accuracy: Accuracy) -> np.ndarray:
-    """What rounding leaves in the tangents of couplings along motions within the span, (k, k)."""
+    """The rounding in the tangents of couplings along motions within the span, (k, k)."""
     motion = np.abs(dE[0])
     return accuracy.pairs.eps * weight * (motion[:, None] + motion)
 

@@ -69,5 +69,5 @@ def counting_sort(keys: Array, bound: int) -> Array:
 
 
 def index_dtype(*bounds: int) -> type:
-    """Of indices and positions below the bounds."""
+    """The integer type for indices and positions below the bounds."""
     return np.int32 if max(bounds, default=0) <= np.iinfo(np.int32).max else np.int64

@@ -112,6 +112,6 @@ class StencilForm:
 
 
 def _box(corner: tuple[int, ...], extent: tuple[int, ...], first: int, last: int) -> Slices:
-    """Of a block (k, *grid): all columns, and the coupling's points ``first`` … ``last`` along axis 0."""
+    """The slices of a block (k, *grid): all columns, and the coupling's points ``first`` … ``last`` along axis 0."""
     rest = tuple(slice(start, start + size) for start, size in zip(corner[1:], extent[1:], strict=True))
     return (slice(None), slice(corner[0] + first, corner[0] + last), *rest)

@@ -26,7 +26,7 @@ _LISTENER: ContextVar[list[Report] | None] = ContextVar("listener", default=None
 
 @dataclass(frozen=True)
 class Report:
-    """What one forward, adjoint or tangent solve did.
+    """One forward, adjoint or tangent solve: who ran, how far, and at what cost.
 
     Attributes
     ----------

@@ -138,7 +138,7 @@ class LinearOperator(spla.LinearOperator):
             self._dtype = np.asarray(strip(single(v) if single is not None else block(v[:, None]))).dtype
 
     def _overridden(self) -> tuple[Any, ...]:
-        """What a subclass defines in SciPy's way: _matvec, _rmatvec (or _adjoint), _matmat, _rmatmat."""
+        """The methods that a subclass defines in SciPy's way: _matvec, _rmatvec (or _adjoint), _matmat, _rmatmat."""
         names = ("_matvec", "_rmatvec", "_matmat", "_rmatmat")
         own = [
             None if getattr(type(self), name) is getattr(LinearOperator, name) else getattr(self, name)

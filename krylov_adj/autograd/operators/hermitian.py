@@ -1,4 +1,4 @@
-"""What a Hermitian problem is a function of: the Hermitian part of its matrices.
+"""The Hermitian part of matrices, which is all that a Hermitian problem depends on.
 
 A is Hermitian at the parameters where it is read, but its entries are parameters too, each by itself, and the
 function of the entries that a solver computes has a derivative in directions dA that no Hermitian A can take, which
@@ -29,7 +29,7 @@ ADDITIVE = (Sum, KroneckerSum, Adjoint, Transpose, AssembledOnce)
 
 
 class Traced(IntEnum):
-    """What of an operator is traced, as far as it can be told."""
+    """The traced parts of an operator, as far as they can be told."""
 
     NOTHING = 0
     #: Entries of matrices that stand in a sum of constants and of such.
