@@ -165,7 +165,7 @@ LEGAL = {
         "random = rng.normal\nrandom.seed\ntry:\n    f()\nexcept ValueError:\n    raise"
     ),
     "autograd.diagnostics": "x = 1\n" * MAX_LINES,
-    "report.messages": '"""Texts.\n\nLonger than 400 lines: they are found in one place.\n"""\n' + "x = 1\n" * MAX_LINES,
+    "report.messages": '"""Texts.\n\nLonger than 400 lines: in one place.\n"""\n' + "x = 1\n" * MAX_LINES,
 }
 
 
