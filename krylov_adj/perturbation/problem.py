@@ -29,6 +29,7 @@ class KeptSolutions(Protocol):
 
     def initial_guess(
         self,
+        space: Space,
         side: str,
         b: Array,
         real: bool,
@@ -41,7 +42,7 @@ class KeptSolutions(Protocol):
         gives i ↦ R_i Q.
         """
 
-    def keep_solutions(self, side: str, U: Array) -> None:
+    def keep_solutions(self, space: Space, side: str, U: Array) -> None:
         """Keep the solutions U (n, m) of a side's systems."""
 
 
