@@ -91,7 +91,9 @@ class ValueOperator:
     def counted_anew(self) -> ValueOperator:
         """The same map with a count of its own."""
         matrix = (lambda: self.matrix) if self.explicit else None
-        return ValueOperator(self.shape, self.dtype, self._apply, self._adjoint, self.name, matrix, self.by_matrix)
+        return ValueOperator(
+            self.shape, self.dtype, self._apply, self._adjoint, self.name, matrix, self.by_matrix, self.space
+        )
 
     @property
     def explicit(self) -> bool:
