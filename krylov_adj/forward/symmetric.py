@@ -181,7 +181,7 @@ class _Solve:
         """Return pairs by T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
         B = None if M is None else M.apply
         shift, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
-        # The unit of A's and M's rounding, as `DeflatedSystems.tolerances` has it.
+        # The unit of A's and M's rounding, as `DeflatedPairs.tolerances` has it.
         size = A.space.norm(A.apply(self.first)) / A.space.norm(self.first if B is None else B(self.first))
 
         def image(v: Array) -> Array:
