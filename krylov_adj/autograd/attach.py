@@ -165,7 +165,7 @@ def attach_verified(
     if problem.hermitian and problem.B is not None and problem.normalization == "2":
         return attach_units(pencil, w, X, rtol, report)
     if problem.hermitian:
-        X = orthonormal(X, strip(pencil.normaliser(X)), rtol, problem.normalization)
+        X = orthonormal(problem.space, X, strip(pencil.normaliser(X)), rtol, problem.normalization)
     X = np.asfortranarray(X)  # the solvers work on contiguous columns
 
     def checked(AX: np.ndarray, BX: np.ndarray, NX: np.ndarray) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import scipy.linalg as la
 from scipy.optimize import linear_sum_assignment
 
+from ..krylov.space import Space
+
 __all__ = ["Continuation"]
 
 Array = np.ndarray
@@ -161,6 +163,7 @@ class Continuation:
 
     def initial_guess(
         self,
+        space: Space,
         side: str,
         b: Array,
         real: bool,
@@ -178,7 +181,7 @@ class Continuation:
             self._solutions.pop(side, None)
             return U, b
         H = project(np.concatenate([H.real, H.imag], axis=1) if real and np.iscomplexobj(H) else H)
-        Q, R, _ = la.qr(H, mode="economic", pivoting=True)
+        Q, R = space.qr(H, pivoting=True)
         size = np.abs(np.diagonal(R))
         Q = Q[:, size > np.sqrt(np.finfo(b.dtype).eps) * size.max(initial=0)]
         if Q.shape[1] == 0:
@@ -186,16 +189,16 @@ class Continuation:
         image, left = images(Q), b.copy()
         for i in range(b.shape[1]):
             G = image(i)
-            c = la.lstsq(G, b[:, i], lapack_driver="gelsy")[0]
+            c = space.lstsq(G, b[:, i], revealing=True)
             r = b[:, i] - G @ c
-            if 0 < np.linalg.norm(r) < np.linalg.norm(b[:, i]):  # engines take no right-hand side of zero
+            if 0 < space.norm(r) < space.norm(b[:, i]):  # engines take no right-hand side of zero
                 U[:, i], left[:, i] = Q @ c, r
         return U, left
 
-    def keep_solutions(self, side: str, U: Array) -> None:
+    def keep_solutions(self, space: Space, side: str, U: Array) -> None:
         """Keep solutions (n, m)."""
         most = DEPTH * U.shape[1]
-        norms = np.linalg.norm(U, axis=0)
+        norms = space.norms(U)
         U = U[:, norms > 0] / norms[norms > 0]
         last = self._solutions.get(side)
         if last is not None and last.shape[0] == U.shape[0] and last.dtype == U.dtype:

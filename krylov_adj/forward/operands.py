@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..krylov.space import times
+from ..krylov.space import WHOLE, Space, times
 from ..perturbation.problem import ValueOperator, inexact
 from ..report.messages import boxes_in_scipy
 
@@ -102,7 +102,9 @@ def as_complex(operator: ValueOperator) -> ValueOperator:
     dtype, given = np.result_type(operator.dtype, np.complex64), operator.counted_anew()
     matrix = (lambda: operator.matrix.astype(dtype)) if operator.explicit else None
     adjoint = given.adjoint if operator.has_adjoint else None
-    return ValueOperator(operator.shape, dtype, given.apply, adjoint, operator.name, matrix, operator.by_matrix)
+    return ValueOperator(
+        operator.shape, dtype, given.apply, adjoint, operator.name, matrix, operator.by_matrix, operator.space
+    )
 
 
 def applied_by_parts(operator: spla.LinearOperator, function: Callable[[Array], Any], V: Array) -> Any:
@@ -174,9 +176,7 @@ def named_boxes() -> Iterator[None]:
         raise
 
 
-def random_vector(n: int, dtype: Any, seed: int = 3) -> Array:
+def random_vector(n: int, dtype: Any, seed: int = 3, space: Space = WHOLE) -> Array:
     """Return a fixed pseudo-random unit vector for checks on an operator, shape (n,)."""
-    rng = np.random.default_rng(seed)
-    dtype = np.result_type(dtype, np.float32)
-    v = rng.standard_normal(n) + (1j * rng.standard_normal(n) if dtype.kind == "c" else 0)
-    return (v / np.linalg.norm(v)).astype(dtype)
+    v = space.random(n, np.result_type(dtype, np.float64), seed)
+    return (v / space.norm(v)).astype(np.result_type(dtype, np.float32))

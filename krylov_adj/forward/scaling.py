@@ -211,5 +211,12 @@ def _scaled_operator(operator: ValueOperator, factor: float) -> ValueOperator:
     if operator.has_adjoint:
         adjoint = times(given.adjoint)
     return ValueOperator(
-        operator.shape, operator.dtype, times(given.apply), adjoint, operator.name, matrix, operator.by_matrix
+        operator.shape,
+        operator.dtype,
+        times(given.apply),
+        adjoint,
+        operator.name,
+        matrix,
+        operator.by_matrix,
+        operator.space,
     )

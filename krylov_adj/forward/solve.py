@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..krylov.precision import Precision
 from ..options import Adjoint
 from ..perturbation.derivatives import Maps
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
@@ -76,8 +77,9 @@ def solve_eigenproblem(
 
 def derivative_maps(problem: Eigenproblem, pairs: Pairs, R: Array, options: Adjoint) -> Maps:
     """Return the maps of pairs with the residuals R = A X − B X Λ, (n, k)."""
-    sizes = np.linalg.norm(R, axis=0) / np.linalg.norm(pairs.X, axis=0)
-    return Maps(BorderedSystems.of(problem, pairs.w, pairs.X, options, sizes, pairs.X.conj().T @ R))
+    space, w, X = problem.space, pairs.w, pairs.X
+    sizes = space.norms(R) / space.norms(X)
+    return Maps(BorderedSystems.of(problem, w, X, options, sizes, space.gram(X, R)))
 
 
 def solve_triplets(
@@ -121,6 +123,6 @@ def solve_nonlinear(T: ValueOperator, lam: Any, x: Array, slope: Array, options:
     dtype = np.result_type(lam, x, T.dtype, np.float32)
     w, X = np.asarray(lam, dtype).reshape(1), np.asarray(x, dtype).reshape(-1, 1)
     problem = Eigenproblem(T, None, False, "2", structure=Nonlinear(np.asarray(slope).reshape(-1, 1)))
-    pairs = Pairs(w, X, "2", "eigenpairs as given", rtol=float(np.sqrt(np.finfo(dtype).eps)))
+    pairs = Pairs(w, X, "2", "eigenpairs as given", rtol=Precision.of(dtype).half)
     pairs, R = verified(problem, pairs, options)
     return derivative_maps(problem, pairs, R, options)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ..krylov import small
 from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, identity_filter, survey, wanted_count, widened
 from ..krylov.lanczos import FARTHEST, Lanczos, wanted_pairs
 from ..krylov.ordering import ClosestTo, InvariantSubspace, LargestInModulus, Ordering
-from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER
 from ..perturbation.problem import Inverse, Pairs, Surplus, ValueOperator
 from .continuation import Continuation
@@ -138,7 +138,7 @@ def symmetric_pairs(
     w = found.w
     order = np.argsort(w[:k])
     # Signs that do not jump from one parameter to the next.
-    signs = np.where(reference @ found.X[:, :k] < 0, -1, 1)
+    signs = np.where(A.space.gram(reference, found.X[:, :k]) < 0, -1, 1)
     X = np.asfortranarray((found.X[:, :k] * signs.astype(dtype))[:, order])
     surplus = Surplus(w[k:].astype(dtype) if found.resolved else None, found.other_w.astype(dtype), found.other_X)
     return Pairs(w[:k][order].astype(dtype), X, "2" if M is None else "M", found.method, inverse, surplus)
@@ -181,15 +181,15 @@ class _Solve:
         """Return pairs by T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
         B = None if M is None else M.apply
         shift, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
-        # The unit of A's and M's rounding, as `DeflatedSystems.tolerances` has it.
-        size = np.linalg.norm(A.apply(self.first)) / np.linalg.norm(self.first if B is None else B(self.first))
+        # The unit of A's and M's rounding, as `DeflatedPairs.tolerances` has it.
+        size = A.space.norm(A.apply(self.first)) / A.space.norm(self.first if B is None else B(self.first))
 
         def image(v: Array) -> Array:
             return inverse.operator.apply(v if B is None else B(v))
 
         # As in ARPACK: T's range is where the eigenvectors are. And the unit of its values.
         start = image(self.first if self.start is None else self.start)
-        unit = start.dtype.type(np.max(np.abs(start)))
+        unit = start.dtype.type(A.space.largest(np.abs(start)))
         if not unit > 0:
             return None
 
@@ -201,7 +201,7 @@ class _Solve:
             return ROUNDING * eps * (float(size) * key + abs(sigma) * key + 1)
 
         wanted = ClosestTo(shift - sigma, float(unit))
-        lanczos = Lanczos(WHOLE, apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
+        lanczos = Lanczos(A.space, apply, B, start / unit, self.dimension, wanted, self.random, rounding=rounding)
         # Another shift than σ is worth no more than σ takes, and no digits, which rounding next to it costs the others.
         most = self.most if shift == sigma else min(self.most, FILLINGS * self.dimension)
         found = wanted_pairs(lanczos, self.k, lambda theta: self.tol * np.abs(theta), most)
@@ -222,8 +222,8 @@ class _Solve:
     def _spoiled(self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array) -> bool:
         """Return whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
         AX, MX = A.apply(X), X if M is None else M.apply(X)
-        sizes = WHOLE.safe_norms(np.asfortranarray(AX)) + np.abs(w) * WHOLE.safe_norms(np.asfortranarray(MX))
-        residuals = WHOLE.safe_norms(np.asfortranarray(AX - MX * w))
+        sizes = A.space.safe_norms(np.asfortranarray(AX)) + np.abs(w) * A.space.safe_norms(np.asfortranarray(MX))
+        residuals = A.space.safe_norms(np.asfortranarray(AX - MX * w))
         return bool(np.any(residuals > np.sqrt(np.finfo(X.dtype).eps) * np.max(sizes)))
 
     def largest(self, A: ValueOperator) -> _Found | None:
@@ -237,7 +237,9 @@ class _Solve:
             return np.maximum(max(self.tol, NOISE * eps) * np.abs(theta), np.finfo(float).tiny)
 
         dimension = max(LOOK, self.dimension)
-        space = Lanczos(WHOLE, A.apply, None, self.first, dimension, LargestInModulus(), self.random, rounding=rounding)
+        space = Lanczos(
+            A.space, A.apply, None, self.first, dimension, LargestInModulus(), self.random, rounding=rounding
+        )
         if space.converge(self.k, accept, LOOK) is None:
             for side in (1, -1):
                 spectrum = survey(space, side)
@@ -279,7 +281,7 @@ class _Solve:
         seen, resolved = None, False
         if spectrum is None:
             dimension = max(LOOK, self.dimension)
-            seen = Lanczos(WHOLE, lambda v: side * A.apply(v), None, self.first, dimension, Ordering(), self.random)
+            seen = Lanczos(A.space, lambda v: side * A.apply(v), None, self.first, dimension, Ordering(), self.random)
             resolved = seen.converge(self.k, partial(self._resolved, seen), LOOK) is not None
             spectrum = survey(seen, 1)
         if spectrum.ritz.size == 1:  # A is a multiple of the identity
@@ -316,7 +318,7 @@ class _Solve:
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
         apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
-        return Lanczos(WHOLE, apply, None, start, self.dimension, Ordering(), self.random, rounding=rounding)
+        return Lanczos(A.space, apply, None, start, self.dimension, Ordering(), self.random, rounding=rounding)
 
     def _with(
         self,
@@ -349,12 +351,12 @@ class _Solve:
         # Eigenpairs of A on the span.
         X = np.asfortranarray(found[1].T)
         AX = A.apply(X)
-        G = X.T @ AX
-        w, U = np.linalg.eigh(0.5 * (G + G.T))
+        G = A.space.gram(X, AX)
+        w, U = small.eigh(A.space, 0.5 * (G + G.T))
         X, AX = X @ U, AX @ U
         accepted = np.maximum(1e3 * eps * norm, 10 * self.tol * np.abs(w))
         wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
-        if np.any(wrong | (WHOLE.safe_norms(AX - X * w) > accepted)):
+        if np.any(wrong | (A.space.safe_norms(AX - X * w) > accepted)):
             return None
         last = float(found[0][self.k - 1])
         others, V = space.others(last - space.near(last))

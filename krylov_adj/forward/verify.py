@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..krylov.space import WHOLE
+from ..krylov import small
+from ..krylov.precision import Precision
+from ..krylov.space import Space
 from ..options import Adjoint
 from ..perturbation.examine import Examination, examine
 from ..perturbation.gauge import say
@@ -48,11 +50,12 @@ def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
     A wrong adjoint (or an operator that is not Hermitian though it was promised to be) solves the
     wrong systems without a trace in any residual.
     """
-    x, y = (random_vector(size, operator.dtype, seed) for size, seed in zip(operator.shape[::-1], (5, 6), strict=True))
+    space, sizes = operator.space, operator.shape[::-1]
+    x, y = (random_vector(n, operator.dtype, seed, space) for n, seed in zip(sizes, (5, 6), strict=True))
     Ax, AHy = operator.apply(x), operator.adjoint(y)
-    left, right = np.vdot(y, Ax), np.vdot(AHy, x)
-    error = abs(left - right) / max(float(np.linalg.norm(Ax)), float(np.linalg.norm(AHy)), np.finfo(float).tiny)
-    if not error <= np.sqrt(np.finfo(operator.dtype).eps):
+    left, right = space.dot(y, Ax), space.dot(AHy, x)
+    error = abs(left - right) / max(space.norm(Ax), space.norm(AHy), Precision.of(np.float64).tiny)
+    if not error <= Precision.of(operator.dtype).half:
         raise ValueError((operator_not_hermitian if hermitian else operator_adjoint_wrong)(operator.name, float(error)))
 
 
@@ -60,11 +63,10 @@ def is_hermitian(operator: ValueOperator | None) -> bool:
     """Return whether M x = Mᴴ x for a pseudo-random vector: two applications."""
     if operator is None:
         return True
-    x = random_vector(operator.shape[0], operator.dtype, 5)
+    space = operator.space
+    x = random_vector(operator.shape[0], operator.dtype, 5, space)
     image = operator.apply(x)
-    return bool(
-        np.linalg.norm(image - operator.adjoint(x)) <= np.sqrt(np.finfo(image.dtype).eps) * np.linalg.norm(image)
-    )
+    return space.norm(image - operator.adjoint(x)) <= Precision.of(image.dtype).half * space.norm(image)
 
 
 def forward_report(pairs: Pairs) -> Report:
@@ -93,7 +95,7 @@ def verified(problem: Eigenproblem, pairs: Pairs, options: Adjoint) -> tuple[Pai
     w, X = pairs.w, pairs.X
     if problem.hermitian:
         NX = {"2": lambda X: X, "M": problem.apply_B, "A": problem.A.apply}[problem.normalization](X)
-        X = orthonormal(X, NX, pairs.rtol, problem.normalization)
+        X = orthonormal(problem.space, X, NX, pairs.rtol, problem.normalization)
     X = np.asfortranarray(X)  # the solvers work on contiguous columns
     AX, BX = problem.A.apply(X), problem.structure.images(problem.apply_B, X)
     NX = {"2": X, "M": BX, "A": AX}[problem.normalization]
@@ -127,7 +129,7 @@ def verify(
         raise ValueError(not_eigenpairs(examined.residuals, rtol, examined.scales * problem.units[0]))
     if not problem.structure.nonlinear:
         check_eigenvalues(problem, options, w, examined, rtol)
-    check_normalised(WHOLE.dots(X, NX), X.dtype, rtol, problem.normalization)
+    check_normalised(problem.space.dots(X, NX), X.dtype, rtol, problem.normalization)
 
 
 def check_normalised(squares: Array, dtype: np.dtype, rtol: float, normalization: str) -> None:
@@ -147,20 +149,20 @@ def check_eigenvalues(problem: Eigenproblem, options: Adjoint, w: Array, examine
         say(DegeneracyWarning, few_digits(few, w * problem.units[1], examined.seen), options)
 
 
-def orthonormal(X: Array, NX: Array, rtol: float, normalization: str) -> Array:
+def orthonormal(space: Space, X: Array, NX: Array, rtol: float, normalization: str) -> Array:
     """Return X (XᴴNX)^−½, the nearest vectors with XᴴNX = I, of a Hermitian problem; X itself where it is that.
 
     Vectors of close eigenvalues are orthogonal up to residual over gap, and what they lack is
     divided by the gap once more in a derivative; of a degenerate eigenvalue of a complex matrix SciPy
     returns any basis.
     """
-    gram = X.conj().T @ NX
+    gram = space.gram(X, NX)
     gram = 0.5 * (gram + gram.conj().T)
-    norms = np.real(np.diagonal(gram))
+    norms, precision = np.real(np.diagonal(gram)), Precision.of(X.dtype)
     check_normalised(norms, X.dtype, rtol, normalization)
-    if np.max(np.abs(gram - np.eye(norms.size))) <= 100 * np.finfo(X.dtype).eps:
+    if np.max(np.abs(gram - np.eye(norms.size))) <= precision.orthonormal:
         return X
-    s, U = np.linalg.eigh(gram)
-    if s[0] <= np.sqrt(np.finfo(s.dtype).eps) * s[-1]:
+    s, U = small.eigh(space, gram)
+    if s[0] <= precision.half * s[-1]:
         raise ValueError(dependent_vectors(float(s[0]), float(s[-1])))
     return X @ (U * s**-0.5) @ U.conj().T

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg as la
 
+from ..krylov import small
 from ..krylov.arnoldi import arnoldi
-from ..krylov.space import WHOLE
 from ..perturbation.problem import Inverse, ValueOperator
 from .continuation import Continuation, expected
 from .request import Request
@@ -81,7 +80,7 @@ def warm_arnoldi(
     start = continuation.start_vector(n, inverse.operator.dtype, tol, None)
     if start is None:
         return None, None
-    found = arnoldi(WHOLE, inverse.operator.apply, start, k, tol, min(WARM_DIMENSION + 2 * k, n))
+    found = arnoldi(inverse.operator.space, inverse.operator.apply, start, k, tol, min(WARM_DIMENSION + 2 * k, n))
     X = found.X.astype(np.result_type(found.X, np.complex64), copy=False)
     size = np.abs(found.theta)
     certain = size > (1 + 1e-6) * size[-1]  # of a pair that k cuts either one serves
@@ -95,23 +94,24 @@ def rayleigh_ritz(
     A: ValueOperator, M: ValueOperator | None, V: Array, k: int, sigma: float
 ) -> tuple[Array, Array, float]:
     """Return approximations to the k eigenpairs closest to σ in the span of V, and the largest ‖A x − w M x‖/‖M x‖."""
-    Q, R, _ = la.qr(V, mode="economic", pivoting=True)
+    space = A.space
+    Q, R = space.qr(V, pivoting=True)
     size = np.abs(np.diagonal(R))
     Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
     MQ = Q
     if M is not None:  # M-orthonormal, without what M does not see
         MQ = M.apply(Q)
-        s, U = np.linalg.eigh(Q.T @ MQ)
+        s, U = small.eigh(space, space.gram(Q, MQ))
         seen = s > np.sqrt(np.finfo(V.dtype).eps) * s[-1]
         U = U[:, seen] * s[seen] ** -0.5
         Q, MQ = np.asfortranarray(Q @ U), MQ @ U
     AQ = A.apply(Q)
-    G = Q.T @ AQ
-    w, Y = np.linalg.eigh(0.5 * (G + G.T))
+    G = space.gram(Q, AQ)
+    w, Y = small.eigh(space, 0.5 * (G + G.T))
     first = np.argsort(np.abs(w - sigma))[:k]
     w, Y = w[first], Y[:, first]
     MX = MQ @ Y
-    return w, Q @ Y, float(np.max(WHOLE.safe_norms(AQ @ Y - MX * w) / WHOLE.safe_norms(MX), initial=0))
+    return w, Q @ Y, float(np.max(space.safe_norms(AQ @ Y - MX * w) / space.safe_norms(MX), initial=0))
 
 
 def gap_beyond(last: float, others: Array) -> float | None:

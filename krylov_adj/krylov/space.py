@@ -173,9 +173,9 @@ class Space:
         U, s, WH = la.svd(V, full_matrices=False)
         return U, s, WH
 
-    def lstsq(self, V: Array, F: Array) -> Array:
-        """Return C of least ‖V C − F‖."""
-        C: Array = la.lstsq(V, F)[0]
+    def lstsq(self, V: Array, F: Array, revealing: bool = False) -> Array:
+        """Return C of least ‖V C − F‖; ``revealing``: by QR that reveals the rank, not by singular values."""
+        C: Array = la.lstsq(V, F, lapack_driver="gelsy" if revealing else "gelsd")[0]
         return C
 
 
@@ -326,9 +326,9 @@ class Rows(Space):
         U, s, WH = self.agree(tuple(la.svd(R)))
         return Q @ U, s, WH
 
-    def lstsq(self, V: Array, F: Array) -> Array:
+    def lstsq(self, V: Array, F: Array, revealing: bool = False) -> Array:
         Q, R = self.qr(V)
-        C: Array = self.agree(la.lstsq(R, self.gram(Q, F))[0])
+        C: Array = self.agree(super().lstsq(R, self.gram(Q, F), revealing))
         return C
 
 

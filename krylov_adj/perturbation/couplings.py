@@ -31,7 +31,7 @@ class Coupling:
 
     Of coinciding eigenvalues, which has no quotient and was dropped: ``size`` is its numerator's, relative to what it
     was computed from. Of others: ``size`` is the error that rounding makes of it, relative to the whole derivative. j
-    counts the conjugates that complete the deflation too, see `BorderedSystems.name`.
+    counts the conjugates that complete the deflation too, see `DeflatedPairs.name`.
     """
 
     j: int

@@ -29,6 +29,7 @@ class KeptSolutions(Protocol):
 
     def initial_guess(
         self,
+        space: Space,
         side: str,
         b: Array,
         real: bool,
@@ -41,7 +42,7 @@ class KeptSolutions(Protocol):
         gives i ↦ R_i Q.
         """
 
-    def keep_solutions(self, side: str, U: Array) -> None:
+    def keep_solutions(self, space: Space, side: str, U: Array) -> None:
         """Keep the solutions U (n, m) of a side's systems."""
 
 
@@ -90,7 +91,9 @@ class ValueOperator:
     def counted_anew(self) -> ValueOperator:
         """The same map with a count of its own."""
         matrix = (lambda: self.matrix) if self.explicit else None
-        return ValueOperator(self.shape, self.dtype, self._apply, self._adjoint, self.name, matrix, self.by_matrix)
+        return ValueOperator(
+            self.shape, self.dtype, self._apply, self._adjoint, self.name, matrix, self.by_matrix, self.space
+        )
 
     @property
     def explicit(self) -> bool:

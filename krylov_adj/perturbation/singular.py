@@ -29,7 +29,8 @@ class AugmentedOperator(ValueOperator):
     def __init__(self, operator: ValueOperator):
         size = sum(operator.shape)
         matrix = self._blocks if operator.explicit else None
-        super().__init__((size, size), operator.dtype, self._augmented, self._augmented, operator.name, matrix)
+        both = self._augmented, self._augmented
+        super().__init__((size, size), operator.dtype, *both, operator.name, matrix, space=operator.space)
         self.operator = operator
         self.rows = operator.shape[0]
 

@@ -120,7 +120,7 @@ def solve(
             if not engines:
                 break
     if warm is not None and active.size:
-        warm.keep_solutions(side.name, U[:, active])
+        warm.keep_solutions(space, side.name, U[:, active])
     applications, solves = (after - start for after, start in zip(problem.counts(), before, strict=True))
     report = Report(
         side.name,
@@ -164,7 +164,7 @@ def initial_guess(side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
     U, surplus, warm = np.zeros_like(b), side.pairs.problem.surplus, side.pairs.problem.continuation
     if warm is not None:
         U, b = warm.initial_guess(
-            side.name, b, side.pairs.problem.real, side.project_in, lambda V: side.images(V, columns)
+            space, side.name, b, side.pairs.problem.real, side.project_in, lambda V: side.images(V, columns)
         )
     if surplus is not None and surplus.w.size:
         known = side.project_in(surplus.V @ (space.gram(surplus.V, b) / (surplus.w[:, None] - side.pairs.w[columns])))

@@ -163,7 +163,7 @@ def test_the_core_sums_through_its_space_only(method, side):
 
 
 class Team:
-    """Processes that are threads; from the second one on, last bits of what each has computed are disturbed."""
+    """Processes that are threads, and what they can do together."""
 
     def __init__(self, size):
         self.size, self.barrier, self.slots = size, threading.Barrier(size, timeout=60), [None] * size
