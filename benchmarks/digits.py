@@ -75,7 +75,7 @@ def relative(parts, reference):
 
 def methods(problem):
     """The solvers that a class admits."""
-    names = ["auto", "dense", "gmres", "direct", "minres" if problem.hermitian else "gcrot"]
+    names = ["auto", "dense", "gmres", "direct", "minres" if problem.hermitian else "gmres"]
     names += ["shared"] * ("sigma" in problem.kwargs) + ["augmented"] * (not problem.generalized)
     return names
 

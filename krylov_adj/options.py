@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .report.report import Report
 
-METHODS = ("auto", "shared", "augmented", "minres", "gmres", "gcrot", "direct", "dense")
+METHODS = ("auto", "shared", "augmented", "minres", "gmres", "direct", "dense")
 ON_GAUGE = ("warn", "raise", "ignore")
 ON_FAILURE = ("raise", "warn")
 
@@ -31,7 +31,7 @@ class Adjoint:
 
     Parameters
     ----------
-    method : {"auto", "shared", "augmented", "minres", "gmres", "gcrot", "direct", "dense"}, optional
+    method : {"auto", "shared", "augmented", "minres", "gmres", "direct", "dense"}, optional
         Solver of the perturbation systems.
 
         * ``"shared"``: one Krylov space for all systems, from the inverse of the forward pass
@@ -42,14 +42,12 @@ class Adjoint:
         * ``"minres"``: deflated MINRES, all systems advancing together; Hermitian problems only.
         * ``"gmres"``: deflated, restarted GMRES, all systems advancing together, preconditioned by
           the inverse of the forward pass where there is one.
-        * ``"gcrot"``: deflated GCROT(m, k) of SciPy, one system after the other, preconditioned likewise;
-          for systems on which restarted GMRES stagnates.
         * ``"direct"``: sparse LU of the bordered matrix, one for every system; explicit matrices
           only.
         * ``"dense"``: dense LU of the same; needs O(n²) memory.
         * ``"auto"``: dense for n ≤ 200; with a preconditioner GMRES; with an inverse the shared
           space, then GMRES. Without one: for two or more systems without ``M`` the augmented form; then
-          MINRES where Hermitian; then GMRES and GCROT. Where these fail and the matrices are explicit,
+          MINRES where Hermitian; then GMRES. Where these fail and the matrices are explicit,
           sparse LU. The report says what ran, and why it was taken first.
     rtol : float, optional
         Largest accepted residual of a system, relative to its right-hand side. Default 1e-10 in

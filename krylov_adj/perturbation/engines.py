@@ -13,10 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..krylov.augmented import Ends, filtered_form, spectral_ends
-from ..krylov.blocks import LATE, subtract_product
+from ..krylov.blocks import subtract_product
 from ..krylov.factors import Factors, factors_of
 from ..krylov.gmres import gmres
-from ..krylov.linear_solvers import iterative_engines
 from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
 from ..krylov.spectral_forms import ShiftInvert
@@ -81,7 +80,7 @@ def engines_in_order(pairs: DeflatedPairs, active: int) -> tuple[list[tuple[str,
     elif problem.structure.nonlinear and problem.explicit:
         order, reason = [], "the eigenvalue is anywhere in the spectrum of an explicit T(lam)"
     else:
-        order = ["minres", "gmres"] if problem.hermitian else ["gmres", "gcrot"] if pairs.space.whole else ["gmres"]
+        order = ["minres", "gmres"] if problem.hermitian else ["gmres"]
         reason = f"no inverse, {kind}, {active} active system{'s'[: active != 1]}"
         triplets = isinstance(problem.A, AugmentedOperator)  # whose MINRES takes half the applications
         several = active > (2 if problem.hermitian else 1)  # two columns of MINRES take less
@@ -141,39 +140,6 @@ def _gmres(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) ->
     restart = pairs.options.restart or RESTART
     found = gmres(pairs.space, apply, rhs, rtol, maxiter, restart, side.precondition())
     return Solved(*found, np.zeros(columns.size))
-
-
-def _gcrot(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
-    """SciPy's GCROT(m, k) on the same operator, column by column; in passes, to see the solution move.
-
-    The last one goes past what is asked for: next to an eigenvalue that was not computed it may not move before.
-    """
-    precondition = side.precondition()
-    U, errors = np.zeros_like(rhs), np.zeros(columns.size)
-    problem, eps, space = side.pairs.problem, side.pairs.eps, side.pairs.space
-    before = problem.A.applications
-    for m, i in enumerate(columns):
-
-        def apply(V: Array, i: int = i) -> Array:
-            V = side.project_in(V)
-            return side.project_out(side.apply(V, np.array([i])))
-
-        engine = iterative_engines(space, "gcrot", problem.n)[0]  # what it recycles serves all passes
-        R, size = rhs[:, [m]], space.norm(rhs[:, m])
-        for target in (min(LATE * rtol[m], 0.5), rtol[m], rtol[m] / LATE):
-            left = space.norm(R)
-            if target < LATE * eps:  # that is not to be had
-                break
-            if left <= target * size:
-                continue
-            D, _ = engine(apply, precondition, R, np.array([target * size / left]), maxiter)
-            D = D if precondition is None else side.project_in(D)
-            rest = rhs[:, [m]] - apply(U[:, [m]] + D)
-            if not space.norm(rest) <= left:
-                break
-            U[:, [m]] += D
-            errors[m], R = space.norm(D) * space.norm(rest) / left, rest
-    return Solved(U, problem.A.applications - before, errors, np.zeros(columns.size))
 
 
 def _dense(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -> Solved:
@@ -292,7 +258,6 @@ ENGINES: dict[str, Engine] = {
     "augmented": _augmented,
     "minres": _minres,
     "gmres": _gmres,
-    "gcrot": _gcrot,
     "direct": _direct,
     "dense": _dense,
 }

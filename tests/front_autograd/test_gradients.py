@@ -133,7 +133,6 @@ def test_against_the_dense_formula(name, dtype, form):
 
 def methods(problem):
     yield "gmres"
-    yield "gcrot"
     if not problem.generalized and problem.kwargs.get("sigma") is None:
         yield "augmented"
     if problem.hermitian:

@@ -244,13 +244,12 @@ def test_spectral_functions_in_forward_over_reverse_say_what_they_lose(kind, is_
         assert not caught
 
 
-@pytest.mark.parametrize("method", ["gmres", "gcrot"])
 @pytest.mark.parametrize("gap", [1e-7, 1e-5, 1e-3])
 @pytest.mark.parametrize("is_complex", [False, True])
-def test_residuals_of_iterative_engines_are_not_amplified_by_gaps(is_complex, gap, method):
+def test_residuals_of_iterative_engines_are_not_amplified_by_gaps(is_complex, gap):
     """They are in terms with 1/gap² that cancel: Σ w², and functions of left eigenvectors."""
     family = Family("eigs", 20, gap, is_complex)
-    call = {"k": 2, "which": "SR", "v0": family.v0, "adjoint": ka.Adjoint(method=method)}
+    call = {"k": 2, "which": "SR", "v0": family.v0, "adjoint": ka.Adjoint(method="gmres")}
 
     def squares(t):
         return np.real(np.sum(ka.eigs(family.A + t * family.D, **call)[0] ** 2))

@@ -234,7 +234,7 @@ def engine(rng, hermitian, *, inverse=False, explicit=True, standard=False):
     names += ["shared", "shared"] if inverse else []
     names += ["direct"] if explicit else []
     names += ["augmented"] if standard else []
-    names += [] if hermitian else ["gcrot"]
+    names += [] if hermitian else ["gmres"]
     return ka.Adjoint(method=str(rng.choice(names)))
 
 

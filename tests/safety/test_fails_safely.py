@@ -47,7 +47,7 @@ def test_no_cluster_whole_or_cut_is_silently_wrong(name, seed, index):
 
 #: The class, seed and number of a problem.
 MENDED = [
-    ("cut clusters", 16, 23),  # GCROT next to an eigenvalue that was not computed
+    ("cut clusters", 16, 23),  # next to an eigenvalue that was not computed
     ("defective", 37, 12),  # a Jordan block that the loss hardly feels
     ("near-defective", 3, 7),  # κ²ε of a tenth of the error
     ("near-defective", 5, 9),
