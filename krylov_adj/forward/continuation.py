@@ -1,4 +1,4 @@
-"""What one solve leaves for the next one: start vectors and guesses for loops over parameters."""
+"""Start vectors and guesses that one solve leaves for the next one, in loops over parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call of `eigs` or `eigsh` asks for, as plain values."""
+"""The request of a call of `eigs` or `eigsh`, as plain values."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Units:
 
     @property
     def pair(self) -> tuple[float, float]:
-        """What A and the eigenvalues are divided by."""
+        """The factors that A and the eigenvalues are divided by."""
         return self.a, self.eigenvalue_factor
 
     @property

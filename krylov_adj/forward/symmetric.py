@@ -162,7 +162,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Solve:
-    """What both ways are given.
+    """The input of both ways.
 
     ``first`` is a random vector; ``start`` another start if there is one, for spaces that looking for a filter has not
     begun; ``most`` the steps after which to give up.

@@ -82,7 +82,7 @@ class Chebyshev:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What a few Lanczos steps from a random vector know of the spectrum of A, or of −A: wanted ones are largest.
+    """The spectrum of A, or of −A, as a few Lanczos steps from a random vector know it: wanted ones are largest.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Spectrum:
 
 
 def survey(space: Lanczos, side: int) -> Spectrum:
-    """What the Krylov space of a random vector, not restarted, knows of the spectrum of ``side`` (1 or −1) times T."""
+    """Return the spectrum of ``side`` (1 or −1) times T, as a random vector's Krylov space without restarts knows it."""
     precision, H = Precision.of(space.V.dtype), space.H[: space.m, : space.m]
     ritz, S = small.eigh(space.space, side * H)
     ritz, weights, residuals = ritz[::-1], S[0, ::-1] ** 2, space.beta * np.abs(S[-1, ::-1])

@@ -41,7 +41,7 @@ ALONE = 1e-2
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a search has seen.
+    """The outcome of a search.
 
     Attributes
     ----------

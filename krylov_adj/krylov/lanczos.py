@@ -129,7 +129,7 @@ class Lanczos:
         return w, image, norm
 
     def _elsewhere(self, w: Array, rows: int) -> tuple[Array, Array, float]:
-        """As `_orthogonal`, of a vector that is to leave the basis' span."""
+        """Return a vector outside of the basis' span, made orthogonal as by `_orthogonal`."""
         square = float(self.space.dot(w, w if self.B is None else self.B(w)))
         w, image, norm = self._orthogonal(w, rows)
         if not norm**2 > Precision.of(w.dtype).eps * max(square, 0.0):  # negative where B is no inner product

@@ -37,7 +37,7 @@ class LargestInModulus(Ordering):
 
 
 class ClosestTo(LargestInModulus):
-    """Of T = (A − σ′B)⁻¹B/u the values 1/((λ − σ′) u) of the λ closest to σ: those with the largest 1/(|λ − σ| u).
+    """Wants the values 1/((λ − σ′) u) of T = (A − σ′B)⁻¹B/u of the λ closest to σ: the largest 1/(|λ − σ| u).
 
     ``moved`` is σ′ − σ. All is as for the largest in modulus where it is zero.
     """

@@ -1,4 +1,4 @@
-"""What a floating-point type can tell apart: every threshold that is made of ε, with its reason.
+"""Every threshold that is made of ε, with its reason: how far a floating-point type tells numbers apart.
 
 Thresholds are relative: to the size that stands in front of them where they are used.
 """

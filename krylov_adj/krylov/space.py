@@ -184,7 +184,7 @@ WHOLE = Space()
 
 @dataclass(frozen=True)
 class Processes:
-    """What processes can do together, with the same bits as a result on all of them: four callables, no library.
+    """The operations of several processes together, with the same bits on all of them: four callables, no library.
 
     Attributes
     ----------
@@ -313,7 +313,7 @@ class Rows(Space):
         return int(w.shape[0]) - (border if self._all.rank else 0)
 
     def qr(self, V: Array, pivoting: bool = False) -> tuple[Array, Array]:
-        """Of every process's rows, then of what these leave, one above the other (TSQR)."""
+        """Return Q and R: of every process's rows, then of what these leave, one above the other (TSQR)."""
         d = V.shape[1]
         Q, R = la.qr(np.vstack([V, np.zeros((max(d - V.shape[0], 0), d), V.dtype)]), mode="economic")
         above = np.vstack(self._all.gather(R))

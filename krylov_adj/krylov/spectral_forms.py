@@ -25,7 +25,7 @@ class Form(Protocol):
         """ω."""
 
     def reference(self, omega: float) -> float:
-        """What the residuals of the small problem are relative to."""
+        """The sizes that residuals of the small problem are relative to."""
 
     def shift(self, theta: Array) -> Array:
         """q(θ)."""
@@ -39,7 +39,7 @@ class Form(Protocol):
         ...
 
     def product(self, top: Array, bottom: Array, C: Array, J: Array) -> tuple[Array | None, Array]:
-        """What makes up u, None for s or T s; and the top of q(M̂) v."""
+        """Return the map that makes u, None for s or T s; and the top of q(M̂) v."""
 
     @property
     def exact(self) -> bool:

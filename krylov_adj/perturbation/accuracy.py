@@ -152,7 +152,7 @@ class Accuracy:
 
     @kept
     def far(self) -> Array:
-        """What R⁻¹ makes of a vector in no particular direction, (k,), at least.
+        """The growth ‖R⁻¹v‖/‖v‖ of a vector in no particular direction, (k,), at least.
 
         It has 1/n of its square along every eigenvector, and the mean of 1/|λ − λᵢ|² over the spectrum is at least one
         over that of |λ − λᵢ|².
@@ -166,7 +166,7 @@ class Accuracy:
 
     @kept
     def growth(self) -> Array:
-        """What R⁻¹ makes of such a vector, (k,): what it made of the ones that were solved for, or by guess.
+        """The growth of such a vector, (k,): that of the ones that were solved for, or by guess.
 
         Where none was, eigenvalues next to λᵢ, as far as those in hand tell, add 1/n of their squares.
         """
@@ -289,7 +289,7 @@ class Accuracy:
         return (self.left_lengths * self.lengths)[:k] * (pairs.residuals * share + inside + self.rounding_of_products)
 
     def _by_pairs(self, T: Array, scale: Array) -> Array:
-        """What the pairs' own errors outside of their span make of solutions, (k,).
+        """The errors of solutions that come from the pairs' own errors outside of their span, (k,).
 
         T (d, k) are the sizes of their parts in the span; the right-hand sides are of this ``scale`` (k,). The pairs
         are those of A + E with E = −R X⁺ for their residuals R.

@@ -207,7 +207,7 @@ def _solve_adjoint(
 def _solve_tangent(
     systems: BorderedSystems, F: Array, G: Array, scale: Array, gauge: Array | None, again: bool
 ) -> tuple[Array, Array, Complement, Quotients | None]:
-    """As `_solve_adjoint`."""
+    """Z, M, the solution on the complement, and couplings to what completes the deflation; see `_solve_adjoint`."""
     space, X, w, k = systems.problem.space, systems.pairs.X, systems.pairs.w, systems.pairs.w.size
     wd, Xd = systems.pairs.deflation
     gaps = wd[:, None] - w  # (d, k)

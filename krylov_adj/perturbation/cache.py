@@ -29,6 +29,10 @@ class Cache:
         found: T = self._values[name]
         return found
 
+    def get(self, name: Any) -> Any:
+        """The value of this name, which has been made."""
+        return self._values[name]
+
     def has(self, name: Any) -> bool:
         """Whether the value has been computed."""
         return name in self._values
@@ -55,4 +59,7 @@ class kept(Generic[T]):
         if instance is None:
             return self
         cache: Cache = instance.cache
+        if cache.has(self.name):  # nearly always
+            found: T = cache.get(self.name)
+            return found
         return cache.value(self.name, lambda: self.make(instance))

@@ -1,4 +1,4 @@
-"""What is known of the eigenvalues that were not computed, and which of them matter.
+"""Knowledge of the eigenvalues that were not computed, and which of them matter.
 
 An eigenvalue matters where it coincides with a computed one (k cuts a cluster), where it is so close to one that
 rounding mixes their vectors visibly, and where it is more wanted than one: then it was missed.
@@ -27,7 +27,7 @@ MISSED = 10.0
 
 @dataclass(frozen=True)
 class Completeness:
-    """What is known of the eigenvalues that were not computed.
+    """Knowledge of the eigenvalues that were not computed.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Completeness:
 
 
 class Judge:
-    """What eigenvalues that were not computed are to the computed ones.
+    """Compares eigenvalues that were not computed with the computed ones.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Judge:
         self.tolerance = 2 * pairs.tolerances(self.w.size)
 
     def judge(self, state: str, values: Array, distances: Array, tolerance: Array) -> Completeness:
-        """Of eigenvalues (m,) at given distances (m, k) from the computed ones, those that matter."""
+        """Return those that matter of eigenvalues (m,) at given distances (m, k) from the computed ones."""
         closest = np.min(distances, axis=0, initial=np.inf)
         cut = {int(i): float(closest[i]) for i in np.flatnonzero(closest <= tolerance)}
         limit = max(SAID, 3 * SAID_EPSILONS * self.pairs.eps)  # by an upper bound of rounding, not an estimate
@@ -107,7 +107,7 @@ class Judge:
 
     @kept
     def rounding(self) -> Array:
-        """What rounding mixes into the vectors, times the distance: the residuals, but for what a loose tol leaves."""
+        """The part that rounding mixes into vectors, times the distance: residuals without what a loose tol leaves."""
         return np.minimum(self.pairs.residuals / self.problem.norms[1], self.pairs.precision.indistinct * self.size)
 
     # ---- in the values of the operator that the forward pass iterated with ---------------------------
@@ -123,11 +123,11 @@ class Judge:
 
     @kept
     def margin(self) -> Array:
-        """What the tolerances are in θ."""
+        """The tolerances in θ, (k,)."""
         return np.abs(self.transformed(self.w + self.tolerance) - self.theta)
 
     @kept
     def region(self) -> Region | None:
-        """What is wanted at least as much as the last computed one; None where nothing is known of that."""
+        """The region of what is wanted at least as much as the last computed one; None where that is not known."""
         selection = self.problem.selection
         return None if selection is None else Region.of(selection.ranking, self.theta)

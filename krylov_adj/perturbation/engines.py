@@ -29,7 +29,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Solved:
-    """What an engine returns.
+    """The result of one go of an engine.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ FEW = 1e-4
 
 @dataclass(frozen=True)
 class Examination:
-    """What A x − λ B x shows.
+    """The facts that A x − λ B x shows.
 
     Attributes
     ----------

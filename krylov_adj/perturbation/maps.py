@@ -61,7 +61,7 @@ class RightHandSide:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the loss reads of the pairs, by the values of its cotangents.
+    """The parts of the pairs that the loss reads, by the values of its cotangents.
 
     Attributes
     ----------

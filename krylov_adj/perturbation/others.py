@@ -1,4 +1,4 @@
-"""What k may have cut, and what the forward pass may have missed: eigenvalues besides the computed ones.
+"""Eigenvalues besides the computed ones: those that k may have cut, or the forward pass missed.
 
 An eigenvalue that coincides with a computed one and was not computed leaves no trace where a loss reads eigenvalues
 only: Hermitian ones need no system, and the systems of left eigenvectors are consistent. So every derivative looks at
@@ -25,7 +25,7 @@ from .search import BUDGET, by_search, next_to_each
 
 @dataclass(frozen=True, eq=False)
 class Others:
-    """What is known of the eigenvalues besides the given ones: looked for once, whatever asks first."""
+    """The eigenvalues besides the given ones, looked for once, whatever asks first."""
 
     pairs: DeflatedPairs
     cache: Cache = field(init=False, default_factory=Cache, repr=False)
@@ -43,7 +43,7 @@ class Others:
 
 
 def look_for_others(pairs: DeflatedPairs) -> Completeness:
-    """What is known of the eigenvalues that were not computed."""
+    """Return what is known of the eigenvalues that were not computed."""
     problem, before, judge = pairs.problem, pairs.problem.counts(), Judge(pairs)
     if _is_known(judge):
         assert problem.cut is not None

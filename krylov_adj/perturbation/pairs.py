@@ -1,4 +1,4 @@
-"""What is deflated and what is known of it: computed eigenvectors, conjugates or mirror images that complete them.
+"""The deflated vectors and facts about them: computed eigenvectors, conjugates or mirror images that complete them.
 
 The right eigenvectors X = (x_1 … x_k) of A x = λ B x deflate the systems of every derivative, without any left
 eigenvector. With R_i = (A − λ_i B)ᴴ, (B X)^⊥ is mapped by R_i into X^⊥, and X^⊥ by R_iᴴ into (B X)^⊥ up to the
@@ -122,7 +122,7 @@ class DeflatedPairs:
         return np.concatenate([np.arange(k), self.problem.structure.completing(k, self.cut)])
 
     def name(self, j: int) -> str:
-        """What messages call the member j of the deflation."""
+        """The name of the member j of the deflation, for messages."""
         k = self.w.size
         return str(j) if j < k else self.problem.structure.name(int(self.members[j]))
 

@@ -134,7 +134,7 @@ class Inverse:
 
 @dataclass(frozen=True)
 class Surplus:
-    """What a forward solve that proves its completeness knows besides the pairs that were asked for.
+    """Knowledge of a forward solve that proves its completeness, besides the pairs that were asked for.
 
     Lanczos of our own does, of real symmetric problems, and LAPACK.
 

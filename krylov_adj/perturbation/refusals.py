@@ -1,4 +1,4 @@
-"""What is said of systems that were not solved."""
+"""Errors and warnings for systems that were not solved."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ SAMPLES = 16
 
 @dataclass(frozen=True)
 class Selection:
-    """What was asked for, and what it took.
+    """The eigenvalues that were asked for, and what they took.
 
     Attributes
     ----------
@@ -190,7 +190,7 @@ class Selection:
         return self.ranking.transform in ("real part", "imaginary part")
 
     def image(self, v: Array, inverse: Array) -> Array:
-        """What it iterates with makes of v, for (A − σB)⁻¹B v."""
+        """The image of v under the operator that it iterates with, from (A − σB)⁻¹B v."""
         transform, sigma = self.ranking.transform, self.ranking.sigma
         if self.real_part:
             return inverse.real if transform == "real part" else inverse.imag

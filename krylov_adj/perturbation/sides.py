@@ -96,7 +96,7 @@ class Side:
         return _block_function(self.pairs.space, given, self.adjoint and not self.pairs.problem.hermitian)
 
     def rounding(self, U: Array, columns: Array | slice = slice(None)) -> Array:
-        """What rounding adds to R_i u_i: 10 ε ‖R‖ ‖u‖, ‖R‖ from below."""
+        """The rounding in R_i u_i: 10 ε ‖R‖ ‖u‖, ‖R‖ from below."""
         norm_A, norm_B = self.pairs.problem.norms
         norm_R = norm_A + np.abs(self.pairs.w[columns]) * norm_B
         return self.pairs.precision.floor * norm_R * self.pairs.space.norms(U)

@@ -1,4 +1,4 @@
-"""What solves of the systems of eigenpairs return, and what they find besides."""
+"""The results of solves of the systems of eigenpairs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LeftVectors:
 
 @dataclass(frozen=True)
 class Found:
-    """What solves have found of the pairs besides solutions: it serves the ones after them.
+    """Facts about the pairs that solves have found besides solutions, for the solves after them.
 
     Attributes
     ----------

@@ -155,7 +155,7 @@ def _known_growth(pairs: DeflatedPairs, complete: Completeness) -> Array:
 
 
 def initial_guess(side: Side, b: Array, columns: Array) -> tuple[Array, Array]:
-    """What is known of u_i beforehand, and what it leaves of b_i.
+    """Return what is known of u_i beforehand, and what it leaves of b_i.
 
     What earlier problems' solutions can be combined to; and along eigenvectors v that the forward pass found
     besides, (vᴴb)/(w_v − w_i) v. Their residuals are solved for with the rest.

@@ -1,4 +1,4 @@
-"""What the eigenpairs of a problem are besides: singular triplets of a matrix, or a pair of T(λ) x = 0.
+"""Structures of a problem's eigenpairs: singular triplets of a matrix, or a pair of T(λ) x = 0.
 
 All are pairs of A x = λ B x to the solvers. A structure says what is known besides, and what it is called.
 """

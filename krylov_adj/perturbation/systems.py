@@ -111,7 +111,7 @@ class BorderedSystems:
 
     @property
     def found(self) -> Found:
-        """What solves have found so far."""
+        """The facts that solves have found so far."""
         zero = np.zeros(self.pairs.w.size)
         return self.cache.value("found", lambda: Found(self.pairs.conditions, zero, zero))
 
@@ -128,7 +128,7 @@ class BorderedSystems:
         return Accuracy(self.pairs, self.found.conditions, self.found.least, solved)
 
     def complete(self) -> Completeness:
-        """What is known of the eigenvalues that were not computed: looked for once, whatever asks first."""
+        """Return what is known of the eigenvalues that were not computed, looked for once."""
         return self.others.completeness.of(self.chosen)
 
     def complete_for(self, reads: Array) -> Completeness | None:
@@ -273,7 +273,7 @@ class BorderedSystems:
             return left.Y
 
     def left_errors(self, Z: Array, g: Array) -> tuple[float, tuple[Coupling, ...]]:
-        """Of Z = Y g: its error, and the couplings that rounding has eaten."""
+        """Return the error of Z = Y g, and the couplings that rounding has eaten."""
         left, size, zero = self.found.left, np.abs(g), np.zeros(g.shape)
         assert left is not None
         report = Report("adjoint", "", 0.0, zero)
