@@ -115,7 +115,7 @@ class Spectrum:
 
 
 def survey(space: Lanczos, side: int) -> Spectrum:
-    """Return the spectrum of ``side`` (1 or −1) times T, as a random vector's Krylov space without restarts knows it."""
+    """Return the spectrum of ``side`` (1 or −1) times T, as a random vector's Krylov space knows it."""
     precision, H = Precision.of(space.V.dtype), space.H[: space.m, : space.m]
     ritz, S = small.eigh(space.space, side * H)
     ritz, weights, residuals = ritz[::-1], S[0, ::-1] ** 2, space.beta * np.abs(S[-1, ::-1])

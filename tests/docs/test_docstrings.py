@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +101,12 @@ def test_what_is_missing_is_noticed():
 def test_examples_run(name):
     module = importlib.import_module(name)
     assert doctest.testmod(module, optionflags=FLAGS).failed == 0
+
+
+def test_docstrings_say_what_a_function_returns():
+    """In the reader's words: none begins with a word that leaves the reader to guess what there is."""
+    found = []
+    for path in sorted(Path(ka.__path__[0]).rglob("*.py")):
+        source = path.read_text("utf-8")
+        found += [(path.name, line) for line in re.findall(r'"""((?:What|Of|As) .*)', source)]
+    assert found == []
