@@ -127,7 +127,8 @@ def eigs(
     """
     request = Request(
         k, False, which, plain_operand(sigma), plain_operand(v0), ncv, maxiter, plain_operand(tol),
-        plain_operand(Minv), plain_operand(OPinv), rng, OPpart=OPpart, vectors=return_eigenvectors, solver=solver,
+        plain_operand(Minv), plain_operand(OPinv, hermitian=False), rng, OPpart=OPpart, vectors=return_eigenvectors,
+        solver=solver,
     )  # fmt: skip
     return _solve(request, A, M, adjoint, continuation)
 

@@ -59,8 +59,11 @@ def as_value(operator: LinearOperator, hermitian: bool, name: str, deepest: int 
     return ValueOperator(operator.shape, dtype, apply, apply if hermitian else apply_adjoint, name, explicit)
 
 
-def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
-    """Return an argument for SciPy without Boxes; our operators as matrices where that is faster or needed."""
+def plain_operand(x: Any, needs_matrix: bool = False, hermitian: bool = True) -> Any:
+    """Return an argument for SciPy without Boxes; our operators as matrices where that is faster or needed.
+
+    Of an operator that need not be ``hermitian`` the adjoint may be applied, too.
+    """
     if not isinstance(x, spla.LinearOperator):
         return strip(x)
     x = floating(x)
@@ -68,7 +71,14 @@ def plain_operand(x: Any, needs_matrix: bool = False) -> Any:
         return x
     if x.applied_by_matrix() or (needs_matrix and x.has_matrix()):
         return x.explicit()
-    return as_scipy(as_value(x, True, "matvec"))
+    return as_scipy(as_value(x if hermitian else with_adjoint(x), hermitian, "matvec"))
+
+
+def with_adjoint(operator: LinearOperator) -> LinearOperator:
+    """Return the operator with its adjoint at hand, where it has one."""
+    with suppress(TypeError):  # which says so again where the adjoint is applied
+        return operator.prepared()
+    return operator
 
 
 def value_of_inverse(OPinv: Any, scale: Units, sigma: Any, hermitian: bool) -> Any:
@@ -76,9 +86,7 @@ def value_of_inverse(OPinv: Any, scale: Units, sigma: Any, hermitian: bool) -> A
     if not isinstance(OPinv, LinearOperator):
         return times_number(strip(OPinv), scale.a)
     operator, symmetric = _times(floating(OPinv), scale.a), hermitian and np.imag(0 if sigma is None else sigma) == 0
-    if not symmetric:
-        with suppress(TypeError):  # which says so again where the adjoint is applied
-            operator = operator.prepared()
+    operator = operator if symmetric else with_adjoint(operator)
     return as_value(operator, symmetric, "OPinv")
 
 

@@ -304,3 +304,36 @@ def test_the_matrix_that_is_factorised_is_left_as_it_is(form):
     onp.testing.assert_allclose(adjoint(onp.arange(3.0)), onp.linalg.solve(dense.T, onp.arange(3.0)), rtol=1e-13)
     onp.testing.assert_array_equal(given.data, data)
     onp.testing.assert_array_equal(given.indices, indices)
+
+
+def test_an_inverse_of_ours_has_its_own_adjoint():
+    """The systems of a problem that is not Hermitian take as many steps with it as with SciPy's."""
+    n, rng = 240, onp.random.default_rng(0)
+    A = onp.diag(onp.arange(n) * 1.0) + 0.1 * onp.triu(rng.standard_normal((n, n)), 1)
+    B, W = rng.standard_normal((n, n)) / n, rng.standard_normal(n)
+    lu = la.lu_factor(A - 20.3 * onp.eye(n))
+    functions = (lambda v: la.lu_solve(lu, v)), (lambda v: la.lu_solve(lu, v, trans=2))
+    inverses = {
+        "ours": ka.LinearOperator((n, n), *functions, dtype=float),
+        "SciPy's": spla.LinearOperator((n, n), functions[0], rmatvec=functions[1], dtype=float),
+    }
+    found = {}
+    for name, inverse in inverses.items():
+        reports = []
+
+        def f(t, inverse=inverse, reports=reports):
+            def apply(v):
+                return np.dot(A, v) + t * np.dot(B, v)
+
+            def apply_adjoint(v):
+                return np.dot(A.T, v) + t * np.dot(B.T, v)
+
+            operator = ka.LinearOperator((n, n), apply, apply_adjoint, dtype=float)
+            options = ka.Adjoint(callback=reports.append)
+            w, X = ka.eigs(operator, k=2, sigma=20.3, OPinv=inverse, v0=onp.ones(n), adjoint=options)
+            return np.real(w[0]) + np.sum(W * np.abs(X[:, 0]) ** 2)
+
+        found[name] = grad(f)(0.0), reports[-1].method, reports[-1].iterations
+    assert found["ours"] == found["SciPy's"]
+    assert found["ours"][1] == "shared"
+    assert found["ours"][2] < 20
