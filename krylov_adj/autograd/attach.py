@@ -10,6 +10,7 @@ import numpy as np
 from ..forward.continuation import Continuation
 from ..forward.inverses import make_inverse, make_mass_inverse
 from ..forward.verify import GRAM, check_adjoint, check_normalised, forward_report, is_hermitian, orthonormal, verify
+from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, Inverse, Pairs
@@ -147,11 +148,11 @@ def attach_eigenpairs(
     inverse = traced_inverse(problem, sigma, OPinv, hermitian)
     given = Pairs(w, X, normalization, "eigenpairs as given", inverse, units=scale.pair)
     pencil = make_pencil(problem, hermitian, given)
-    rtol = float(np.sqrt(np.finfo(X.dtype).eps)) if rtol is None else rtol
+    rtol = Precision.of(X.dtype).half if rtol is None else rtol
     if imaginary > 0:
         norm_A, norm_B = pencil.problem.norms
         size = (norm_A / norm_B + float(np.max(np.abs(w)))) * scale.eigenvalue_factor
-        if imaginary > np.sqrt(np.finfo(w.dtype).eps) * size:
+        if imaginary > Precision.of(w.dtype).half * size:
             raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {imaginary:.1e}")
     w, X = attach_verified(pencil, w, X, rtol, forward_report(given))
     return restored(scale, w, X, normalization)

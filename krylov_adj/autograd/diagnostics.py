@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg as la
 
+from ..krylov.precision import Precision
 from ..options import Adjoint
 from ..report.messages import differences_uncertain, gradient_disagrees
 from ..report.report import listening
@@ -121,7 +122,7 @@ def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, r
     dtype = np.result_type(operator.dtype, np.float32)
     rows, columns = operator.shape
     if rtol is None:
-        rtol = 1e3 * float(np.finfo(dtype).eps) * max(rows, columns) ** 0.5
+        rtol = 1e3 * Precision.of(dtype).eps * max(rows, columns) ** 0.5
 
     def draw(n: int) -> np.ndarray:
         v = rng.standard_normal(n) + (1j * rng.standard_normal(n) if dtype.kind == "c" else 0)
@@ -298,7 +299,7 @@ def check_gradient(
     if not np.all(np.isfinite(g)):
         raise ValueError("the gradient holds NaN or infinity")
     size = float(la.norm(np.ravel(x))) or max(1.0, x.size**0.5)
-    eps = float(np.finfo(x.dtype).eps)
+    eps = Precision.of(x.dtype).eps
     h = eps**0.2 * 0.1 * size if step is None else step
 
     def moved(t: float) -> float:

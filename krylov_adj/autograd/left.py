@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..forward.verify import check_eigenvalues
+from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.examine import examine
@@ -200,7 +201,7 @@ def _left(
     pencil = make_pencil(given, hermitian, right)
     problem = pencil.problem
     pairs = examine(problem, values_w, values_X, problem.A.apply(values_X), problem.apply_B(values_X))
-    rtol = float(np.sqrt(np.finfo(values_X.dtype).eps)) if rtol is None else rtol
+    rtol = Precision.of(values_X.dtype).half if rtol is None else rtol
     if not np.all(pairs.residuals <= rtol):
         raise ValueError(not_eigenpairs(pairs.residuals, rtol, pairs.scales * scale.a))
     if not (traced and untraced_pairs):  # else `attach_eigenpairs` has looked

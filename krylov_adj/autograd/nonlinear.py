@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..forward.verify import check_adjoint
+from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem, power_of_two
@@ -109,7 +110,9 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         # An eigenvalue of zero, but for rounding, is no unit: not below what moves T by ε of itself.
         with np.errstate(all="ignore"):
             moves = np.max(np.abs(slope_of(lam[()], x)))
-            unit = power_of_two(WHOLE, max(abs(lam), np.finfo(lam.dtype).eps * 2.0 ** measured(operator)[0][1] / moves))
+            unit = power_of_two(
+                WHOLE, max(abs(lam), Precision.of(lam.dtype).eps * 2.0 ** measured(operator)[0][1] / moves)
+            )
     if not scale.trivial or not 2.0**-40 < unit < 2.0**40:
 
         def scaled(of_unit: Any) -> Any:
@@ -133,7 +136,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
     value = as_value(operator.prepared(), False, "T(lam)", deepest_level(operator))
     check_adjoint(value, False)
     problem = Eigenproblem(value, None, False, "2", structure=Nonlinear(slope))
-    rtol = float(np.sqrt(np.finfo(dtype).eps))
+    rtol = Precision.of(dtype).half
     report = Report("forward", "eigenpairs as given", rtol, np.zeros(1))
     w, X = attach_verified(TracedNonlinear(problem, options, functions), w, X, rtol, report)
     return w[0], X[:, 0]

@@ -13,6 +13,7 @@ import scipy.sparse.linalg as spla
 from scipy.sparse.linalg import eigs as scipy_eigs
 from scipy.sparse.linalg import eigsh as scipy_eigsh
 
+from ..krylov.precision import Precision
 from ..perturbation.examine import ROUNDINGS
 from ..perturbation.selection import Ranking
 from ..report.errors import EigenNoConvergence
@@ -147,14 +148,14 @@ def next_to_one(w: Array, A: Any, sigma: Any) -> bool:
     if sigma is None or not applied or not w.size:
         return False
     distance = np.abs(w - sigma)
-    return bool(np.min(distance) < np.sqrt(np.finfo(distance.dtype).eps) * np.max(distance))
+    return bool(np.min(distance) < Precision.of(distance.dtype).half * np.max(distance))
 
 
 def _too_large(A: Any, M: Any, w: Array) -> Array:
     """Return which w are so large, of rounding's 1/ε times ‖A‖/‖M‖, that they cannot be told from infinite ones."""
     v = random_vector(A.shape[0], A.dtype)
     norm_A, norm_M = (float(np.linalg.norm(spla.aslinearoperator(operand).matvec(v))) for operand in (A, M))
-    return ~(np.abs(w) * norm_M * 1e3 * np.finfo(w.dtype).eps < norm_A)
+    return ~(np.abs(w) * norm_M * 1e3 * Precision.of(w.dtype).eps < norm_A)
 
 
 def accepted_residual(dtype: Any, tol: float) -> float:
@@ -162,12 +163,12 @@ def accepted_residual(dtype: Any, tol: float) -> float:
 
     ARPACK judges convergence in the operator it iterates with; this is for what is no pair at all.
     """
-    return max(10 * float(np.sqrt(np.finfo(dtype).eps)), 100 * tol)
+    return max(10 * Precision.of(dtype).half, 100 * tol)
 
 
 def spoiled_residual(dtype: Any, tol: float) -> float:
     """Return the same for pairs that rounding may have spoiled: derivatives must not lose most of their digits."""
-    return max(float(np.finfo(dtype).eps ** 0.6), 100 * tol)
+    return max(float(Precision.of(dtype).eps ** 0.6), 100 * tol)
 
 
 def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | None:
@@ -183,7 +184,7 @@ def _check_pairs(A: Any, M: Any, w: Array, X: Array, *, tol: float) -> str | Non
         return infinite_eigenvalue(w, int(np.sum(~np.isfinite(w))))
     apply_A = spla.aslinearoperator(A).matvec
     apply_M = (lambda v: v) if M is None else spla.aslinearoperator(M).matvec
-    rtol, eps = accepted_residual(X.dtype, tol), float(np.finfo(X.dtype).eps)
+    rtol, eps = accepted_residual(X.dtype, tol), Precision.of(X.dtype).eps
     v = random_vector(X.shape[0], A.dtype)
     norms = np.linalg.norm(X, axis=0)
     Y = X / np.where(norms > 0, norms, 1)  # of what is no eigenvector, M-normalised ones may be tiny
@@ -228,7 +229,7 @@ def _defect_of_M(request: Request, M: Any) -> str | None:
         return _defect_on_probes(M, indefinite_allowed)
     M = M.tocsr() if sp.issparse(M) else np.asarray(M)  # DIA has no max()
     size = abs(M).max()
-    tol = float(np.sqrt(np.finfo(np.result_type(M.dtype, np.float32)).eps)) * size
+    tol = Precision.of(np.result_type(M.dtype, np.float32)).half * size
     asymmetry = abs(M - M.conj().T).max()
     if asymmetry > tol:
         return f"max|M − Mᴴ| is {asymmetry:.1e} with max|M| {size:.1e}"
@@ -257,7 +258,10 @@ def _defect_by_factors(request: Request, M: Any) -> str | None:
     except RuntimeError:  # exactly singular: semidefinite at best, for which sigma is needed
         return None if request.sigma is not None else "it is singular"
     pivots = lu.U.diagonal().real
-    if np.array_equal(lu.perm_r, lu.perm_c) and pivots.min() < -np.finfo(pivots.dtype).eps * abs(M).max() * M.shape[0]:
+    if (
+        np.array_equal(lu.perm_r, lu.perm_c)
+        and pivots.min() < -Precision.of(pivots.dtype).eps * abs(M).max() * M.shape[0]
+    ):
         return f"its factorisation has the pivot {pivots.min():.1e}"
     return None
 
@@ -269,7 +273,7 @@ def _defect_on_probes(M: spla.LinearOperator, indefinite_allowed: bool) -> str |
     V = rng.standard_normal((M.shape[0], 2)) + (1j * rng.standard_normal((M.shape[0], 2)) if dtype.kind == "c" else 0)
     V = V.astype(dtype)
     gram = V.conj().T @ np.stack([M.matvec(V[:, j]) for j in range(2)], axis=1)
-    tol = float(np.sqrt(np.finfo(dtype).eps)) * np.abs(gram).max()
+    tol = Precision.of(dtype).half * np.abs(gram).max()
     if abs(gram[0, 1] - gram[1, 0].conj()) > tol or np.abs(np.diagonal(gram).imag).max() > tol:
         return f"vᴴMu − (uᴴMv)* is {abs(gram[0, 1] - gram[1, 0].conj()):.1e} for two random vectors"
     if not indefinite_allowed and np.diagonal(gram).real.min() < 0:
@@ -301,7 +305,7 @@ def _eigs_of_any_pencil(request: Request, A: Any, M: Any) -> tuple[Array, Array]
         raise
     v = random_vector(shape[0], dtype)
     size = max(float(np.abs(theta).max()), float(np.linalg.norm(operator.matvec(v))))
-    infinite = int(np.sum(np.abs(theta) <= 100 * np.finfo(dtype).eps * size))
+    infinite = int(np.sum(np.abs(theta) <= 100 * Precision.of(dtype).eps * size))
     if infinite:
         raise ValueError(infinite_eigenvalue(theta, infinite))
     return sigma + 1 / theta, X

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg as la
 from scipy.optimize import linear_sum_assignment
 
+from ..krylov.precision import Precision
 from ..krylov.space import Space
 
 __all__ = ["Continuation"]
@@ -124,7 +125,7 @@ class Continuation:
         if not vectors or not _alike(vectors[0], n, dtype):
             return otherwise
         X, moved = expected(vectors)
-        eps = max(float(tol), float(np.finfo(dtype).eps))
+        eps = max(float(tol), Precision.of(dtype).eps)
         size = max(moved, SAFETY * (eps * n**0.5) ** 0.5)
         if size > FAR:
             return otherwise
@@ -183,7 +184,7 @@ class Continuation:
         H = project(np.concatenate([H.real, H.imag], axis=1) if real and np.iscomplexobj(H) else H)
         Q, R = space.qr(H, pivoting=True)
         size = np.abs(np.diagonal(R))
-        Q = Q[:, size > np.sqrt(np.finfo(b.dtype).eps) * size.max(initial=0)]
+        Q = Q[:, size > Precision.of(b.dtype).half * size.max(initial=0)]
         if Q.shape[1] == 0:
             return U, b
         image, left = images(Q), b.copy()

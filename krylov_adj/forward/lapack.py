@@ -25,6 +25,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ..krylov.precision import Precision
 from ..options import DENSE_ORDER
 from ..perturbation.problem import Pairs, Surplus, inexact
 from ..report.messages import (
@@ -123,7 +124,7 @@ def _nearly_singular(N: Array) -> bool:
     """Return whether N may be singular, by the cheap pivots of an LU factorisation; its rank decides."""
     N = N.astype(np.result_type(N, np.float32))
     pivots = np.abs(np.diagonal(la.get_lapack_funcs(("getrf",), (N,))[0](N)[0]))
-    return bool(pivots.min() <= RANK * N.shape[0] * np.finfo(N.dtype).eps * pivots.max())
+    return bool(pivots.min() <= RANK * N.shape[0] * Precision.of(N.dtype).eps * pivots.max())
 
 
 def dense_pairs(request: Request, A: Array, M: Array | None) -> Pairs:
@@ -218,7 +219,8 @@ def _hermitian_pairs(A: Array, M: Array | None, request: Request) -> tuple[Array
     if request.buckling:
         # M x = (1/w) A x, in the inner product of A. Where A x = 0, w = 0 is no eigenvalue of (A − σM)⁻¹A.
         inverse, X = _in_inner_product(np.eye(A.shape[0], dtype=A.dtype) if M is None else M, A, "A")
-        finite = np.abs(inverse) > RANK * A.shape[0] * np.finfo(inverse.dtype).eps * np.max(np.abs(inverse), initial=0)
+        size = np.max(np.abs(inverse), initial=0)
+        finite = np.abs(inverse) > RANK * A.shape[0] * Precision.of(inverse.dtype).eps * size
         return 1 / inverse[finite], X[:, finite], "A"
     if M is None:
         w, X = la.eigh(A)
@@ -270,7 +272,7 @@ def _eig(A: Array, M: Array | None) -> tuple[Array, Array]:
 
 def _range(N: Array) -> tuple[Array, str | None]:
     """Return an orthonormal basis of the range of N, (n, r), and why N is not positive semidefinite, if it is not."""
-    n, eps = N.shape[0], float(np.finfo(N.dtype).eps)
+    n, eps = N.shape[0], Precision.of(N.dtype).eps
     size = np.max(np.abs(N), initial=0)
     asymmetry = np.max(np.abs(N - N.conj().T), initial=0)
     if asymmetry > np.sqrt(eps) * size:
@@ -295,7 +297,7 @@ def _finite_part(A: Array, M: Array, U: Array) -> Array:
     ValueError
         Where A − sM is singular for every s.
     """
-    eps = float(np.finfo(A.dtype).eps)
+    eps = Precision.of(A.dtype).eps
     norm_A, norm_M = la.norm(A), la.norm(M)
     if norm_M == 0:
         return U

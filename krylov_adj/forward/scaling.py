@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ..krylov.precision import Precision
 from ..options import Adjoint
 from ..perturbation.problem import ValueOperator
 from ..report.messages import out_of_range, shift_out_of_range
@@ -80,7 +81,7 @@ class Units:
             return
         with np.errstate(all="ignore"):
             moved = np.abs(w * self.eigenvalue_factor)
-        if not np.all(np.isfinite(moved)) or np.any((moved < np.finfo(moved.dtype).tiny) & (w != 0)):
+        if not np.all(np.isfinite(moved)) or np.any((moved < Precision.of(moved.dtype).tiny) & (w != 0)):
             raise ValueError(out_of_range(float(np.max(np.abs(w), initial=0)), self.a, self.m, moved.dtype))
 
     def values(self, w: Array) -> Array:
@@ -114,7 +115,7 @@ def choose_units(
     if not np.all(np.isfinite(sizes)):
         return ONE
     dtype = np.result_type(np.float32, *dtypes)
-    eps = float(np.finfo(dtype).eps)
+    eps = Precision.of(dtype).eps
     # Binary orders of magnitude in which ε^(5/3) does no harm; of AᴴA half as many.
     near, grid, largest = (14, 16, 112) if eps > 1e-10 else (40, 64, 960)
     if squared:

@@ -18,6 +18,7 @@ from ..krylov import small
 from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, identity_filter, survey, wanted_count, widened
 from ..krylov.lanczos import FARTHEST, Lanczos, wanted_pairs
 from ..krylov.ordering import ClosestTo, InvariantSubspace, LargestInModulus, Ordering
+from ..krylov.precision import Precision
 from ..options import DENSE_ORDER
 from ..perturbation.problem import Inverse, Pairs, Surplus, ValueOperator
 from .continuation import Continuation
@@ -117,7 +118,7 @@ def symmetric_pairs(
     solve = _Solve(
         k=k,
         dimension=dimension,
-        tol=max(float(tol), float(np.finfo(dtype).eps)),
+        tol=max(float(tol), Precision.of(dtype).eps),
         most=10 * n if maxiter is None else dimension + int(maxiter) * (dimension - k),
         random=random,
         first=first,
@@ -180,7 +181,7 @@ class _Solve:
     def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> _Found | None:
         """Return pairs by T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
         B = None if M is None else M.apply
-        shift, eps = float(np.real(inverse.sigma)), float(np.finfo(self.first.dtype).eps)
+        shift, eps = float(np.real(inverse.sigma)), Precision.of(self.first.dtype).eps
         # The unit of A's and M's rounding, as `DeflatedPairs.tolerances` has it.
         size = A.space.norm(A.apply(self.first)) / A.space.norm(self.first if B is None else B(self.first))
 
@@ -224,17 +225,17 @@ class _Solve:
         AX, MX = A.apply(X), X if M is None else M.apply(X)
         sizes = A.space.safe_norms(np.asfortranarray(AX)) + np.abs(w) * A.space.safe_norms(np.asfortranarray(MX))
         residuals = A.space.safe_norms(np.asfortranarray(AX - MX * w))
-        return bool(np.any(residuals > np.sqrt(np.finfo(X.dtype).eps) * np.max(sizes)))
+        return bool(np.any(residuals > Precision.of(X.dtype).half * np.max(sizes)))
 
     def largest(self, A: ValueOperator) -> _Found | None:
         """Return the pairs largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
-        eps = float(np.finfo(self.first.dtype).eps)
+        eps = Precision.of(self.first.dtype).eps
 
         def rounding(key: float) -> float:
             return ROUNDING * eps * float(np.max(np.abs(np.diagonal(space.H)))) / key if key else np.inf
 
         def accept(theta: Array) -> Array:
-            return np.maximum(max(self.tol, NOISE * eps) * np.abs(theta), np.finfo(float).tiny)
+            return np.maximum(max(self.tol, NOISE * eps) * np.abs(theta), Precision.of(float).tiny)
 
         dimension = max(LOOK, self.dimension)
         space = Lanczos(
@@ -292,7 +293,7 @@ class _Solve:
             width = float(spectrum.ritz[0]) - spectrum.lower
             q = identity_filter(spectrum.lower, width, side)
             if seen is not None:
-                rounding = partial(_rounding, q, norm * float(np.finfo(self.first.dtype).eps))
+                rounding = partial(_rounding, q, norm * Precision.of(self.first.dtype).eps)
                 seen.become(partial(q.apply, A.apply), 1 / width, 2 - spectrum.lower / width, rounding)
             return self._with(A, side, q, norm, seen)
         del seen  # its memory is needed
@@ -313,11 +314,11 @@ class _Solve:
 
     def _resolved(self, space: Lanczos, theta: Array) -> Array:
         """Return the residuals that are accepted of values of ±A."""
-        noise = NOISE * float(np.finfo(self.first.dtype).eps) * float(np.max(np.abs(np.diagonal(space.H))))
-        return np.maximum(self.tol * np.abs(theta), max(noise, np.finfo(float).tiny))
+        noise = NOISE * Precision.of(self.first.dtype).eps * float(np.max(np.abs(np.diagonal(space.H))))
+        return np.maximum(self.tol * np.abs(theta), max(noise, Precision.of(float).tiny))
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
-        apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * float(np.finfo(start.dtype).eps))
+        apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * Precision.of(start.dtype).eps)
         return Lanczos(A.space, apply, None, start, self.dimension, Ordering(), self.random, rounding=rounding)
 
     def _with(
@@ -329,7 +330,7 @@ class _Solve:
         space: Lanczos | None = None,
     ) -> _Found | None:
         """Return the pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
-        eps, start = float(np.finfo(self.first.dtype).eps), self.first if self.start is None else self.start
+        eps, start = Precision.of(self.first.dtype).eps, self.first if self.start is None else self.start
 
         def accept(theta: Array) -> Array:
             # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.

@@ -135,7 +135,7 @@ def verify(
 def check_normalised(squares: Array, dtype: np.dtype, rtol: float, normalization: str) -> None:
     """Raise where xᴴNx of the columns deviate from one."""
     deviation = float(np.max(np.abs(squares - 1)))
-    if not deviation <= max(rtol, 1e3 * float(np.finfo(dtype).eps)):
+    if not deviation <= max(rtol, 1e3 * Precision.of(dtype).eps):
         raise ValueError(not_normalised(deviation, GRAM[normalization]))
 
 

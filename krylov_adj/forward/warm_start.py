@@ -9,6 +9,7 @@ import numpy as np
 
 from ..krylov import small
 from ..krylov.arnoldi import arnoldi
+from ..krylov.precision import Precision
 from ..perturbation.problem import Inverse, ValueOperator
 from .continuation import Continuation, expected
 from .request import Request
@@ -97,12 +98,12 @@ def rayleigh_ritz(
     space = A.space
     Q, R = space.qr(V, pivoting=True)
     size = np.abs(np.diagonal(R))
-    Q = np.asfortranarray(Q[:, size > 1e-2 * np.sqrt(np.finfo(V.dtype).eps) * size[0]])
+    Q = np.asfortranarray(Q[:, size > 1e-2 * Precision.of(V.dtype).half * size[0]])
     MQ = Q
     if M is not None:  # M-orthonormal, without what M does not see
         MQ = M.apply(Q)
         s, U = small.eigh(space, space.gram(Q, MQ))
-        seen = s > np.sqrt(np.finfo(V.dtype).eps) * s[-1]
+        seen = s > Precision.of(V.dtype).half * s[-1]
         U = U[:, seen] * s[seen] ** -0.5
         Q, MQ = np.asfortranarray(Q @ U), MQ @ U
     AQ = A.apply(Q)

@@ -158,7 +158,7 @@ def _in_order(keys: list[Array], roundings: list[Array]) -> Array:
 
 def _inverse(distance: Array) -> Array:
     """1/d, for d = 0 a number that is larger than all others, and whose square is in range."""
-    least = np.sqrt(np.finfo(distance.dtype).tiny)
+    least = np.sqrt(Precision.of(distance.dtype).tiny)
     return 1 / np.where(np.abs(distance) < least, least, distance)
 
 
