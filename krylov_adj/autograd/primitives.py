@@ -1,7 +1,7 @@
 """autograd: eigenpairs and bordered solutions as primitives, differentiable to any order.
 
 Conventions. The core writes df = Re Σ conj(g) dz; autograd (measured) df = Re Σ g dz. A cotangent is
-therefore conjugated where it enters and where it leaves, here and nowhere else: autograd's gradient
+therefore conjugated where it enters and where it leaves, here and in `equations.py`: autograd's gradient
 with respect to complex parameters is the conjugate of the direction of steepest ascent.
 
 The anchor. Eigenpairs are computed on plain values. Then, for every level t that the operators'

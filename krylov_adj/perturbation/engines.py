@@ -261,3 +261,6 @@ ENGINES: dict[str, Engine] = {
     "direct": _direct,
     "dense": _dense,
 }
+
+#: Those that iterate nothing: they take no guesses.
+FACTORISING = ("direct", "dense")

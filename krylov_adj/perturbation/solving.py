@@ -13,7 +13,7 @@ from ..krylov.blocks import LATE
 from ..options import most_iterations
 from ..report.report import Report
 from .completeness import Completeness
-from .engines import engines_in_order
+from .engines import FACTORISING, engines_in_order
 from .pairs import DeflatedPairs
 from .sides import Side
 from .solutions import Complement
@@ -64,7 +64,7 @@ def solve(
     ran: list[str] = []
     iterations = 0
     R = R if columns.size == norms.size else R[:, columns]
-    iterative = engines[0][0] not in ("dense", "direct")
+    iterative = engines[0][0] not in FACTORISING
     warm = problem.continuation if iterative else None
     active = columns
     if columns.size and (warm is not None or (iterative and problem.surplus is not None)):

@@ -232,7 +232,12 @@ def test_engines_are_what_extending_says():
     """Every method has an engine, and all take and return what the page says."""
     page = (ROOT / "docs" / "extending.md").read_text("utf-8")
     (signature,) = re.findall(r"`engine\((.+?)\)`", page)
-    assert tuple(engines.ENGINES) == options.METHODS[1:]
+    assert tuple(engines.ENGINES) == options.METHODS[1:], "the same names in the same order"
+    assert set(engines.FACTORISING) < set(engines.ENGINES)
+    listed = "{" + ", ".join(f'"{method}"' for method in options.METHODS) + "}"
+    assert f"method : {listed}" in options.Adjoint.__doc__
+    guide = (ROOT / "docs" / "guides" / "choosing_a_method.md").read_text("utf-8")
+    assert [method for method in engines.ENGINES if f'| `"{method}"` |' not in guide] == []
     for engine in engines.ENGINES.values():
         assert list(inspect.signature(engine).parameters) == signature.split(", ")
         for name in signature.split(", "):
