@@ -18,28 +18,24 @@ class Cache:
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self._values: dict[Any, Any] = {}
+        self.values: dict[Any, Any] = {}
 
     def value(self, name: Any, make: Callable[[], T]) -> T:
         """The value of this name, made now if it is not there yet."""
-        if name not in self._values:
+        if name not in self.values:
             with self.lock:
-                if name not in self._values:
-                    self._values[name] = make()
-        found: T = self._values[name]
+                if name not in self.values:
+                    self.values[name] = make()
+        found: T = self.values[name]
         return found
-
-    def get(self, name: Any) -> Any:
-        """The value of this name, which has been made."""
-        return self._values[name]
 
     def has(self, name: Any) -> bool:
         """Whether the value has been computed."""
-        return name in self._values
+        return name in self.values
 
     def replace(self, name: Any, value: Any) -> None:
         """Put a value in the place of one that knows less. Only the thread that holds ``lock`` may."""
-        self._values[name] = value
+        self.values[name] = value
 
 
 class kept(Generic[T]):
@@ -59,7 +55,7 @@ class kept(Generic[T]):
         if instance is None:
             return self
         cache: Cache = instance.cache
-        if cache.has(self.name):  # nearly always
-            found: T = cache.get(self.name)
+        if self.name in cache.values:  # nearly always
+            found: T = cache.values[self.name]
             return found
         return cache.value(self.name, lambda: self.make(instance))
