@@ -1,4 +1,4 @@
-"""What it costs to look for eigenvalues that k has cut or the forward solve missed.
+"""The cost of the search for eigenvalues that k has cut or the forward solve missed.
 
     python benchmarks/search_cost.py [--small]
 

@@ -1,4 +1,4 @@
-"""How derivatives are computed: the one options object of the package."""
+"""The one options object of the package, for derivatives."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DENSE_ORDER = 200
 
 
 def most_iterations(n: int) -> int:
-    """How many iterations a linear system of order n may take, unless told."""
+    """Return the most iterations that a linear system of order n may take, unless told."""
     return max(10 * n, 1000)
 
 
 @dataclass(frozen=True)
 class Adjoint:
-    """How the derivative of an eigenproblem is computed.
+    """Options for the derivative of an eigenproblem.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse.linalg as spla
 
+from ..krylov.factors import SingularMatrix
 from ..perturbation.problem import Inverse, Pairs, ValueOperator
 from ..perturbation.selection import Selection
 from ..report.errors import EigenNoConvergence
@@ -142,7 +143,7 @@ def _by_lanczos(
     if start is not None and start.shift != sigma:
         try:
             inverse = inverse_at(start.shift)
-        except RuntimeError:  # an eigenvalue, exactly
+        except SingularMatrix:  # the shift is an eigenvalue, exactly
             inverse = None
         if inverse is not None:
             own = symmetric_pairs(request, A, M, inverse, continuation, start)

@@ -44,7 +44,7 @@ class TripletRequest:
 
     @property
     def selection(self) -> tuple[Ranking, int]:
-        """How squares of singular values are ranked, and ARPACK's basis."""
+        """The ranking of squares of singular values, and the size of ARPACK's basis."""
         ranking = Ranking("SA" if self.which == "SM" else "LA", None, "none", True)
         return ranking, int(self.ncv or max(2 * self.k + 1, 20))
 

@@ -23,7 +23,7 @@ def subtract_product(V: Array, Q: Array, C: Array) -> Array:
 
 
 def steps_to_go(history: list[tuple[int, float]]) -> int:
-    """How many steps until the next look at a Krylov space, by the rate of convergence so far.
+    """Return the number of steps until the next look at a Krylov space, by the rate of convergence so far.
 
     ``history`` holds (step, residual over what is accepted).
     """

@@ -132,12 +132,12 @@ def survey(space: Lanczos, side: int) -> Spectrum:
 
 
 def counts(weights: Array, n: int) -> Array:
-    """How many of n eigenvalues there are from each node of a Gauss quadrature on, half of the node's own included."""
+    """Return how many of n eigenvalues lie beyond each node of a Gauss quadrature, half of the node's own among them."""
     return n * (np.cumsum(weights) - 0.5 * weights)
 
 
 def wanted_count(k: int) -> int:
-    """How many eigenvalues the filter is to leave outside of its interval.
+    """Return how many eigenvalues the filter is to leave outside of its interval.
 
     More than k, because their count is a statistical one; those past the k-th cost steps, not applications.
     """

@@ -45,6 +45,10 @@ NARROW = 4
 SEED = 17
 
 
+class SingularMatrix(RuntimeError):
+    """A factorisation has met a pivot that is exactly zero."""
+
+
 def factorise(
     A: Any, M: Any, sigma: Any, hermitian: bool = False
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array], np.dtype]:
@@ -61,7 +65,7 @@ def factorise(
 
     Raises
     ------
-    RuntimeError
+    SingularMatrix
         Where A − σM is exactly singular.
     """
     dtype = np.result_type(A.dtype, np.float32, *(() if M is None else (M.dtype,)))
@@ -93,8 +97,8 @@ def factors_of(K: Any) -> Factors:
 
     Raises
     ------
-    RuntimeError
-        Where K is exactly singular, in SuperLU's words.
+    SingularMatrix
+        Where K is exactly singular.
     """
     if not sp.issparse(K):
         return _dense_factors(K)
@@ -102,14 +106,22 @@ def factors_of(K: Any) -> Factors:
     K.eliminate_zeros()
     # SuperLU's own integers; SciPy before 1.12 does not convert them.
     K.indices, K.indptr = K.indices.astype(np.intc, copy=False), K.indptr.astype(np.intc, copy=False)
-    return _without_pivoting(K) or _solver(spla.splu(K))
+    factors = _without_pivoting(K)
+    if factors is not None:
+        return factors
+    try:
+        return _solver(spla.splu(K))
+    except RuntimeError as error:
+        if "singular" not in str(error):
+            raise
+        raise SingularMatrix(str(error)) from error
 
 
 def _dense_factors(K: Array) -> Factors:
     # Not scipy.linalg.lu_factor, which warns where it should raise.
     lu, pivots, zero_pivot = la.get_lapack_funcs(("getrf",), (K,))[0](K)
     if zero_pivot:
-        raise RuntimeError("Factor is exactly singular")
+        raise SingularMatrix("Factor is exactly singular")  # SuperLU's words
 
     def solve(V: Array, adjoint: bool) -> Array:
         # LAPACK's wrapper counts pivots from one while it runs, in place: threads need copies.

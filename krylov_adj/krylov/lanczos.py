@@ -111,7 +111,7 @@ class Lanczos:
         self._store(0, *(self._new(self.locked) if start is None else self._elsewhere(start.copy(), self.locked)))
 
     def near(self, key: float) -> float:
-        """How far from a key others count as next to it."""
+        """The distance from a key within which others count as next to it."""
         return abs(key) * min(max(Precision.of(self.V.dtype).near, self.rounding(key)), FARTHEST)
 
     # ---- one step ----------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Lanczos:
             self.step()
 
     def seen(self, limit: float) -> int:
-        """How many Ritz values are wanted as much as ``limit``, or will be when they have converged."""
+        """Return how many Ritz values are wanted as much as ``limit``, or will be when they have converged."""
         theta, _, residuals = self.ritz()
         arriving = np.where(residuals <= 1e-2 * np.abs(theta), residuals, 0)
         key = self.wanted.key

@@ -19,7 +19,7 @@ import scipy.sparse.linalg as spla
 
 from ..report.linear_messages import singular
 from ..report.messages import not_finite
-from .factors import factors_of
+from .factors import SingularMatrix, factors_of
 from .gmres import gmres
 from .minres import minres
 from .precision import Precision
@@ -146,7 +146,5 @@ def lu_factors(matrix: Any, dtype: np.dtype) -> Callable[[Array, bool], Array]:
         raise ValueError(not_finite("A"))
     try:
         return factors_of(matrix)
-    except RuntimeError as error:
-        if "singular" not in str(error):
-            raise
+    except SingularMatrix as error:
         raise np.linalg.LinAlgError(singular(None)) from error

@@ -226,7 +226,7 @@ class Accuracy:
         return min(error, 1.0), self._eaten(np.where(couplings.equal, 0, span))
 
     def left(self, Z: Array, g: Array) -> tuple[float, tuple[Coupling, ...]]:
-        """Likewise of Z = Y g."""
+        """Return the same for Z = Y g."""
         zero = np.zeros(self.gaps.shape)
         return self.adjoint(Z, g, divide(zero, self.gaps, zero, zero > 0, self.pairs.eps), zero[0])
 

@@ -93,7 +93,7 @@ def rotations(gaps: Array, level: Array) -> Array:
 
 
 def dropped_sizes(couplings: Quotients, gaps: Array, level: Array) -> Array:
-    """How large the couplings (d, k) at least were that equal eigenvalues made zeros."""
+    """Return lower bounds on the couplings (d, k) that equal eigenvalues made zeros."""
     return couplings.lost / np.maximum(np.maximum(np.abs(gaps), level), Precision.of(level.dtype).tiny)
 
 

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from ..krylov.augmented import Ends, filtered_form, spectral_ends
 from ..krylov.blocks import subtract_product
-from ..krylov.factors import Factors, factors_of
+from ..krylov.factors import Factors, SingularMatrix, factors_of
 from ..krylov.gmres import gmres
 from ..krylov.minres import minres
 from ..krylov.shared import shared_krylov
@@ -155,7 +155,7 @@ def _dense(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) ->
         bordered = np.block([[R, size * Q_out], [size * Q_in.conj().T, border]])
         try:
             factors = factors_of(bordered)
-        except RuntimeError:
+        except SingularMatrix:
             continue  # exactly singular: the column's residual, recomputed, says so
 
         def solve(f: Array, factors: Factors = factors) -> Array:
@@ -180,7 +180,7 @@ def _direct(side: Side, columns: Array, rhs: Array, rtol: Array, maxiter: int) -
         bordered = sp.bmat([[R, sp.csc_array(Q_out)], [sp.csc_array(Q_in.conj().T), None]], format="csc")
         try:
             factors = factors_of(bordered.astype(U.dtype))
-        except RuntimeError:
+        except SingularMatrix:
             continue  # exactly singular: the column's residual, recomputed, says so
 
         def solve(f: Array, factors: Factors = factors) -> Array:

@@ -1,4 +1,4 @@
-"""How well given eigenpairs satisfy A x = λ B x, and how many digits of λ the operators determine.
+"""Residuals of given eigenpairs A x = λ B x, and the digits of λ that the operators determine.
 
 ‖A x − λ B x‖ is judged by (‖A‖ + |λ|‖B‖)‖x‖, which is blind to λ where it is far below ‖A‖/‖B‖: then every smooth x
 has a small residual. So λ must be the one that belongs to x, zᴴ(A x − λ B x) = 0 for a z that is not nearly

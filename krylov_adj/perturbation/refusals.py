@@ -38,7 +38,7 @@ def refuse(pairs: DeflatedPairs, report: Report) -> None:
 
 
 def refuse_cut(pairs: DeflatedPairs, complete: Completeness) -> None:
-    """Likewise where k cuts a cluster: its left eigenvectors are not determined by the computed pairs."""
+    """Refuse where k cuts a cluster: its left eigenvectors are not determined by the computed pairs."""
     unit = pairs.problem.units[1]
     neighbours = {i: distance * unit for i, distance in complete.cut.items()}
     none = np.zeros(pairs.w.size)

@@ -59,7 +59,7 @@ SEED = 13
 
 
 def by_search(judge: Judge) -> Completeness | None:
-    """Those at least as wanted as the last computed one, one after the other until there is none.
+    """Return those at least as wanted as the last computed one, one after the other until there is none.
 
     None where there is one and LAPACK tells more for less.
     """
@@ -113,7 +113,7 @@ def by_search(judge: Judge) -> Completeness | None:
 
 
 def next_to_each(judge: Judge) -> Completeness | None:
-    """Those that coincide with a computed one, of pairs of which nothing else is known.
+    """Return those that coincide with a computed one, of pairs of which nothing else is known.
 
     None where steps do not decide and LAPACK is asked.
     """

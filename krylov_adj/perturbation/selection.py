@@ -29,7 +29,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Ranking:
-    """How ``which`` ranks the eigenvalues of one problem.
+    """The rank that ``which`` gives the eigenvalues of one problem.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Ranking:
         return np.array([i for g in order for i in groups[g] if i is not None], dtype=int)
 
     def _rounding(self, w: Array) -> Array:
-        """By how much θ may differ without a meaning, shape (m,): of w that is ε of the largest."""
+        """The differences of θ that mean nothing, shape (m,): of w that is ε of the largest."""
         theta, size = np.abs(self.theta(w)), np.max(np.abs(w), initial=0)
         if self.sigma is None:
             return Precision.of(w.dtype).tied * np.full(w.size, size)
@@ -230,7 +230,7 @@ class Region:
         return self.ranking.which == "SM"
 
     def depth(self, theta: Array) -> Array:
-        """How much more the θ are wanted than the last one; negative outside of the region."""
+        """Return how much more the θ are wanted than the last one; negative outside of the region."""
         if self.ranking.which == "BE":
             return np.maximum(self.ends[0] - theta.real, theta.real - self.ends[1])
         return self.ranking.rank(theta) - self.last

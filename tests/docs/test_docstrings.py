@@ -108,5 +108,5 @@ def test_docstrings_say_what_a_function_returns():
     found = []
     for path in sorted(Path(ka.__path__[0]).rglob("*.py")):
         source = path.read_text("utf-8")
-        found += [(path.name, line) for line in re.findall(r'"""((?:What|Of|As) .*)', source)]
+        found += [(path.name, line) for line in re.findall(r'"""((?:What|Of|As|How|Likewise|Those) .*)', source)]
     assert found == []
