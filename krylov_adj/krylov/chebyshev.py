@@ -132,7 +132,7 @@ def survey(space: Lanczos, side: int) -> Spectrum:
 
 
 def counts(weights: Array, n: int) -> Array:
-    """Return how many of n eigenvalues lie beyond each node of a Gauss quadrature, half of the node's own among them."""
+    """Return how many of n eigenvalues lie above each node of a Gauss quadrature, with half of the node's own."""
     return n * (np.cumsum(weights) - 0.5 * weights)
 
 
