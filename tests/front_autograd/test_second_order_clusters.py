@@ -281,3 +281,30 @@ def test_residuals_of_iterative_engines_are_not_amplified_by_gaps(is_complex, ga
             assert error < 1e-6 + rounding
             assert error < 1e-4 or caught
             assert error > 1e-6 or not caught
+
+
+@pytest.mark.parametrize("gap", [1e-9, 1e-8])
+@pytest.mark.parametrize("seed", [3, 4, 5])
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_spectral_functions_of_left_vectors_say_what_they_lose(is_complex, seed, gap):
+    """tr(W f(A) P): normalisation moves vectors that are not orthogonal along themselves, as 1/gap too."""
+    family = Family("eigs", 14, gap, is_complex, seed)
+    call = {"k": 2, "which": "SR", "v0": family.v0}
+
+    def f(t):
+        A = family.A + t * family.D
+        w, X = ka.eigs(A, **call)
+        Y = ka.left_eigenvectors(A, w, X)
+        return np.real(np.sum(np.exp(-w) * np.sum(np.conj(Y) * np.dot(family.W, X), axis=0)))
+
+    def value(t):
+        A = family.A + t * family.D
+        turn = 0.7 * onp.exp(2j * onp.pi * (onp.arange(64) + 0.5) / 64)
+        resolvents = (la.inv((1 + z) * onp.eye(14) - A) * onp.exp(-1 - z) * z for z in turn)
+        return onp.trace(family.W @ sum(resolvents)).real / 64
+
+    expected = second_derivative(value)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        error = abs(make_jvp(grad(f))(0.0)(1.0)[1] - expected) / abs(expected)
+    assert error < 1e-4 or caught
