@@ -7,6 +7,7 @@ between the eigenvalues.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,18 @@ from .rounding import channel_of
 from .trace import seen_from, strip
 
 __all__ = ["BlockBordered", "attach_left"]
+
+
+def bordered_image(
+    pencil: TracedPencil | TracedNonlinear, side: Side, z: Any, X: Any, apply: Callable[[Any], Any], t: int
+) -> Any:
+    """The image of z = [Z; M] under the block-bordered systems of X, as seen from level t; ``apply`` is theirs on Z."""
+    X = seen_from(X, t)
+    n = strip(X).shape[0]
+    Z, M = z[:n], z[n:]
+    BX = seen_from(pencil.slope(X), t)
+    right, below = (X, BX) if side == "adjoint" else (BX, X)
+    return anp.concatenate([apply(Z) + anp.dot(right, M), anp.dot(anp.conj(below).T, Z)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +61,10 @@ class BlockBordered:
 
     def image(self, side: Side, z: Any, t: int) -> Any:
         assert side != "forward"
-        X = seen_from(self.X, t)
-        n = strip(X).shape[0]
-        Z, M = z[:n], z[n:]
-        BX = seen_from(self.pencil.slope(X), t)
-        right, below = (X, BX) if side == "adjoint" else (BX, X)
-        image = self.pencil.image(side, Z, X, self.systems.pairs.compressor, t)
-        return anp.concatenate([image + anp.dot(right, M), anp.dot(anp.conj(below).T, Z)])
+        P = self.systems.pairs.compressor
+        return bordered_image(
+            self.pencil, side, z, self.X, lambda Z: self.pencil.image(side, Z, seen_from(self.X, t), P, t), t
+        )
 
     def measure_rounding(self, z: np.ndarray, left: np.ndarray, solved: Solved) -> np.ndarray:
         """The error that two residuals, and rounding, leave in cotangents of X where larger terms cancel."""

@@ -88,7 +88,10 @@ class TracedPencil:
 
     def image(self, side: SideName, Z: Any, X: Any, P: np.ndarray, t: int) -> Any:
         """A Z − B Z H, or Aᴴ Z − Bᴴ Z Hᴴ, with H = (P B X)⁻¹ P A X, as seen from level t."""
-        H = compression(P, seen_from(self.A(X), t), seen_from(self.slope(X), t))
+        return self.image_with(side, Z, compression(P, seen_from(self.A(X), t), seen_from(self.slope(X), t)), t)
+
+    def image_with(self, side: SideName, Z: Any, H: Any, t: int) -> Any:
+        """A Z − B Z H, or Aᴴ Z − Bᴴ Z Hᴴ, as seen from level t."""
         H = H if side == "tangent" else anp.conj(H).T
         if side == "tangent" or self.problem.hermitian:
             return seen_from(self.A(Z), t) - anp.dot(seen_from(self.slope(Z), t), H)

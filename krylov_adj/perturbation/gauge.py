@@ -21,6 +21,7 @@ from ..report.messages import (
     reads_basis,
     reads_null_vectors,
     reads_phase,
+    reads_subspace_basis,
     reads_zero,
     unequal_weights,
 )
@@ -90,6 +91,21 @@ def _check_gauge(accuracy: Accuracy, gw: Array, gauge: Array, solution: PairSolu
     ill = np.array(sorted(meeting | set(np.flatnonzero(conditions**2 * eps > limit).tolist())), int)
     if ill.size:
         say(DegeneracyWarning, nearly_defective(ill, conditions[ill], eps), options)
+
+
+def check_basis(pairs: DeflatedPairs, dependence: float) -> None:
+    """Say that a loss of an invariant subspace depends on its basis, by so much of the size of its cotangents."""
+    if dependence > pairs.precision.half and pairs.options.on_gauge != "ignore":
+        say(GaugeWarning, reads_subspace_basis(dependence), pairs.options)
+
+
+def check_cut(pairs: DeflatedPairs, complete: Completeness | None) -> None:
+    """Say what a loss of an invariant subspace reads of a cluster that k cut, or in the place of one that was missed.
+
+    ``complete`` is None where that is not asked for.
+    """
+    if complete is not None:
+        _check_complete(Accuracy(pairs, np.ones(pairs.w.size), np.zeros(pairs.w.size)), complete, pairs.w == pairs.w)
 
 
 def check_motion(pairs: DeflatedPairs, motion: Array, error: float) -> None:

@@ -46,6 +46,38 @@ def defective(index: int, eigenvalue: complex, condition: float) -> str:
     )
 
 
+def defective_subspace(condition: float) -> str:
+    return (
+        f"The invariant subspace has the condition number {condition:.1e}: an eigenvalue outside of it has coalesced "
+        "with one inside, and it has no derivative. Increase k, or choose sigma, so that all eigenvalues that meet are "
+        "inside."
+    )
+
+
+def dependent_basis(rank: int, k: int) -> str:
+    return (
+        f"The {k} eigenvectors that the solver returned span {rank} dimensions only: eigenvalues are defective to "
+        "working precision. Compute a basis of the invariant subspace, such as Schur vectors, and give it to "
+        "attach_subspace; or change the parameters, or k."
+    )
+
+
+def not_a_subspace(residual: float, rtol: float) -> str:
+    return (
+        f"X spans no invariant subspace: ‖A X − M X H‖ is {residual:.1e} of ‖A‖ + ‖M‖‖H‖, {rtol:.1e} is accepted. It "
+        "may be that (a) the solver's tol or maxiter is too loose; (b) X belongs to other parameters; (c) k cuts a "
+        "Jordan block; (d) M or the normalisation is missing."
+    )
+
+
+def reads_subspace_basis(size: float) -> str:
+    return (
+        f"The loss depends on the basis of the invariant subspace, which is arbitrary: a rotation inside of it changes "
+        f"the loss by {size:.1e} of its cotangents' size. Functions of X Xᴴ, of the invariants of H (trace, "
+        "eigenvalues taken together, `spectral_sum`) or of X F(H) Xᴴ are defined; see `check_gauge`."
+    )
+
+
 def reads_phase(indices: np.ndarray, sizes: np.ndarray) -> str:
     listed = ", ".join(f"{i}: {s:.1e}" for i, s in zip(indices, sizes, strict=True))
     return (
