@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .autograd.attach import attach_eigenpairs
     from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
     from .autograd.eigen import eigs, eigsh
+    from .autograd.gauge_check import check_gauge
     from .autograd.left import condition_numbers, left_eigenvectors
     from .autograd.linear import inverse, solve
     from .autograd.nonlinear import attach_nonlinear
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .autograd.operators.kronecker import kron, kronsum
     from .autograd.operators.matrices import aslinearoperator
     from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+    from .autograd.subspace import attach_subspace, invariant_subspace
     from .autograd.svd import svds
     from .forward.continuation import Continuation
     from .options import Adjoint
@@ -49,7 +51,9 @@ _MODULES = {
     "assemble": ".autograd.operators.sparse",
     "attach_eigenpairs": ".autograd.attach",
     "attach_nonlinear": ".autograd.nonlinear",
+    "attach_subspace": ".autograd.subspace",
     "canonical_phase": ".autograd.diagnostics",
+    "check_gauge": ".autograd.gauge_check",
     "check_gradient": ".autograd.diagnostics",
     "check_operator": ".autograd.diagnostics",
     "condition_numbers": ".autograd.left",
@@ -58,6 +62,7 @@ _MODULES = {
     "diags_array": ".autograd.operators.sparse",
     "eigs": ".autograd.eigen",
     "eigsh": ".autograd.eigen",
+    "invariant_subspace": ".autograd.subspace",
     "inverse": ".autograd.linear",
     "kron": ".autograd.operators.kronecker",
     "kronsum": ".autograd.operators.kronecker",
@@ -83,7 +88,9 @@ __all__ = [
     "assemble",
     "attach_eigenpairs",
     "attach_nonlinear",
+    "attach_subspace",
     "canonical_phase",
+    "check_gauge",
     "check_gradient",
     "check_operator",
     "condition_numbers",
@@ -92,6 +99,7 @@ __all__ = [
     "diags_array",
     "eigs",
     "eigsh",
+    "invariant_subspace",
     "inverse",
     "kron",
     "kronsum",

@@ -1,8 +1,8 @@
 """autograd: an invariant subspace (X, H), A X = B X H, as a primitive, differentiable to any order.
 
 As eigenpairs are (`primitives.py`): X and H are computed on plain values. Then, for every level t that the operators'
-output carries, lowest first, R_t = A X − B X H (and S_t = Xᴴ N X − I) is evaluated with the operators as seen from t and
-X and H of the level below, and
+output carries, lowest first, R_t = A X − B X H (and S_t = Xᴴ N X − I) is evaluated with the operators as seen from t
+and X and H of the level below, and
 
     (X, H) ← subspace_primitive(R_t, X, H),
 
@@ -115,17 +115,18 @@ def _subspace_vjp(ans: Any, residual: Any, X: Any, H: Any, context: _Context) ->
             gH = 0.5 * (gH + anp.conj(gH).T)
         plain = [strip(part) for part in (Xt, Ht, gX, gH)]
         check_basis(systems.pairs, basis_dependence(problem, *plain))
-        if plain[3].any() or plain[2].any():
-            check_cut(systems.pairs, None if pencil.options.on_gauge == "ignore" else systems.complete())
+        alone = problem.hermitian and level(gX) == UNTRACED and not plain[2].any()  # a loss of H alone needs no solve
         scale = data_size(problem, plain[0], strip(NX), *plain[1:])
         rhs = begin_adjoint(anp, problem.hermitian, Xt, NX, Ht, gX, gH)
         W = rhs.inside
-        if not problem.hermitian or level(gX) != UNTRACED or plain[2].any():
+        if not alone:
             equation = SubspaceBordered(pencil, systems, Xt, Ht, scale)
             stacked = anp.concatenate([rhs.F, rhs.G])
             solved = equation.solve("adjoint", strip(stacked))
             Z = attach_solution(equation, "adjoint", solved, stacked, t)[: problem.n]
             W = Z if W is None else W + Z
+        if plain[3].any() or plain[2].any():
+            _check_cut(systems, alone)
         cotangent = anp.conj(W)
         if problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, -0.5 * anp.conj(rhs.sigma)])
@@ -141,13 +142,20 @@ def _subspace_jvp(g: Any, ans: Any, residual: Any, X: Any, H: Any, context: _Con
     n, k = strip(X).shape
     Xt, Ht = seen_from(X, t), seen_from(H, t)
     NX = seen_from(pencil.normaliser(Xt), t)
-    check_cut(systems.pairs, None if pencil.options.on_gauge == "ignore" else systems.complete())
     equation = SubspaceBordered(pencil, systems, Xt, Ht)
     rhs = anp.concatenate([-g[:n], np.zeros((k, k), strip(g).dtype)])
     solved = equation.solve("tangent", strip(rhs))
+    _check_cut(systems, False)
     Z = attach_solution(equation, "tangent", solved, rhs, t)
     dS = None if problem.normalization == "2" else g[n:]
     return box_tuple(finish_tangent(anp, problem.hermitian, Xt, NX, Ht, Z[:n], Z[n:], dS))
+
+
+def _check_cut(systems: SubspaceSystems, alone: bool) -> None:
+    """Say what is read of eigenvalues that were cut or missed; unless ``alone``, a cut is refused by its systems."""
+    if systems.options.on_gauge != "ignore":
+        complete = systems.complete()
+        check_cut(systems.pairs, complete if alone else replace(complete, cut={}))
 
 
 def _zeros_like(x: Any) -> np.ndarray:

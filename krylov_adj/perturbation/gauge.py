@@ -99,13 +99,10 @@ def check_basis(pairs: DeflatedPairs, dependence: float) -> None:
         say(GaugeWarning, reads_subspace_basis(dependence), pairs.options)
 
 
-def check_cut(pairs: DeflatedPairs, complete: Completeness | None) -> None:
-    """Say what a loss of an invariant subspace reads of a cluster that k cut, or in the place of one that was missed.
-
-    ``complete`` is None where that is not asked for.
-    """
-    if complete is not None:
-        _check_complete(Accuracy(pairs, np.ones(pairs.w.size), np.zeros(pairs.w.size)), complete, pairs.w == pairs.w)
+def check_cut(pairs: DeflatedPairs, complete: Completeness) -> None:
+    """Say what a loss of an invariant subspace reads of a cluster that k cut, or in the place of one it missed."""
+    zero = np.zeros(pairs.w.size)
+    _check_complete(Accuracy(pairs, zero + 1, zero), complete, zero == 0)
 
 
 def check_motion(pairs: DeflatedPairs, motion: Array, error: float) -> None:

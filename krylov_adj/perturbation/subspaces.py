@@ -29,7 +29,6 @@ from ..krylov.space import Space
 from ..options import Adjoint
 from ..report.errors import DefectiveEigenvalueError
 from ..report.messages import defective_subspace
-from ..report.report import Report
 from .cache import Cache, kept
 from .completeness import Completeness
 from .others import Others
@@ -185,9 +184,10 @@ class SubspaceSystems:
             unit = power_of_two(space, F, G)
             F, G = F / unit, G / unit
             scale = space.norms(F) if scale is None else np.maximum(scale / unit, space.norms(F))
+            if side == "adjoint" and not self.problem.hermitian and self._is_of_left(F, G, scale):
+                return Solution(self.left @ (G * unit), np.zeros_like(G), np.zeros(len(G)))
             Z, M, solved = (self._adjoint if side == "adjoint" else self._tangent)(F, G, scale)
-            size = space.norm(Z)
-            error = min(small.norm(solved.errors) / size, 1.0) if size > 0 else 0.0
+            error = _relative(solved, space.norm(Z))
             tell(replace(solved.report, error=error), self.options)
             return Solution(Z * unit, M * unit, solved.residuals * unit, error)
 
@@ -205,7 +205,8 @@ class SubspaceSystems:
         if self.problem.hermitian:
             Y = self.X @ small.solve_definite(space, space.gram(self.X, self.BX), eye)
         else:
-            Y = self._adjoint(np.zeros_like(self.X), eye, np.zeros(len(eye)), consistent=True)[0]
+            Y, _, solved = self._adjoint(np.zeros_like(self.X), eye, np.zeros(len(eye)), consistent=True)
+            tell(replace(solved.report, error=_relative(solved, space.norm(Y))), self.options)
             condition = _largest_singular(space, Y) * _largest_singular(space, self.BX)
             if not condition <= self.pairs.precision.defective:
                 raise DefectiveEigenvalueError(defective_subspace(condition))
@@ -213,10 +214,6 @@ class SubspaceSystems:
 
     def _adjoint(self, F: Array, G: Array, scale: Array, consistent: bool = False) -> tuple[Array, Array, Complement]:
         space, problem, X, H = self.problem.space, self.problem, self.X, self.H
-        if not (consistent or problem.hermitian) and self._is_of_left(F, G, scale):
-            zero = np.zeros(len(G))
-            report = Report("adjoint", "none", 0.0, zero)
-            return self.left @ G, np.zeros_like(G), Complement(F, report, zero, zero, zero, zero, zero)
         M = small.solve_definite(space, space.gram(X, X), space.gram(X, F) - _commutator(H.conj().T, G))
         if problem.hermitian:
             Phi, C = X, small.solve_definite(space, space.gram(X, self.BX), G)
@@ -334,6 +331,11 @@ class SubspaceSystems:
                 _ = self.left  # raises where an eigenvalue outside has coalesced with one inside
         refuse(self.pairs, report)
         return replace(solved, report=report)
+
+
+def _relative(solved: Complement, size: float) -> float:
+    """Return the estimated error of a solution of this size."""
+    return min(small.norm(solved.errors) / size, 1.0) if size > 0 else 0.0
 
 
 def _largest_singular(space: Space, V: Array) -> float:

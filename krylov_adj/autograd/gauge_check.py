@@ -1,0 +1,121 @@
+"""Does a loss depend on what an invariant subspace leaves arbitrary? By evaluating it in other bases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..krylov import small
+from ..krylov.precision import Precision
+from ..krylov.space import WHOLE
+from .trace import strip
+
+__all__ = ["GaugeDependence", "check_gauge"]
+
+
+class GaugeDependence(NamedTuple):
+    """How much a loss changes, relative to its size.
+
+    Attributes
+    ----------
+    phase : float
+        With the phases of the eigenvectors in the subspace; signs where X is real.
+    cluster : float
+        With a rotation of eigenvectors whose eigenvalues coincide. Zero where none do.
+    basis : float
+        With a unitary change of basis, X Q and QᴴH Q.
+    """
+
+    phase: float
+    cluster: float
+    basis: float
+
+
+def check_gauge(loss: Callable[[Any, Any], Any], X: Any, H: Any, rng: Any = None) -> GaugeDependence:
+    """Measure how much a loss of (X, H) depends on the basis: the derivative's check sees its first order only.
+
+    A derivative at H = λI sees no change of H at all, and an entry of H in the eigenbasis changes in second order
+    only. This evaluates the loss instead.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(X, H)``, a real number.
+    X : array, shape (n, k)
+    H : array, shape (k, k)
+        An invariant subspace, as of `invariant_subspace`. For a loss of eigenpairs take H = diag(w).
+    rng : Generator or int, optional
+        Of the phases and rotations; by default they are the same in every call.
+
+    Returns
+    -------
+    GaugeDependence
+        Named tuple (phase, cluster, basis): ``|f′ − f|`` over the larger of both. Rounding leaves about 1e-15 of the
+        terms that the loss is made of. A function of the subspace, and of H in whatever basis, has three such numbers.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or a loss that is not one real number.
+
+    Derivative
+    ----------
+    None: values only.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> import krylov_adj as ka
+    >>> A = numpy.diag([1.0, 1.0, 2.0, 5.0, 6.0])
+    >>> X, H = ka.invariant_subspace(A, k=3, which="SA", v0=numpy.arange(1.0, 6.0), hermitian=True)
+    >>> legal = ka.check_gauge(lambda X, H: numpy.trace(H @ H) + (X @ X.T)[0, 1], X, H)
+    >>> print(max(legal) < 1e-12)
+    True
+    >>> print(ka.check_gauge(lambda X, H: H[0, 0], X, H).basis > 1e-3)
+    True
+    """
+    X, H = np.asarray(strip(X)), np.asarray(strip(H))
+    if X.ndim != 2 or H.shape != (X.shape[1],) * 2:
+        raise ValueError(f"expected X of shape (n, k) and H of shape (k, k), got {X.shape} and {H.shape}")
+    rng, k = np.random.default_rng(0 if rng is None else rng), X.shape[1]
+    is_complex = np.iscomplexobj(X) or np.iscomplexobj(H)
+    f = _value(loss, X, H)
+
+    def change(Q: np.ndarray) -> float:
+        changed = _value(loss, X @ Q, Q.conj().T @ H @ Q)
+        size = max(abs(f), abs(changed))
+        return abs(changed - f) / size if size > 0 else 0.0
+
+    V, groups = _eigenbasis(H)
+    phases = np.exp(2j * np.pi * rng.random(k)) if is_complex else np.where(np.arange(k) % 2, 1.0, -1.0)
+    inside = np.eye(k, dtype=complex if is_complex else float)
+    for group in groups:
+        inside[np.ix_(group, group)] = _unitary(rng, len(group), is_complex)
+    return GaugeDependence(
+        change((V * phases) @ V.conj().T), change(V @ inside @ V.conj().T), change(_unitary(rng, k, is_complex))
+    )
+
+
+def _value(loss: Callable[[Any, Any], Any], X: np.ndarray, H: np.ndarray) -> float:
+    value = np.asarray(strip(loss(X, H)))
+    if value.size != 1 or np.iscomplexobj(value):
+        raise ValueError(f"expected one real number from the loss, got shape {value.shape}, {value.dtype}")
+    return float(value.reshape(()))
+
+
+def _unitary(rng: np.random.Generator, k: int, is_complex: bool) -> np.ndarray:
+    Z = rng.standard_normal((k, k)) + (1j * rng.standard_normal((k, k)) if is_complex else 0)
+    return WHOLE.qr(Z)[0]
+
+
+def _eigenbasis(H: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:
+    """Return the eigenvectors of H and groups of coinciding eigenvalues; one group of none unless H is Hermitian."""
+    k, precision = len(H), Precision.of(np.result_type(H, np.float32))
+    if small.norm(H - H.conj().T) > precision.half * small.norm(H):
+        return np.eye(k), []  # vectors that are not orthogonal have no unitary phases of their own
+    w, V = small.eigh(WHOLE, 0.5 * (H + H.conj().T))
+    starts = np.flatnonzero(np.r_[True, np.diff(w) > precision.tied * np.max(np.abs(w))])
+    groups = [list(range(a, b)) for a, b in zip(starts, np.r_[starts[1:], k], strict=True)]
+    return V, [group for group in groups if len(group) > 1]

@@ -1,0 +1,309 @@
+"""Invariant subspaces where eigenvalues meet, against contour integrals that know no eigenvector.
+
+Symmetric matrices alone would prove nothing of conjugation: families are complex, not normal, with a mass, defective.
+"""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import autograd.numpy as np
+import numpy as onp
+import pytest
+import scipy.sparse as sp
+from autograd import grad, make_jvp, make_vjp
+from subspaces import KINDS, family
+
+import krylov_adj as ka
+
+GAPS = (0.0, 1e-14, 1e-12, 1e-9, 1e-5, 1e-2)
+V = onp.array([0.6, -0.8])
+ZERO = onp.zeros(2)
+EXACT = {"rtol": 1e-13, "on_gauge": "raise"}
+
+
+def loss_of(given, **adjoint):
+    """The family's loss as a function of p."""
+    k = 5
+    where = {"which": "LA" if given.hermitian else "LR"} if given.normalization == "M" or given.M is None else {}
+    where = where or {"sigma": 1.05}  # an M that is no inner product
+
+    def f(p):
+        A, M = given.at(p)
+        arguments = {"hermitian": given.hermitian, "adjoint": ka.Adjoint(**EXACT, **adjoint)}
+        return given.loss(*ka.invariant_subspace(A, k, M, v0=onp.ones(16), **where, **arguments))
+
+    return f
+
+
+def relative(found, exact):
+    return abs(found - exact) / abs(exact)
+
+
+CASES = [
+    (kind, is_complex, mass)
+    for kind in KINDS
+    for is_complex in (False, True)
+    for mass in (None, "definite", "any")
+    if not (kind == "hermitian" and mass == "any") and not (kind == "pairs" and is_complex)
+]
+
+
+@pytest.mark.parametrize(("kind", "is_complex", "mass"), CASES)
+@pytest.mark.parametrize("gap", GAPS)
+def test_derivatives_are_those_of_contour_integrals_at_every_gap(kind, is_complex, mass, gap):
+    given = family(kind, gap, is_complex, mass)
+    f = loss_of(given)
+    exact = given.reference
+    first, second = grad(exact)(ZERO), grad(lambda p: grad(exact)(p) @ V)(ZERO)
+    assert relative(f(ZERO), exact(ZERO)) < 1e-12
+    assert onp.max(onp.abs(grad(f)(ZERO) - first)) < 1e-11 * onp.max(onp.abs(first))
+    assert relative(make_jvp(f)(ZERO)(V)[1], first @ V) < 1e-11
+    size = onp.max(onp.abs(second))
+    reverse = grad(lambda p: np.dot(grad(f)(p), V))(ZERO)
+    forward = make_jvp(grad(f))(ZERO)(V)[1]
+    both = make_jvp(lambda p: make_jvp(f)(p)(V)[1])(ZERO)(V)[1]
+    assert onp.max(onp.abs(reverse - second)) < 1e-11 * size
+    assert onp.max(onp.abs(forward - second)) < 1e-11 * size
+    assert abs(both - second @ V) < 1e-11 * size
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hessians_are_symmetric(kind):
+    given = family(kind, 1e-12, kind != "pairs", "definite")
+    f = loss_of(given)
+    H = onp.array([grad(lambda p, e=e: np.dot(grad(f)(p), e))(ZERO) for e in onp.eye(2)])
+    assert abs(H[0, 1] - H[1, 0]) <= 1e-13 * onp.max(onp.abs(H))
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "mass"),
+    [
+        ("hermitian", "minres", "definite"), ("hermitian", "shared", "definite"), ("hermitian", "augmented", None),
+        ("hermitian", "gmres", "definite"), ("hermitian", "direct", "definite"),
+        ("jordan3", "gmres", "definite"), ("jordan3", "shared", "definite"), ("jordan2", "direct", "any"),
+        ("jordan3", "augmented", None), ("pairs", "shared", None), ("pairs", "augmented", None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("gap", [0.0, 1e-9])
+def test_every_engine(kind, method, mass, gap):
+    given = family(kind, gap, kind != "pairs", mass)
+    options = ka.Adjoint(method=method, **EXACT)
+
+    def f(p):
+        A, M = given.at(p)
+        where = {"sigma": 1.05} if method == "shared" or mass == "any" else {"which": "LA" if given.hermitian else "LR"}
+        arguments = {"hermitian": given.hermitian, "adjoint": options, "v0": onp.ones(16)}
+        return given.loss(*ka.invariant_subspace(A, 5, M, **where, **arguments))
+
+    first = grad(given.reference)(ZERO)
+    assert onp.max(onp.abs(grad(f)(ZERO) - first)) < 1e-11 * onp.max(onp.abs(first))
+    assert relative(make_jvp(f)(ZERO)(V)[1], first @ V) < 1e-11
+
+
+# ---- what is cut, and what depends on the basis -------------------------------------------------
+
+
+def jordan(m, is_complex, n=12):
+    rng = onp.random.default_rng(3)
+    D = onp.diag(onp.r_[onp.ones(m), onp.linspace(-3, 0, n - m)]).astype(complex if is_complex else float)
+    D[onp.arange(m - 1), onp.arange(1, m)] = 1
+    S = onp.eye(n) + 0.3 * rng.standard_normal((n, n)) / onp.sqrt(n)
+    return S @ D @ onp.linalg.inv(S), rng.standard_normal((n, n))
+
+
+TRACE = lambda X, H: np.real(np.trace(H))  # noqa: E731
+PROJECTOR = lambda X, H: np.sum(np.abs(np.dot(X, np.conj(X).T)[0]) ** 2)  # noqa: E731
+
+
+@pytest.mark.parametrize("loss", [TRACE, PROJECTOR])
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize(("m", "k"), [(2, 1), (3, 1), (3, 2)])
+def test_a_jordan_block_that_k_cuts_is_refused(m, k, is_complex, loss):
+    A, E = jordan(m, is_complex)
+    with pytest.raises(ka.DefectiveEigenvalueError, match="Increase k"):
+        grad(lambda p: loss(*ka.invariant_subspace(A + p * E, k, which="LR")))(0.0)
+
+
+def test_a_hermitian_cluster_that_k_cuts():
+    A, E = onp.diag([1.0, 1, 2, 3, 4, 5, 6, 7]), onp.ones((8, 8))
+
+    def f(p, loss, k, **adjoint):
+        X, H = ka.invariant_subspace(
+            A + p * E, k, which="SA", v0=onp.ones(8), hermitian=True, adjoint=ka.Adjoint(**adjoint)
+        )
+        return loss(X, H)
+
+    with pytest.warns(ka.DegeneracyWarning, match="coincide with ones that were not computed"):
+        grad(f)(0.0, TRACE, 1)
+    for method in ("dense", "minres"):
+        with pytest.raises(ka.AdjointNoConvergence, match="increase k") as caught:
+            grad(f)(0.0, PROJECTOR, 1, method=method)
+        assert list(caught.value.report.neighbours) == [0]
+    assert grad(f)(0.0, TRACE, 2) == pytest.approx(2.0, rel=1e-13)
+
+
+def test_losses_of_the_basis_are_warned_of_and_rounding_is_not():
+    given = family("hermitian", 1e-3, True)
+    A, E = given.A[:2]
+
+    def f(p, loss):
+        return loss(*ka.invariant_subspace(A + p * E, 5, which="LA", v0=onp.ones(16), hermitian=True))
+
+    with pytest.warns(ka.GaugeWarning, match="basis of the invariant subspace"):
+        grad(f)(0.0, lambda X, H: np.real(X[0, 0]))
+    # H = λ I up to rounding, whose commutator is nothing but that.
+    U = onp.linalg.qr(A)[0]
+    A = (U * onp.r_[onp.ones(5), onp.linspace(3, 4, 11)]) @ U.conj().T
+    E, W = E + E.conj().T, given.W
+
+    def g(p):
+        X, H = ka.invariant_subspace(A + p * E, 5, which="SA", v0=onp.ones(16), hermitian=True)
+        K = np.dot(np.conj(X).T, np.dot(W, X))
+        return np.real(np.trace(np.dot(H, H)) + np.trace(np.dot(K, H)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert onp.isfinite(grad(g)(0.0))
+
+
+def test_check_gauge_sees_what_the_first_order_does_not():
+    A = onp.diag([1.0, 1.0, 2.0, 5.0, 6.0])
+    X, H = ka.invariant_subspace(A, 3, which="SA", v0=onp.arange(1.0, 6.0), hermitian=True)
+    assert max(ka.check_gauge(lambda X, H: np.trace(H @ H) + (X @ X.T)[0, 1], X, H)) < 1e-13
+    entry = ka.check_gauge(lambda X, H: H[0, 0], X, H)
+    assert entry.phase < 1e-13
+    assert entry.cluster < 1e-13
+    assert entry.basis > 1e-3
+    member = ka.check_gauge(lambda X, H: X[0, 0] ** 2, X, onp.diag([1.0, 1.0, 2.0]))
+    assert member.phase < 1e-13
+    assert member.cluster > 1e-3
+    assert ka.check_gauge(lambda X, H: X[0, 0], X, H).phase > 1e-3
+    with pytest.raises(ValueError, match="one real number"):
+        ka.check_gauge(lambda X, H: X, X, H)
+    with pytest.raises(ValueError, match="shape"):
+        ka.check_gauge(lambda X, H: 1.0, X, H[:2])
+
+
+# ---- what it costs ------------------------------------------------------------------------------
+
+
+def convection(n=30):
+    D = ka.pde.laplacian((n, n)) * -1.0
+    C = sp.diags([onp.full(n * n - 1, 0.7), onp.full(n * n - 1, -0.7)], [1, -1]).tocsr()
+    return lambda p, hermitian: D + ka.diags_array([p], offsets=[0]) + (0 * D if hermitian else ka.aslinearoperator(C))
+
+
+@pytest.mark.parametrize("hermitian", [True, False])
+def test_a_loss_of_h_alone_costs_little_and_its_second_cotangent_nothing(hermitian):
+    operator, reports = convection(), []
+    options = ka.Adjoint(callback=reports.append)
+
+    def f(p):
+        X, H = ka.invariant_subspace(operator(p, hermitian), 4, sigma=0.0, hermitian=hermitian, adjoint=options)
+        return np.array([np.trace(H), np.trace(np.dot(H, H)), np.sum(np.dot(X, X.T)[0] ** 2)])
+
+    vjp, _ = make_vjp(f)(onp.zeros(900))
+    forward = reports.pop(0)
+    rows = []
+    for row in onp.eye(3):
+        reports.clear()
+        rows.append(vjp(row))
+        rows[-1] = sum(report.solves for report in reports)
+    assert rows[0] == 0 if hermitian else rows[0] <= 0.8 * forward.solves
+    assert rows[1] == 0
+    assert 0 < rows[2] <= 0.8 * forward.solves
+
+
+def test_one_vjp_in_many_threads():
+    given = family("jordan2", 1e-9, True)
+    vjp, _ = make_vjp(loss_of(given))(ZERO)
+    alone = make_vjp(loss_of(given))(ZERO)[0](1.0)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda g: vjp(g) / g, onp.arange(1.0, 9.0)):
+            assert onp.allclose(found, alone, rtol=1e-12)
+
+
+# ---- attach_subspace, units, an exceptional point ------------------------------------------------
+
+
+@pytest.mark.parametrize("mass", [None, "definite"])
+@pytest.mark.parametrize("kind", ["hermitian", "jordan2"])
+def test_any_basis_gives_the_same_derivative(kind, mass):
+    given = family(kind, 0.0, True, mass)
+    A, M = given.at(ZERO)
+    which = "LA" if given.hermitian else "LR"
+    X, H = ka.invariant_subspace(A, 5, M, which=which, hermitian=given.hermitian, v0=onp.ones(16))
+    turn = onp.linalg.qr(onp.random.default_rng(1).standard_normal((5, 5)) + 1j)[0]
+
+    def f(p):
+        A, M = given.at(p)
+        found = ka.attach_subspace(
+            A, X @ turn, turn.conj().T @ H @ turn, M=M, hermitian=given.hermitian, adjoint=ka.Adjoint(**EXACT)
+        )
+        return given.loss(*found)
+
+    first = grad(given.reference)(ZERO)
+    assert onp.max(onp.abs(grad(f)(ZERO) - first)) < 1e-11 * onp.max(onp.abs(first))
+
+
+def test_misuse_is_an_error():
+    A, X = onp.diag([1.0, 2.0, 3.0, 4.0]), onp.eye(4)[:, :2]
+    for arguments, message in (
+        ((A, X[:3]), "expected X of shape"),
+        ((A, X, onp.eye(3)), "expected H of shape"),
+        ((A, 2 * X), "not normalised|deviate"),
+        ((A, X, onp.eye(2)), "no invariant subspace"),
+        ((A, onp.full((4, 2), onp.nan)), "NaN"),
+        ((A + onp.ones((4, 4)), X), "no invariant subspace"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ka.attach_subspace(*arguments)
+    with pytest.raises(ValueError, match="normalization"):
+        ka.attach_subspace(A, X, normalization="M")
+    with pytest.raises(ValueError, match="XᴴMX = I"):
+        ka.attach_subspace(A, X, M=onp.eye(4), normalization="2", hermitian=True)
+    with pytest.raises(ValueError, match=r"not Hermitian|adjoint"):
+        ka.attach_subspace(A + onp.triu(onp.ones((4, 4)), 2), X, hermitian=True)
+
+
+@pytest.mark.parametrize("size", [1e-120, 1e-3, 1e120])
+def test_units_do_not_matter(size):
+    given = family("jordan2", 1e-9, True, "definite")
+    f, (A, M) = loss_of(given), given.at(ZERO)
+    rng = onp.random.default_rng(0)
+    E = rng.standard_normal((16, 16))
+
+    def trace(t, a, m):
+        X, H = ka.invariant_subspace(a * (A + t * E), 5, m * M, which="LR", v0=onp.ones(16))
+        P = np.dot(X, np.conj(X).T) * m
+        return np.real(np.trace(H)) / (a / m) + np.sum(np.abs(P[0]) ** 2)
+
+    assert grad(trace)(0.0, size, 1 / size) == pytest.approx(grad(trace)(0.0, 1.0, 1.0), rel=1e-10)
+    assert onp.isfinite(f(ZERO))
+
+
+def test_the_discriminant_and_the_mean_at_an_exceptional_point():
+    """[[a, 1], [z, a]] in a moving frame: D = 4 z and the mean a, to second order, where eigenvectors coalesce."""
+    rng = onp.random.default_rng(5)
+    n = 9
+    rest = onp.diag(onp.linspace(4, 8, n - 2)) + onp.triu(rng.standard_normal((n - 2, n - 2)), 1)
+    frames = [onp.eye(n) + 0.3 * rng.standard_normal((n, n)) / 3, *(rng.standard_normal((n, n)) / 10 for _ in range(2))]
+    corner = [onp.zeros((n, n)) for _ in range(3)]
+    corner[0][:2, :2], corner[1][1, 0] = [[1, 1], [0, 1]], 1.0
+    corner[0][2:, 2:], corner[2][[0, 1], [0, 1]] = rest, 1.0
+
+    def both(p):
+        S = frames[0] + p[0] * frames[1] + p[1] * frames[2]
+        B = corner[0] + p[0] * corner[1] + p[1] * corner[2]
+        A = np.dot(np.dot(S, B), np.linalg.inv(S))
+        H = ka.invariant_subspace(A, 2, sigma=1.2, adjoint=ka.Adjoint(**EXACT)).H
+        mean = np.trace(H) / 2
+        G = H - mean * np.eye(2)
+        return 2 * np.trace(np.dot(G, G)), mean
+
+    p = onp.array([0.0, 0.1])
+    for i, exact in ((0, [4.0, 0.0]), (1, [0.0, 1.0])):
+        f = lambda p, i=i: np.real(both(p)[i])  # noqa: E731
+        assert onp.max(onp.abs(grad(f)(p) - exact)) < 1e-12
+        for e in onp.eye(2):
+            assert onp.max(onp.abs(grad(lambda p, e=e, f=f: np.dot(grad(f)(p), e))(p))) < 1e-11
