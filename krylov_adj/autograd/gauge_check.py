@@ -16,7 +16,7 @@ __all__ = ["GaugeDependence", "check_gauge"]
 
 
 class GaugeDependence(NamedTuple):
-    """How much a loss changes, relative to its size.
+    """The changes of a loss, relative to its size.
 
     Attributes
     ----------

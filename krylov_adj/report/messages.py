@@ -40,9 +40,9 @@ def defective(index: int, eigenvalue: complex, condition: float) -> str:
     return (
         f"The eigenvalue {eigenvalue:.6g} (number {index}) is defective to working precision: its condition "
         f"number is {condition:.1e}, its left and right eigenvectors are orthogonal, and it has no derivative. "
-        "It may be that (a) the matrix has a Jordan block here (an exceptional point): move the parameters (the mean "
-        "of the coalescing eigenvalues is smooth, but cannot be had from their vectors); (b) a computed eigenvector "
-        "is wrong: lower tol."
+        "It may be that (a) the matrix has a Jordan block here (an exceptional point): move the parameters, or take "
+        "functions of all that coalesce, such as their mean, from krylov_adj.invariant_subspace; (b) a computed "
+        "eigenvector is wrong: lower tol."
     )
 
 
@@ -97,21 +97,21 @@ def reads_basis(pairs: list[tuple[str, str]], size: float, gap: float) -> str:
         "rotation was dropped. It may be that (a) only some members of the cluster enter the loss: use a function of "
         "all of them, such as the projector X Xᴴ; (b) k cuts the cluster: increase k; (c) the members enter with "
         "different weights. If these are a function of w, as in Σ F(wᵢ) xᵢᴴWxᵢ, the loss has a gradient, which (w, X) "
-        "do not carry; (d) in forward mode, where the motion of every vector is asked for: use reverse mode for a loss "
-        "of the span. Adjoint(on_gauge='ignore') silences this."
+        "do not carry: krylov_adj.invariant_subspace does; (d) in forward mode, where the motion of every vector is "
+        "asked for: use reverse mode for a loss of the span. Adjoint(on_gauge='ignore') silences this."
     )
 
 
 def lost_couplings(pairs: list[tuple[str, str]], error: float, gap: float) -> str:
     listed = ", ".join(f"({i}, {j})" for i, j in pairs)
     return (
-        f"Eigenvalues lie so close together that rounding makes an error of about {error:.0e} of the derivative: pairs "
-        f"[{listed}], gap {gap:.1e}, are coupled by rounded differences over the gap. (w, X) do not carry such a loss "
-        "so near to a crossing. It may be that (a) it is a smooth function of the whole cluster, such as Σ F(wᵢ) "
-        "xᵢᴴWxᵢ, and has a gradient, but not from (w, X): read the mean of the cluster's eigenvalues and the projector "
-        "X Xᴴ, or take differences; (b) it reads members of the cluster one by one: move the parameters away from the "
-        "crossing; (c) in forward mode, where all motions of w and X are computed: use reverse mode for a loss of the "
-        "span. Adjoint(on_gauge='ignore') silences this."
+        f"Eigenvalues lie so close together that rounding makes an error of about {error:.0e} of the derivative: "
+        f"pairs [{listed}], gap {gap:.1e}, are coupled by rounded differences over the gap. (w, X) do not carry such "
+        "a loss so near to a crossing. It may be that (a) it is a smooth function of the whole cluster, such as Σ "
+        "F(wᵢ) xᵢᴴWxᵢ, and has a gradient, but not from (w, X): read the mean of the cluster's eigenvalues and the "
+        "projector X Xᴴ, or take krylov_adj.invariant_subspace, or differences; (b) it reads members of the cluster "
+        "one by one: move the parameters away from the crossing; (c) in forward mode, where all motions of w and X "
+        "are computed: use reverse mode for a loss of the span. Adjoint(on_gauge='ignore') silences this."
     )
 
 
@@ -128,11 +128,12 @@ def moves_within_cluster(lost: float) -> str:
 
 def lost_second_derivative(error: float) -> str:
     return (
-        "A second derivative passes through eigenvectors of close eigenvalues. Terms with the reciprocal of their gap "
-        f"cancel in it, and rounding leaves an error of about {error:.0e} of this derivative. It may be that (a) the "
-        "loss is a function of the whole cluster: at eigenvalues that coincide, or a hundred times further apart, its "
-        "second derivative is accurate; of eigenvalues alone use the mean; (b) single members of the cluster are "
-        "meant: move the parameters away from the crossing. Adjoint(on_gauge='ignore') silences this."
+        "A second derivative passes through eigenvectors of close eigenvalues. Terms with the reciprocal of their "
+        f"gap cancel in it, and rounding leaves an error of about {error:.0e} of this derivative. It may be that (a) "
+        "the loss is a function of the whole cluster: at eigenvalues that coincide, or a hundred times further "
+        "apart, its second derivative is accurate, and at every gap with krylov_adj.invariant_subspace; of "
+        "eigenvalues alone use the mean; (b) single members of the cluster are meant: move the parameters away from "
+        "the crossing. Adjoint(on_gauge='ignore') silences this."
     )
 
 
@@ -369,8 +370,8 @@ def unequal_weights(groups: list[tuple[list[str], float | complex]]) -> str:
         "sorted eigenvalues of a Hermitian matrix). It may be that (a) a symmetry makes them coincide, and single ones "
         "are read, which have no gradient there: use a symmetric function of the cluster, such as its mean; (b) the "
         "loss is a smooth function of the whole cluster, such as Σ F(wᵢ) xᵢᴴWxᵢ, and has one, which is not the one "
-        "returned: (w, X) do not carry what couples the vectors. Read the mean and the projector X Xᴴ, or take "
-        "differences; (c) k cuts the cluster: increase k; (d) the levels cross here: move the parameters. "
+        "returned: (w, X) do not carry what couples the vectors. krylov_adj.invariant_subspace does; (c) "
+        "k cuts the cluster: increase k; (d) the levels cross here: move the parameters. "
         "Adjoint(on_gauge='ignore') silences this."
     )
 

@@ -20,6 +20,8 @@ import krylov_adj as ka
 from krylov_adj.forward.operands import value_operator
 from krylov_adj.forward.request import Request
 from krylov_adj.forward.solve import solve_eigenproblem
+from krylov_adj.forward.subspace import basis_of
+from krylov_adj.perturbation.problem import Eigenproblem, Pairs
 from krylov_adj.report import linear_messages, messages
 
 N = 20
@@ -131,6 +133,28 @@ def moves_within_cluster():
 
 def unequal_weights():
     derivative(ka.eigsh, DOUBLE, lambda w, X: w[0] + 3 * w[1], k=2, which="SA")
+
+
+def defective_subspace():
+    A = jordan(0.0)
+    grad(lambda p: np.real(np.trace(ka.invariant_subspace(A + p * S, k=1, which="LR").H)))(0.0)
+
+
+def dependent_basis():
+    """A triangular matrix with a Jordan block, in which both computed eigenvectors are one to the last bit."""
+    n = 300
+    A = onp.diag(onp.r_[9.0, 9.0, onp.linspace(1, 3, n - 2)])
+    A[0, 1] = 1.0
+    X, problem = onp.eye(n)[:, [0, 0]], Eigenproblem(value_operator(A, False, "A"), None, False, "2")
+    basis_of(problem, Pairs(onp.array([9.0, 9.0]), X, "2", "ARPACK"))
+
+
+def not_a_subspace():
+    ka.attach_subspace(S, onp.eye(N)[:, :2])
+
+
+def reads_subspace_basis():
+    grad(lambda p: ka.invariant_subspace(S + p * DOUBLE, k=2, which="SA", v0=V0, hermitian=True).X[0, 0])(0.0)
 
 
 def cut_eigenvalues():
@@ -456,6 +480,16 @@ TEXTS = {
         ka.DegeneracyWarning,
         r"coincide differently: numbers \[0, 1\] at 0\.5\..*generalised gradient is returned.*\(a\).*mean.*\(b\)"
         r".*F\(wᵢ\) xᵢᴴWxᵢ.*has one.*do not carry.*\(c\).*increase k.*\(d\).*move the parameters.*on_gauge='ignore'",
+    ),
+    defective_subspace: (
+        ka.DefectiveEigenvalueError, r"condition number NUMBER: .*coalesced with one inside.*Increase k",
+    ),
+    dependent_basis: (ValueError, r"The 2 eigenvectors.*span 1 dimensions only.*attach_subspace"),
+    not_a_subspace: (
+        ValueError, r"no invariant subspace: .* is NUMBER of .*NUMBER is accepted.*\(a\) .*tol.*\(b\).*\(c\).*\(d\)"
+    ),
+    reads_subspace_basis: (
+        ka.GaugeWarning, r"basis of the invariant subspace.*by NUMBER of.*spectral_sum.*check_gauge",
     ),
     cut_eigenvalues: (
         ka.DegeneracyWarning,
