@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .autograd.attach import attach_eigenpairs
     from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
     from .autograd.eigen import eigs, eigsh
+    from .autograd.exceptional import find_exceptional_point
     from .autograd.gauge_check import check_gauge
     from .autograd.left import condition_numbers, left_eigenvectors
     from .autograd.linear import inverse, solve
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         DefectiveEigenvalueError,
         DegeneracyWarning,
         EigenNoConvergence,
+        ExceptionalPointNotFound,
         GaugeWarning,
         LinearNoConvergence,
     )
@@ -43,6 +45,7 @@ _MODULES = {
     "DefectiveEigenvalueError": ".report.errors",
     "DegeneracyWarning": ".report.errors",
     "EigenNoConvergence": ".report.errors",
+    "ExceptionalPointNotFound": ".report.errors",
     "GaugeWarning": ".report.errors",
     "LinearNoConvergence": ".report.errors",
     "LinearOperator": ".autograd.operators.base",
@@ -62,6 +65,7 @@ _MODULES = {
     "diags_array": ".autograd.operators.sparse",
     "eigs": ".autograd.eigen",
     "eigsh": ".autograd.eigen",
+    "find_exceptional_point": ".autograd.exceptional",
     "invariant_subspace": ".autograd.subspace",
     "inverse": ".autograd.linear",
     "kron": ".autograd.operators.kronecker",
@@ -79,6 +83,7 @@ __all__ = [
     "DefectiveEigenvalueError",
     "DegeneracyWarning",
     "EigenNoConvergence",
+    "ExceptionalPointNotFound",
     "GaugeWarning",
     "LinearNoConvergence",
     "LinearOperator",
@@ -99,6 +104,7 @@ __all__ = [
     "diags_array",
     "eigs",
     "eigsh",
+    "find_exceptional_point",
     "invariant_subspace",
     "inverse",
     "kron",

@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ..forward.continuation import Continuation
-from ..forward.inverses import make_inverse, make_mass_inverse
-from ..forward.verify import GRAM, check_adjoint, check_normalised, forward_report, is_hermitian, orthonormal, verify
+from ..forward.verify import GRAM, check_normalised, forward_report, orthonormal, verify
 from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..options import Adjoint
-from ..perturbation.problem import Eigenproblem, Inverse, Pairs
+from ..perturbation.problem import Pairs
 from ..report.report import Report
-from .elementary import deepest_level, xp
-from .operators.hermitian import hermitian_part
+from .arguments import make_pencil, traced_inverse
+from .elementary import xp
 from .pencil import TracedNonlinear, TracedPencil
 from .primitives import attach
-from .trace import UNTRACED, guarded, strip
-from .values import Scaled, as_value, check_operators, check_options, restored, scaled, value_of_inverse
+from .trace import strip
+from .values import check_operators, check_options, restored, scaled
 
 __all__ = ["attach_eigenpairs"]
 
@@ -196,52 +194,3 @@ def attach_units(
     problem = replace(problem, normalization="M", unit=True)
     w, X = attach_verified(replace(pencil, problem=problem), w, X / np.sqrt(lengths), rtol, report)
     return w, X / xp.sqrt(xp.sum(xp.real(X) ** 2 + xp.imag(X) ** 2, axis=0))
-
-
-# --------------------------------------------------------------------------------------------
-# From the user's arguments to the core's.
-# --------------------------------------------------------------------------------------------
-
-
-def traced_inverse(problem: Scaled, sigma: Any, OPinv: Any, hermitian: bool) -> Inverse | None:
-    """Return (A′ − σ′M′)⁻¹ from σ and (A − σM)⁻¹; None without OPinv and without explicit matrices."""
-    scale, M = problem.units, problem.M
-    values = as_value(problem.A, True, "A"), None if M is None else as_value(M, True, "M")
-    return make_inverse(*values, scale.shift(sigma), value_of_inverse(OPinv, scale, sigma, hermitian), hermitian)
-
-
-def make_pencil(
-    given: Scaled, hermitian: bool, pairs: Pairs, continuation: Continuation | None = None, Minv: Any = None
-) -> TracedPencil:
-    """Return the pencil's operators, traced and as values; adjoints are traced here, in the forward pass.
-
-    ``Minv`` is M⁻¹ where the forward pass was given one.
-    """
-    A, M = given.A, given.M
-    deepest = deepest_level(A, M)
-    traced = deepest != UNTRACED
-    if not hermitian and traced:
-        A, M = A.prepared(), None if M is None else M.prepared()
-    values = (
-        as_value(A, hermitian, "A", deepest),
-        None if M is None else as_value(M, hermitian, "M", deepest),
-    )
-    for value in values:
-        if value is not None and traced:
-            check_adjoint(value, hermitian)
-    if hermitian and traced:
-        A = hermitian_part(A)
-    if M is not None and traced and (hermitian or (pairs.normalization == "M" and is_hermitian(values[1]))):
-        M = hermitian_part(M)
-    mass_inverse = (
-        None if values[1] is None or pairs.inverse is not None else make_mass_inverse(values[1], Minv, hermitian)
-    )
-    problem = Eigenproblem.of(pairs, *values, hermitian, continuation=continuation, mass_inverse=mass_inverse)
-    return TracedPencil(
-        problem,
-        given.options,
-        guarded(A._apply, deepest),
-        guarded(A._apply_adjoint, deepest),
-        None if M is None else guarded(M._apply, deepest),
-        None if M is None else guarded(M._apply_adjoint, deepest),
-    )

@@ -16,7 +16,8 @@ from ..forward.operands import floating
 from ..forward.request import Request
 from ..forward.verify import forward_report
 from ..options import Adjoint
-from .attach import attach_verified, make_pencil
+from .arguments import make_pencil
+from .attach import attach_verified
 from .operators.base import LinearOperator
 from .trace import UNTRACED, is_box
 from .values import as_value, check_operators, check_options, plain_operand, restored, scaled

@@ -14,7 +14,8 @@ from ..perturbation.examine import examine
 from ..perturbation.problem import Pairs, power_of_two
 from ..perturbation.systems import BorderedSystems
 from ..report.messages import not_eigenpairs, pairs_less_traced
-from .attach import attach_eigenpairs, make_pencil, traced_inverse
+from .arguments import make_pencil, traced_inverse
+from .attach import attach_eigenpairs
 from .bordered import attach_left
 from .elementary import xp
 from .operators.base import LinearOperator

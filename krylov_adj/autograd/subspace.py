@@ -19,7 +19,7 @@ from ..perturbation.problem import Pairs
 from ..perturbation.subspaces import SubspaceSystems
 from ..report.messages import not_normalised
 from ..report.report import logger
-from .attach import make_pencil, traced_inverse
+from .arguments import make_pencil, traced_inverse
 from .pencil import TracedPencil
 from .subspace_primitive import attach_space
 from .trace import strip

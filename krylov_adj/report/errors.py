@@ -14,6 +14,7 @@ __all__ = [
     "DefectiveEigenvalueError",
     "DegeneracyWarning",
     "EigenNoConvergence",
+    "ExceptionalPointNotFound",
     "GaugeWarning",
     "LinearNoConvergence",
 ]
@@ -93,6 +94,34 @@ class DefectiveEigenvalueError(ArithmeticError):
     ...     print("is defective" in str(error))
     True
     """
+
+
+class ExceptionalPointNotFound(RuntimeError):
+    """The search of `find_exceptional_point` did not converge.
+
+    Attributes
+    ----------
+    history : list of (float, float)
+        ``|λ₁ − λ₂|²`` and ‖H − ½ tr H‖ before every step.
+
+    Examples
+    --------
+    Levels of a real symmetric matrix avoid each other along one parameter:
+
+    >>> import autograd.numpy as np
+    >>> import krylov_adj as ka
+    >>> def avoided(p):
+    ...     return np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 9.0]]) + p[0] * np.diag([1.0, -1.0, 0.0])
+    >>> try:
+    ...     ka.find_exceptional_point(avoided, [0.3], near=0.0, maxiter=2)
+    ... except ka.ExceptionalPointNotFound as error:
+    ...     print(len(error.history) > 1)
+    True
+    """
+
+    def __init__(self, message: str, history: list[tuple[float, float]]):
+        super().__init__(message)
+        self.history = history
 
 
 class GaugeWarning(UserWarning):

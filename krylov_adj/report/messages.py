@@ -70,6 +70,15 @@ def not_a_subspace(residual: float, rtol: float) -> str:
     )
 
 
+def no_exceptional_point(history: list[tuple[float, float]], p: np.ndarray) -> str:
+    return (
+        f"No exceptional point was found in {len(history) - 1} steps: |λ₁ − λ₂|² was {history[0][0]:.1e} and is "
+        f"{history[-1][0]:.1e}, at p = {np.array2string(p, precision=6)}. It may be that (a) the levels avoid each "
+        "other along these parameters: a real symmetric matrix needs two, a general one two real or one complex; (b) "
+        "the start is too far away: begin closer, or with another near; (c) two other eigenvalues meet."
+    )
+
+
 def reads_subspace_basis(size: float) -> str:
     return (
         f"The loss depends on the basis of the invariant subspace, which is arbitrary: a rotation inside of it changes "

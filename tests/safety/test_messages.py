@@ -149,6 +149,12 @@ def dependent_basis():
     basis_of(problem, Pairs(onp.array([9.0, 9.0]), X, "2", "ARPACK"))
 
 
+def no_exceptional_point():
+    A = onp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 9.0]])
+    D = [onp.diag([1.0, -1.0, 0.0]), onp.diag([0.0, 0.0, 9.0])]
+    ka.find_exceptional_point(lambda p: A + p[0] * D[0] + p[0] ** 2 * D[1], [0.3], near=0.0)
+
+
 def not_a_subspace():
     ka.attach_subspace(S, onp.eye(N)[:, :2])
 
@@ -485,6 +491,9 @@ TEXTS = {
         ka.DefectiveEigenvalueError, r"condition number NUMBER: .*coalesced with one inside.*Increase k",
     ),
     dependent_basis: (ValueError, r"The 2 eigenvectors.*span 1 dimensions only.*attach_subspace"),
+    no_exceptional_point: (
+        ka.ExceptionalPointNotFound, r"was NUMBER and is NUMBER, at p = .*\(a\).*avoid.*\(b\).*start.*\(c\)"
+    ),
     not_a_subspace: (
         ValueError, r"no invariant subspace: .* is NUMBER of .*NUMBER is accepted.*\(a\) .*tol.*\(b\).*\(c\).*\(d\)"
     ),
