@@ -86,7 +86,8 @@ def basis_dependence(problem: Eigenproblem, X: Array, H: Array, gX: Array, gH: A
     Where H is a multiple of the identity its commutator is rounding of H, which is relative to A, and nothing else.
     """
     space, eps = problem.space, Precision.of(X.dtype).eps
-    m = space.gram(X, gX) + H.conj().T @ gH - gH @ H.conj().T
+    HH = H.conj().T
+    m = space.gram(X, gX) + HH @ gH - gH @ HH
     part = 0.5 * small.norm(m - m.conj().T)
     spread = small.norm(H - np.trace(H) / len(H) * np.eye(len(H)))
     vectors = space.norm(gX) * space.norm(X)

@@ -135,6 +135,14 @@ def test_spectral_clustering(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "spectral_clustering.png")
 
 
+def test_exceptional_point(tmp_path: Path) -> None:
+    printed = run("exceptional_point.py", tmp_path, "--points", "24", "--path", "24")
+    assert agrees(printed)
+    assert found("NUMBER Newton steps", printed) <= 8
+    assert printed.count(": True") == 2
+    assert is_picture(tmp_path / "exceptional_point.png")
+
+
 def test_own_eigenpairs(tmp_path: Path) -> None:
     printed = run("own_eigenpairs.py", tmp_path, "--grid", "12")
     assert "2592 unknowns" in printed
