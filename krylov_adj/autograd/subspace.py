@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,7 +141,10 @@ def invariant_subspace(
     pencil = make_pencil(problem, hermitian, found, continuation, request.Minv)
     if not hermitian:
         check_adjoint(pencil.problem.A, False)
+    before = pencil.problem.counts()
     space = settle(pencil.problem, basis_of(pencil.problem, found), pencil.options)
+    applications, solves = (after - start for after, start in zip(pencil.problem.counts(), before, strict=True))
+    found = replace(found, applications=found.applications + applications, solves=found.solves + solves)
     return _attached(problem, pencil, space, found)
 
 

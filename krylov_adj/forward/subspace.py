@@ -129,7 +129,7 @@ def settle(problem: Eigenproblem, X: Array, options: Adjoint) -> InvariantSubspa
     loose = replace(options, rtol=max(LOOSE, precision.floor), on_gauge="ignore", callback=None, on_failure="raise")
     for _ in range(STEPS):
         before = space.norm(found.R)
-        if before <= precision.eps * scale * np.sqrt(found.H.shape[0]):
+        if before <= precision.floor * scale:
             break
         try:
             systems = SubspaceSystems.of(problem, found.X, found.H, (found.AX, found.BX), loose)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scaling
 import search_cost
+import subspace_cost
 from against_peers import error, problems
 from write_performance import BENCHMARKS, PAGE, PLACE, filled
 
@@ -80,6 +81,12 @@ def test_adjoint_cost(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["adjoint_cost.py", "--small"])
     adjoint_cost.main()
     assert "Schrödinger, sigma" in capsys.readouterr().out
+
+
+def test_subspace_cost(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["subspace_cost.py", "--small"])
+    subspace_cost.main()
+    assert capsys.readouterr().out.count("| 0.00 (0) |") == 3  # Hermitian losses of H alone
 
 
 def test_completeness(monkeypatch, capsys):
