@@ -25,7 +25,7 @@ class GaugeDependence(NamedTuple):
     cluster : float
         With a rotation of eigenvectors whose eigenvalues coincide. Zero where none do.
     basis : float
-        With a unitary change of basis, X Q and QᴴH Q.
+        With a unitary change of basis, X Q and QᴴH Q; also of an H with a part added that is a tenth as large.
     """
 
     phase: float
@@ -36,8 +36,8 @@ class GaugeDependence(NamedTuple):
 def check_gauge(loss: Callable[[Any, Any], Any], X: Any, H: Any, rng: Any = None) -> GaugeDependence:
     """Measure how much a loss of (X, H) depends on the basis: the derivative's check sees its first order only.
 
-    A derivative at H = λI sees no change of H at all, and an entry of H in the eigenbasis changes in second order
-    only. This evaluates the loss instead.
+    An entry of H in the eigenbasis changes in second order only, and at H = λI not at all. This evaluates the loss
+    instead, for this H and for another one next to it.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def check_gauge(loss: Callable[[Any, Any], Any], X: Any, H: Any, rng: Any = None
     is_complex = np.iscomplexobj(X) or np.iscomplexobj(H)
     f = _value(loss, X, H)
 
-    def change(Q: np.ndarray) -> float:
+    def change(Q: np.ndarray, H: np.ndarray, f: float) -> float:
         changed = _value(loss, X @ Q, Q.conj().T @ H @ Q)
         size = max(abs(f), abs(changed))
         return abs(changed - f) / size if size > 0 else 0.0
@@ -93,15 +93,16 @@ def check_gauge(loss: Callable[[Any, Any], Any], X: Any, H: Any, rng: Any = None
     inside = np.eye(k, dtype=complex if is_complex else float)
     for group in groups:
         inside[np.ix_(group, group)] = _unitary(rng, len(group), is_complex)
-    return GaugeDependence(
-        change((V * phases) @ V.conj().T), change(V @ inside @ V.conj().T), change(_unitary(rng, k, is_complex))
-    )
+    Q, E = _unitary(rng, k, is_complex), _unitary(rng, k, is_complex)
+    other = H + 0.1 * max(small.norm(H), 1e-3 * small.norm(X)) * (E + E.conj().T)
+    basis = max(change(Q, H, f), change(Q, other, _value(loss, X, other)))
+    return GaugeDependence(change((V * phases) @ V.conj().T, H, f), change(V @ inside @ V.conj().T, H, f), basis)
 
 
 def _value(loss: Callable[[Any, Any], Any], X: np.ndarray, H: np.ndarray) -> float:
     value = np.asarray(strip(loss(X, H)))
-    if value.size != 1 or np.iscomplexobj(value):
-        raise ValueError(f"expected one real number from the loss, got shape {value.shape}, {value.dtype}")
+    if value.size != 1 or np.iscomplexobj(value) or not np.all(np.isfinite(value)):
+        raise ValueError(f"expected one finite real number from the loss, got shape {value.shape}, {value.dtype}")
     return float(value.reshape(()))
 
 

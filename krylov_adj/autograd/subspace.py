@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from ..krylov.space import WHOLE
 from ..options import Adjoint
 from ..perturbation.problem import Pairs
 from ..perturbation.subspaces import SubspaceSystems
-from ..report.messages import not_normalised
+from ..report.messages import basis_not_normalised
 from ..report.report import logger
 from .arguments import make_pencil, traced_inverse
 from .pencil import TracedPencil
@@ -68,7 +69,8 @@ def invariant_subspace(
     Parameters
     ----------
     A, M : dense array (traced or not), SciPy sparse, SciPy or krylov_adj LinearOperator
-        Shape (n, n); as for `eigs`, or where ``hermitian`` as for `eigsh`.
+        Shape (n, n); as for `eigs`, or where ``hermitian`` as for `eigsh`. With respect to the entries of an M that
+        normalises X the derivative is that of a function of its Hermitian part.
     k, sigma, which, v0, ncv, maxiter, tol, Minv, OPinv, rng
         As in SciPy's `eigs` or `eigsh`: they name the k eigenvalues.
     hermitian : bool, optional
@@ -93,14 +95,15 @@ def invariant_subspace(
     DefectiveEigenvalueError
         From the backward pass, where k cuts a Jordan block: an eigenvalue outside has coalesced with one inside.
     AdjointNoConvergence
-        From the backward pass: a system did not converge, or k cuts a cluster.
+        From the backward pass: a system did not converge, or k cuts a cluster of which the loss reads X.
 
     Warns
     -----
     GaugeWarning
         From the backward pass, where the loss depends on the basis.
     DegeneracyWarning
-        From the backward pass, where a loss of H reads a cluster of a Hermitian problem that k cuts.
+        From the backward pass, where a loss of H alone reads a cluster that k cuts, or rounding and the residual of the
+        subspace leave few digits of a derivative.
 
     Derivative
     ----------
@@ -129,6 +132,7 @@ def invariant_subspace(
     >>> print(round(float(grad(f)(0.0)), 10))  # tr(XᴴDX) = 1 + 4
     5.0
     """
+    k = operator.index(k)
     request = Request(
         k, hermitian, which, plain_operand(sigma), plain_operand(v0), ncv, maxiter, plain_operand(tol),
         plain_operand(Minv), plain_operand(OPinv, hermitian=hermitian), rng,
@@ -139,8 +143,7 @@ def invariant_subspace(
     values = as_value(problem.A, True, "matvec"), None if problem.M is None else as_value(problem.M, True, "matvec")
     found = eigenpairs(request, *values, continuation)
     pencil = make_pencil(problem, hermitian, found, continuation, request.Minv)
-    if not hermitian:
-        check_adjoint(pencil.problem.A, False)
+    check_adjoint(pencil.problem.A, hermitian)
     before = pencil.problem.counts()
     space = settle(pencil.problem, basis_of(pencil.problem, found), pencil.options)
     applications, solves = (after - start for after, start in zip(pencil.problem.counts(), before, strict=True))
@@ -255,7 +258,7 @@ def attach_subspace(
     gram = WHOLE.gram(X, X if normalization == "2" else BX)
     deviation = float(np.max(np.abs(gram - np.eye(k))))
     if not deviation <= max(given.rtol, 1e3 * Precision.of(X.dtype).eps):
-        raise ValueError(not_normalised(deviation, GRAM[normalization]))
+        raise ValueError(basis_not_normalised(deviation, GRAM[normalization]))
     if H is None:
         H = WHOLE.gram(X, AX) if hermitian else WHOLE.lstsq(BX, AX)
     else:

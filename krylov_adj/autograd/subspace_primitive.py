@@ -21,9 +21,9 @@ import numpy as np
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..perturbation.gauge import check_basis, check_cut
+from ..perturbation.gauge import check_basis, check_cut, check_digits
 from ..perturbation.problem import power_of_two
-from ..perturbation.subspace_maps import basis_dependence, begin_adjoint, data_size, finish_tangent
+from ..perturbation.subspace_maps import basis_dependence, begin_adjoint, finish_tangent, split_right_hand_side
 from ..perturbation.subspaces import SubspaceSystems
 from .bordered import bordered_image
 from .equations import NO_CHANNEL, Side, Solved, attach_solution
@@ -41,16 +41,15 @@ class SubspaceBordered:
     systems: SubspaceSystems
     X: Any
     H: Any
-    scale: np.ndarray | None = None
     channel: ClassVar[np.ndarray] = NO_CHANNEL
 
     def at(self, t: int) -> SubspaceBordered:
-        return replace(self, X=seen_from(self.X, t), H=seen_from(self.H, t), scale=None)
+        return replace(self, X=seen_from(self.X, t), H=seen_from(self.H, t))
 
     def solve(self, side: Side, rhs: np.ndarray) -> Solved:
         assert side != "forward"
         n = strip(self.X).shape[0]
-        solution = self.systems.solve(side, rhs[:n], rhs[n:], self.scale)
+        solution = self.systems.solve(side, rhs[:n], rhs[n:])
         return Solved(np.concatenate([solution.Z, solution.M]), solution.left, solution.error)
 
     def image(self, side: Side, z: Any, t: int) -> Any:
@@ -115,14 +114,15 @@ def _subspace_vjp(ans: Any, residual: Any, X: Any, H: Any, context: _Context) ->
             gH = 0.5 * (gH + anp.conj(gH).T)
         plain = [strip(part) for part in (Xt, Ht, gX, gH)]
         check_basis(systems.pairs, basis_dependence(problem, *plain))
-        alone = problem.hermitian and level(gX) == UNTRACED and not plain[2].any()  # a loss of H alone needs no solve
-        scale = data_size(problem, plain[0], strip(NX), *plain[1:])
+        parts = split_right_hand_side(problem, plain[0], strip(NX), *plain[1:])
+        alone = level(gX) == UNTRACED and not plain[2].any() and not parts.of_values.any()  # a loss of H alone
         rhs = begin_adjoint(anp, problem.hermitian, Xt, NX, Ht, gX, gH)
         W = rhs.inside
-        if not alone:
-            equation = SubspaceBordered(pencil, systems, Xt, Ht, scale)
-            stacked = anp.concatenate([rhs.F, rhs.G])
-            solved = equation.solve("adjoint", strip(stacked))
+        if not (alone and problem.hermitian):  # of a Hermitian problem it needs no solve
+            equation = SubspaceBordered(pencil, systems, Xt, Ht)
+            stacked, solution = anp.concatenate([rhs.F, rhs.G]), systems.solve_split(parts)
+            solved = Solved(np.concatenate([solution.Z, solution.M]), solution.left, solution.error)
+            _check_digits(systems, solution.error)
             Z = attach_solution(equation, "adjoint", solved, stacked, t)[: problem.n]
             W = Z if W is None else W + Z
         if plain[3].any() or plain[2].any():
@@ -145,10 +145,17 @@ def _subspace_jvp(g: Any, ans: Any, residual: Any, X: Any, H: Any, context: _Con
     equation = SubspaceBordered(pencil, systems, Xt, Ht)
     rhs = anp.concatenate([-g[:n], np.zeros((k, k), strip(g).dtype)])
     solved = equation.solve("tangent", strip(rhs))
+    _check_digits(systems, solved.error)
     _check_cut(systems, False)
     Z = attach_solution(equation, "tangent", solved, rhs, t)
     dS = None if problem.normalization == "2" else g[n:]
     return box_tuple(finish_tangent(anp, problem.hermitian, Xt, NX, Ht, Z[:n], Z[n:], dS))
+
+
+def _check_digits(systems: SubspaceSystems, error: float) -> None:
+    """Say what digits are lost, unless k cuts a cluster, which is said or refused by itself."""
+    if systems.options.on_gauge != "ignore" and not systems.complete().cut:
+        check_digits(systems.pairs, error)
 
 
 def _check_cut(systems: SubspaceSystems, alone: bool) -> None:

@@ -44,6 +44,10 @@ def eigenpairs(
 
     What they satisfy is for `verify` to check. A and M count what the solver applies.
     """
+    if request.v0 is not None and np.size(request.v0) != A.shape[0]:
+        raise ValueError(
+            f"expected v0 of shape ({A.shape[0]},), got {np.shape(request.v0)}"
+        )  # ARPACK reads past its end
     # SciPy factorises A with sigma, and M without; near k = n it has to have both.
     hermitian, real, before = request.hermitian, A.dtype.kind != "c", A.applications
     A_operand, M_operand = (

@@ -163,7 +163,8 @@ def _scale(problem: Eigenproblem, found: InvariantSubspace) -> float:
     norm_A, norm_B = problem.norms
     norms = problem.space.norms
     size_X, size_A, size_B = (float(np.max(norms(V))) for V in (found.X, found.AX, found.BX))
-    return max(norm_A * size_X, size_A) + max(norm_B * size_X, size_B) * small.norm(found.H)
+    scale = max(norm_A * size_X, size_A) + max(norm_B * size_X, size_B) * small.norm(found.H)
+    return scale if scale > 0 else 1.0  # A = 0 has no size
 
 
 def _with_basis(problem: Eigenproblem, X: Array) -> InvariantSubspace:

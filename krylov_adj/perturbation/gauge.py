@@ -12,6 +12,7 @@ from ..report.errors import DegeneracyWarning, GaugeWarning
 from ..report.messages import (
     close_eigenvalues,
     cut_eigenvalues,
+    few_digits_of_subspace,
     in_words_of_eigenpairs,
     lost_couplings,
     lost_second_derivative,
@@ -97,6 +98,12 @@ def check_basis(pairs: DeflatedPairs, dependence: float) -> None:
     """Say that a loss of an invariant subspace depends on its basis, by so much of the size of its cotangents."""
     if dependence > pairs.precision.half and pairs.options.on_gauge != "ignore":
         say(GaugeWarning, reads_subspace_basis(dependence), pairs.options)
+
+
+def check_digits(pairs: DeflatedPairs, error: float) -> None:
+    """Say that a derivative of an invariant subspace has lost digits, by an estimate of its error."""
+    if error > pairs.precision.said and pairs.options.on_gauge != "ignore":
+        say(DegeneracyWarning, few_digits_of_subspace(error), pairs.options)
 
 
 def check_cut(pairs: DeflatedPairs, complete: Completeness) -> None:

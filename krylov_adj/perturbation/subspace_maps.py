@@ -28,7 +28,14 @@ from .problem import Eigenproblem
 
 Array = np.ndarray
 
-__all__ = ["SubspaceRightHandSide", "basis_dependence", "begin_adjoint", "data_size", "finish_tangent"]
+__all__ = [
+    "PlainRightHandSide",
+    "SubspaceRightHandSide",
+    "basis_dependence",
+    "begin_adjoint",
+    "finish_tangent",
+    "split_right_hand_side",
+]
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,37 @@ def finish_tangent(xp: Any, hermitian: bool, X: Any, NX: Any, H: Any, V: Any, mu
     return V + xp.dot(X, C), _hermitian_part(xp, dH) if hermitian else dH
 
 
-def data_size(problem: Eigenproblem, X: Array, NX: Array, H: Array, gX: Array, gH: Array) -> Array:
-    """Return the sizes (k,) of the terms that the right-hand side F is the difference of."""
-    space = problem.space
-    size_H = _size_of_eigenvalues(problem, H) * small.norm(gH)
-    return space.norms(gX) + space.norms(NX).max() * (small.column_norms(space.gram(X, gX)) + 2 * size_H)
+@dataclass(frozen=True)
+class PlainRightHandSide:
+    """The right-hand side on plain values, in the parts that gX and gH make of F.
+
+    The second, N X (Hᴴ gH − gH Hᴴ), is zero where it is rounding of H, which is relative to A: of functions of H.
+    ``scale_of_vectors`` and ``scale_of_values`` (k,) are the sizes of the terms of which each is the difference.
+    """
+
+    of_vectors: Array
+    of_values: Array
+    G: Array
+    scale_of_vectors: Array
+    scale_of_values: Array
+
+
+def split_right_hand_side(
+    problem: Eigenproblem, X: Array, NX: Array, H: Array, gX: Array, gH: Array
+) -> PlainRightHandSide:
+    """Return the plain right-hand side for cotangents gX, gH (Hermitian where the problem is), by `begin_adjoint`."""
+    space, zero = problem.space, np.zeros_like(gH)
+    K = space.gram(X, gX)
+    F, size_NX = NX @ K - gX, float(space.norms(NX).max(initial=0))
+    of_vectors = space.norms(gX) + size_NX * small.column_norms(K)
+    if problem.hermitian:
+        return PlainRightHandSide(F, np.zeros_like(F), zero, of_vectors, np.zeros(len(gH)))
+    HH = H.conj().T
+    m, eps = HH @ gH - gH @ HH, Precision.of(X.dtype).eps
+    of_values = np.full(len(gH), size_NX * 2 * small.norm(H) * small.norm(gH))
+    if small.norm(m) <= NOISE * eps * _size_of_eigenvalues(problem, H) * small.norm(gH):
+        m, of_values = zero, np.zeros(len(gH))
+    return PlainRightHandSide(F, NX @ m, gH, of_vectors, of_values)
 
 
 def basis_dependence(problem: Eigenproblem, X: Array, H: Array, gX: Array, gH: Array) -> float:

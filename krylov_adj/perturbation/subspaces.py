@@ -25,6 +25,7 @@ import numpy as np
 
 from ..krylov import small
 from ..krylov.block_diagonal import Blocks, block_diagonal
+from ..krylov.precision import NOISE
 from ..krylov.space import Space
 from ..options import Adjoint
 from ..report.errors import DefectiveEigenvalueError
@@ -38,11 +39,15 @@ from .refusals import refuse, tell
 from .sides import Side, adjoint_side, tangent_side
 from .solutions import Complement, Solution
 from .solving import solve
+from .subspace_maps import PlainRightHandSide
 
 Array = np.ndarray
 
 #: Refinements of the equation with H: blocks of V are known to the condition of V times ε.
 REFINEMENTS = 3
+
+#: A part of F that is less than this of the other's size, ‖A‖‖gH‖, is solved for by itself: it would keep few digits.
+SPLIT = 1e-4
 
 #: A part of the limit of the subspace's condition number that a solution's size may hint at, before it is computed.
 SUSPICIOUS = 0.03
@@ -184,16 +189,62 @@ class SubspaceSystems:
             unit = power_of_two(space, F, G)
             F, G = F / unit, G / unit
             scale = space.norms(F) if scale is None else np.maximum(scale / unit, space.norms(F))
-            if side == "adjoint" and not self.problem.hermitian and self._is_of_left(F, G, scale):
-                return Solution(self.left @ (G * unit), np.zeros_like(G), np.zeros(len(G)))
             Z, M, solved = (self._adjoint if side == "adjoint" else self._tangent)(F, G, scale)
-            error = _relative(solved, space.norm(Z))
+            error = min(
+                _relative(solved, space.norm(Z))
+                + self.turned(space.norm(solved.U) / max(space.norm(F), self.pairs.precision.tiny)),
+                1.0,
+            )
             tell(replace(solved.report, error=error), self.options)
             return Solution(Z * unit, M * unit, solved.residuals * unit, error)
 
-    @kept
+    def solve_split(self, rhs: PlainRightHandSide) -> Solution:
+        """Solve the adjoint systems for F in two parts, of which either may be far smaller than the other.
+
+        Where gH commutes with Hᴴ, as that of a function of H alone does, its solution is Y gH: then the part of the
+        vectors keeps its digits by itself.
+
+        Raises
+        ------
+        AdjointNoConvergence, DefectiveEigenvalueError, ValueError
+        """
+        space, eps, zero = self.problem.space, self.pairs.precision.eps, np.zeros_like(rhs.G)
+        norm_A, norm_B = self.problem.norms
+        sizes = space.norms(rhs.of_vectors)
+        legal = not rhs.G.any() or not space.any(rhs.of_values)
+        # What rounding of the part of H leaves in a common solution.
+        hidden = np.max(sizes) <= SPLIT * (norm_A + norm_B * small.norm(self.H)) * small.norm(rhs.G)
+        reads_vectors = bool(np.any(sizes > NOISE * eps * rhs.scale_of_vectors))
+        if self.problem.hermitian or not rhs.G.any():
+            return self.solve("adjoint", rhs.of_vectors, zero, rhs.scale_of_vectors)
+        if not (legal and hidden):
+            scale = rhs.scale_of_vectors + rhs.scale_of_values
+            return self.solve("adjoint", rhs.of_vectors + rhs.of_values, rhs.G, scale)
+        Y, error = self.left_and_error
+        of_values = Solution(Y @ rhs.G, zero, np.zeros(len(zero)), error)
+        if not reads_vectors:
+            return of_values
+        of_vectors = self.solve("adjoint", rhs.of_vectors, zero, rhs.scale_of_vectors)
+        return replace(of_vectors, Z=of_vectors.Z + of_values.Z, error=max(of_vectors.error, error))
+
+    def turned(self, growth: float) -> float:
+        """Return the angle by which the residual of the subspace, and rounding, may have turned it.
+
+        The ``growth`` of right-hand sides in the systems tells it; rounding has 1/√n of itself in any direction.
+        """
+        norm_A, norm_B = self.problem.norms
+        rounding = self.pairs.eps * (norm_A + norm_B * small.norm(self.H)) / np.sqrt(self.problem.n)
+        residual = float(np.max(self.pairs.residuals))
+        return float(min(growth * np.hypot(residual, rounding), 1.0))
+
+    @property
     def left(self) -> Array:
-        """Y (n, k) with (B X)ᴴ Y = I: a basis of the left invariant subspace.
+        """Y (n, k) with (B X)ᴴ Y = I: a basis of the left invariant subspace, solved for once."""
+        return self.left_and_error[0]
+
+    @kept
+    def left_and_error(self) -> tuple[Array, float]:
+        """Y, and an estimate of its relative error.
 
         Raises
         ------
@@ -203,14 +254,36 @@ class SubspaceSystems:
         """
         space, eye = self.problem.space, np.eye(len(self.H), dtype=self.X.dtype)
         if self.problem.hermitian:
-            Y = self.X @ small.solve_definite(space, space.gram(self.X, self.BX), eye)
-        else:
-            Y, _, solved = self._adjoint(np.zeros_like(self.X), eye, np.zeros(len(eye)), consistent=True)
-            tell(replace(solved.report, error=_relative(solved, space.norm(Y))), self.options)
-            condition = _largest_singular(space, Y) * _largest_singular(space, self.BX)
-            if not condition <= self.pairs.precision.defective:
-                raise DefectiveEigenvalueError(defective_subspace(condition))
-        return Y
+            return self.X @ small.solve_definite(space, space.gram(self.X, self.BX), eye), 0.0
+        Y, _, solved = self._adjoint(np.zeros_like(self.X), eye, np.zeros(len(eye)), consistent=True)
+        condition = _largest_singular(space, Y) * _largest_singular(space, self.BX)
+        error = _relative(solved, space.norm(Y)) + self.turned(float(np.max(solved.growth)))
+        error = min(error + self.pairs.eps * condition, 1.0)
+        tell(replace(solved.report, error=error), self.options)
+        if condition > self.pairs.precision.defective and self._coalesces:
+            raise DefectiveEigenvalueError(defective_subspace(condition))
+        return Y, error
+
+    def _is_suspicious(self, growth: float) -> bool:
+        """Whether an eigenvalue outside may have coalesced with one inside, by the growth of a right-hand side."""
+        norm_A, norm_B = self.problem.norms
+        if growth * norm_A > SUSPICIOUS * self.pairs.precision.defective:
+            return True
+        if self.options.on_gauge == "ignore":
+            return False
+        near = 10 * self.pairs.precision.half * (norm_A / norm_B + small.norm(self.H))  # half of a Jordan block
+        return bool(np.min(self.complete().closest, initial=np.inf) <= near)
+
+    @kept
+    def _coalesces(self) -> bool:
+        """Whether an eigenvalue outside is so close to one inside that rounding may have split a Jordan block.
+
+        One of order m splits by ε^(1/m). Eigenvalues of matrices far from normal are as ill-conditioned, and apart.
+        """
+        norm_A, norm_B = self.problem.norms
+        closest = float(np.min(self.complete().closest, initial=np.inf))
+        near = self.pairs.precision.few_digits * (norm_A / norm_B + small.norm(self.H))
+        return not np.isfinite(closest) or closest <= near
 
     def _adjoint(self, F: Array, G: Array, scale: Array, consistent: bool = False) -> tuple[Array, Array, Complement]:
         space, problem, X, H = self.problem.space, self.problem, self.X, self.H
@@ -234,21 +307,12 @@ class SubspaceSystems:
         C = small.solve_definite(space, space.gram(self.X, self.X), G)
         solved = self._complement(self.tangent_side, F, scale)
         U = solved.U
-        if self.problem.hermitian or self.cache.has("left"):
+        if self.problem.hermitian or self.cache.has("left_and_error"):
             Y = self.left
             M = space.gram(Y, F) - _commutator(H, space.gram(Y, self.problem.apply_B(U)))
         else:
             M = space.lstsq(self.BX, F - self.image(self.tangent_side, U))
         return self.X @ C + U, M - _commutator(H, C), solved
-
-    def _is_of_left(self, F: Array, G: Array, scale: Array) -> bool:
-        """Whether the solution is Y G: F is noise, and G commutes with Hᴴ as that of a function of H alone does."""
-        noise = self.pairs.precision.noise
-        size = small.norm(self.H) * small.norm(G)
-        return bool(
-            np.all(self.problem.space.norms(F) <= noise * scale)
-            and small.norm(_commutator(self.H.conj().T, G)) <= noise * size
-        )
 
     @kept
     def _images_of_phi(self) -> tuple[Array, Array]:
@@ -270,6 +334,8 @@ class SubspaceSystems:
         solved = self._in_stages(side, F, scale)
         if self.problem.hermitian or not space.any(solved.U):
             return solved
+        if not side.consistent and self._is_suspicious(space.norm(solved.U) / space.norm(F)):
+            _ = self.left  # raises where an eigenvalue outside has coalesced with one inside
         rtol = self.options.tolerance(F.dtype)
         for _ in range(REFINEMENTS):
             left = side.project_out(F - self.image(side, solved.U))
@@ -287,12 +353,14 @@ class SubspaceSystems:
         return solved
 
     def _in_stages(self, side: Side, F: Array, scale: Array) -> Complement:
-        space, blocks = self.problem.space, self.blocks
+        problem, space, blocks = self.problem, self.problem.space, self.blocks
         turn, back = (blocks.inverse.conj().T, blocks.V.conj().T) if side.adjoint else (blocks.V, blocks.inverse)
         # Rounding of F in the columns of F V.
         sizes = small.norm(scale) * small.column_norms(turn)
         F = side.project_out(F) @ turn
-        U, found = np.zeros_like(F, np.result_type(F, blocks.D), order="F"), list[Complement]()
+        # Inverses at a complex shift take real vectors to complex ones.
+        types = [F, blocks.D, *([] if problem.inverse is None else [problem.inverse.operator.dtype])]
+        U, found = np.zeros_like(F, np.result_type(*types), order="F"), list[Complement]()
         for stage in blocks.stages(side.adjoint):
             rhs = np.zeros_like(U)
             own = [(j, done) for j, done in stage if blocks.partner[j] < 0 or not self.real]
@@ -324,11 +392,8 @@ class SubspaceSystems:
             report = replace(report, completeness=complete.state)
             if self.others.is_first_report():
                 report = replace(report, search_applications=complete.applications, search_solves=complete.solves)
-        if not hermitian and not side.consistent:
-            b = self.problem.space.norms(rhs)
-            growth = np.max(solved.sizes / np.where(b > 0, b, np.inf), initial=0) * self.problem.norms[0]
-            if report.neighbours or not report.converged or growth > SUSPICIOUS * self.pairs.precision.defective:
-                _ = self.left  # raises where an eigenvalue outside has coalesced with one inside
+        if not hermitian and not side.consistent and not report.converged:
+            _ = self.left  # raises where an eigenvalue outside has coalesced with one inside
         refuse(self.pairs, report)
         return replace(solved, report=report)
 

@@ -62,6 +62,22 @@ def dependent_basis(rank: int, k: int) -> str:
     )
 
 
+def basis_not_normalised(deviation: float, name: str) -> str:
+    return (
+        f"The basis X is not normalised: {name} deviates from the identity by {deviation:.1e}. Make it orthonormal, by "
+        "QR or Cholesky, or say normalization='2' (XᴴX = I) or 'M' (XᴴMX = I)."
+    )
+
+
+def few_digits_of_subspace(error: float) -> str:
+    return (
+        "Eigenvalues outside of the invariant subspace are so close to ones inside, or the matrix is so far from "
+        f"normal, that rounding and the subspace's residual make an error of about {error:.0e} of the derivative. "
+        "It may be that (a) k nearly cuts a cluster or a Jordan block: increase k; (b) the solver's tol is loose: "
+        "lower it; (c) the problem is badly scaled: balance it. Adjoint(on_gauge='ignore') silences this."
+    )
+
+
 def not_a_subspace(residual: float, rtol: float) -> str:
     return (
         f"X spans no invariant subspace: ‖A X − M X H‖ is {residual:.1e} of ‖A‖ + ‖M‖‖H‖, {rtol:.1e} is accepted. It "

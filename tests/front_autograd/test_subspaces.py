@@ -178,7 +178,7 @@ def test_check_gauge_sees_what_the_first_order_does_not():
     assert member.phase < 1e-13
     assert member.cluster > 1e-3
     assert ka.check_gauge(lambda X, H: X[0, 0], X, H).phase > 1e-3
-    with pytest.raises(ValueError, match="one real number"):
+    with pytest.raises(ValueError, match="one finite real number"):
         ka.check_gauge(lambda X, H: X, X, H)
     with pytest.raises(ValueError, match="shape"):
         ka.check_gauge(lambda X, H: 1.0, X, H[:2])
@@ -307,3 +307,122 @@ def test_the_discriminant_and_the_mean_at_an_exceptional_point():
         assert onp.max(onp.abs(grad(f)(p) - exact)) < 1e-12
         for e in onp.eye(2):
             assert onp.max(onp.abs(grad(lambda p, e=e, f=f: np.dot(grad(f)(p), e))(p))) < 1e-11
+
+
+# ---- kept digits, and lost ones -----------------------------------------------------------------
+
+
+def far_apart(hermitian, size=1e10, n=8):
+    """A pair next to each other, another one next to it, and eigenvalues of a huge size."""
+    rng = onp.random.default_rng(2)
+    A = onp.diag(onp.r_[0.0, 1.0, 2.0, size * (1 + onp.arange(n - 3))])
+    A[0, 2] = 0 if hermitian else 0.5
+    D = onp.zeros((n, n))
+    D[2, 0] = 1.0  # turns the subspace of the first two towards the third vector
+    D = D + D.T if hermitian else D
+    return A, D, rng.standard_normal((n, n))
+
+
+@pytest.mark.parametrize("hermitian", [True, False])
+@pytest.mark.parametrize("c", [1.0, 1e-6])
+def test_a_small_loss_of_x_beside_a_large_one_of_h_keeps_its_digits(hermitian, c):
+    """Cotangents of H that are 1e16 times those of X in the size of A once made these noise."""
+    A, D, W = far_apart(hermitian)
+    W = W + W.T
+
+    def f(p):
+        X, H = ka.invariant_subspace(A + p * D, 2, sigma=0.4, v0=onp.ones(8), hermitian=hermitian)
+        return np.trace(H) + c * np.trace(np.dot(np.dot(X.T, W), X))
+
+    def dense(p):
+        """The span of the first two eigenvectors of the leading block, which is decoupled from the rest."""
+        w, V = onp.linalg.eig((A + p * D)[:3, :3])
+        Q = onp.linalg.qr(V[:, onp.argsort(w.real)[:2]])[0]
+        return float(onp.sum(onp.sort(w.real)[:2]) + c * onp.trace(Q.T @ W[:3, :3] @ Q))
+
+    if not hermitian:
+        dense = None
+    g = grad(f)(0.0)
+    assert g == pytest.approx(make_jvp(f)(0.0)(1.0)[1], rel=1e-9)
+    alone = grad(lambda p: (f(p) - np.trace(ka.invariant_subspace(A + p * D, 2, sigma=0.4, v0=onp.ones(8),
+                                                                    hermitian=hermitian).H)) / c)(0.0)  # fmt: skip
+    of_h = grad(lambda p: np.trace(ka.invariant_subspace(A + p * D, 2, sigma=0.4, v0=onp.ones(8),
+                                                         hermitian=hermitian).H))(0.0)  # fmt: skip
+    assert g - of_h == pytest.approx(c * alone, rel=1e-6)
+    if dense is not None:
+        steps = [(dense(s) - dense(-s)) / (2 * s) for s in (2e-4, 1e-4)]
+        assert g == pytest.approx((4 * steps[1] - steps[0]) / 3, rel=1e-7)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-14])
+def test_a_semisimple_cluster_that_k_cuts_is_said_where_h_alone_is_read(gap):
+    rng = onp.random.default_rng(0)
+    S = onp.eye(6) + 0.3 * rng.standard_normal((6, 6))
+    A = S @ onp.diag([1.0, 1.0 + gap, 3.0, 4.0, 5.0, 6.0]) @ onp.linalg.inv(S)
+    E = rng.standard_normal((6, 6))
+    with pytest.warns(ka.DegeneracyWarning, match="not computed"):
+        grad(lambda p: TRACE(*ka.invariant_subspace(A + p * E, 1, which="SR", v0=onp.ones(6))))(0.0)
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+@pytest.mark.parametrize("sigma", [0.0, 1e-3])
+def test_a_jordan_block_that_the_loss_hardly_feels_is_refused(mode, sigma):
+    m = 10
+    K = 2 * onp.eye(m) - onp.eye(m, k=1) - onp.eye(m, k=-1)
+    A, E = (
+        onp.block([[K, 0.1 * onp.eye(m)], [onp.zeros((m, m)), K]]),
+        onp.random.default_rng(0).standard_normal((20, 20)),
+    )
+
+    def f(p):
+        X = ka.invariant_subspace(A + p * E, 1, sigma=sigma, v0=onp.ones(20)).X
+        return np.sum(np.cos(onp.arange(20)) * np.abs(X[:, 0]) ** 2)
+
+    with pytest.raises(ka.DefectiveEigenvalueError):
+        grad(f)(0.0) if mode == "reverse" else make_jvp(f)(0.0)(1.0)
+
+
+def test_ill_conditioned_eigenvalues_that_are_apart_have_derivatives():
+    """A Toeplitz matrix that is similar to a symmetric one, by a diagonal matrix: Σ w is known, and κ is 1e8."""
+    n, k = 20, 4
+    upper, lower = 1.0, 0.1
+    T = onp.diag(onp.full(n - 1, upper), 1) + onp.diag(onp.full(n - 1, lower), -1)
+    L = onp.diag(onp.ones(n - 1), -1)
+    # w_j = 2 √(upper lower) cos(jπ/(n + 1)): the derivative with respect to the lower diagonal.
+    exact = onp.sqrt(upper / lower) * onp.sum(onp.cos(onp.arange(1, k + 1) * onp.pi / (n + 1)))
+    f = lambda p: np.trace(ka.invariant_subspace(T + p * L, k, which="LR", v0=onp.ones(n)).H)  # noqa: E731
+    assert grad(f)(0.0) == pytest.approx(exact, rel=1e-6)
+    assert make_jvp(f)(0.0)(1.0)[1] == pytest.approx(exact, rel=1e-6)
+
+
+def test_lost_digits_are_said():
+    n, E = 30, onp.random.default_rng(0).standard_normal((30, 30))
+    T = onp.diag(onp.full(n - 1, 1.0), 1) + onp.diag(onp.full(n - 1, 0.1), -1)
+    with pytest.warns(ka.DegeneracyWarning, match="far from normal"):
+        grad(lambda p: np.trace(ka.invariant_subspace(T + p * E, 4, which="LR", v0=onp.ones(n)).H))(0.0)
+
+
+@pytest.mark.parametrize("sigma", [0.3j, 0.1 + 0.01j])
+def test_a_complex_shift_of_a_real_matrix(sigma):
+    n = 300
+    A = sp.diags_array([onp.full(n - 1, 0.4), onp.linspace(0, 9, n), onp.full(n - 1, 0.3)], offsets=[-1, 0, 1]).tocsr()
+    d = onp.cos(onp.arange(n))
+
+    def f(p, sigma):
+        X, H = ka.invariant_subspace(ka.aslinearoperator(A) + ka.diags_array([p * d], offsets=[0]), 2, sigma=sigma)
+        return np.real(np.trace(np.dot(H, H))) + np.sum(np.abs(np.dot(X, np.conj(X).T)[0]) ** 2)
+
+    assert ka.check_gradient(lambda p: f(p[0], sigma), onp.zeros(1)).error < 1e-6
+    assert make_jvp(lambda p: f(p, sigma))(0.0)(1.0)[1] == pytest.approx(grad(f)(0.0, sigma), rel=1e-8)
+
+
+def test_arguments_are_checked_before_work_starts():
+    A = onp.diag(onp.arange(1.0, 9.0))
+    with pytest.raises(ValueError, match="v0 of shape"):
+        ka.invariant_subspace(A, 2, v0=onp.ones(5))
+    with pytest.raises(TypeError, match="integer"):
+        ka.invariant_subspace(A, 2.5)
+    with pytest.raises(ValueError, match="not Hermitian"):
+        ka.invariant_subspace(A + onp.triu(onp.ones((8, 8)), 2), 2, hermitian=True, v0=onp.ones(8))
+    zero = grad(lambda p: np.trace(ka.invariant_subspace(p * onp.eye(5), 5, hermitian=True).H))
+    assert zero(0.0) == pytest.approx(5.0)

@@ -155,6 +155,15 @@ def no_exceptional_point():
     ka.find_exceptional_point(lambda p: A + p[0] * D[0] + p[0] ** 2 * D[1], [0.3], near=0.0)
 
 
+def basis_not_normalised():
+    ka.attach_subspace(S, 2 * onp.eye(N)[:, :2])
+
+
+def few_digits_of_subspace():
+    T = onp.diag(onp.full(29, 1.0), 1) + onp.diag(onp.full(29, 0.1), -1)
+    grad(lambda p: np.real(np.trace(ka.invariant_subspace(T + p * T.T, 4, which="LR", v0=onp.ones(30)).H)))(0.0)
+
+
 def not_a_subspace():
     ka.attach_subspace(S, onp.eye(N)[:, :2])
 
@@ -493,6 +502,11 @@ TEXTS = {
     dependent_basis: (ValueError, r"The 2 eigenvectors.*span 1 dimensions only.*attach_subspace"),
     no_exceptional_point: (
         ka.ExceptionalPointNotFound, r"was NUMBER and is NUMBER, at p = .*\(a\).*avoid.*\(b\).*start.*\(c\)"
+    ),
+    basis_not_normalised: (ValueError, r"XᴴX deviates from the identity by NUMBER"),
+    few_digits_of_subspace: (
+        ka.DegeneracyWarning,
+        r"an error of about NUMBER of the derivative.*\(a\).*increase k.*\(b\).*tol.*\(c\).*balance",
     ),
     not_a_subspace: (
         ValueError, r"no invariant subspace: .* is NUMBER of .*NUMBER is accepted.*\(a\) .*tol.*\(b\).*\(c\).*\(d\)"
