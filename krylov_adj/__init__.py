@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .autograd.operators.kronecker import kron, kronsum
     from .autograd.operators.matrices import aslinearoperator
     from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+    from .autograd.spectral import softmax_eigenvalue, spectral_function, spectral_sum
     from .autograd.svd import svds
     from .forward.continuation import Continuation
     from .options import Adjoint
@@ -63,7 +64,10 @@ _MODULES = {
     "kronsum": ".autograd.operators.kronecker",
     "left_eigenvectors": ".autograd.left",
     "pde": ".autograd.operators",
+    "softmax_eigenvalue": ".autograd.spectral",
     "solve": ".autograd.linear",
+    "spectral_function": ".autograd.spectral",
+    "spectral_sum": ".autograd.spectral",
     "svds": ".autograd.svd",
 }
 
@@ -97,7 +101,10 @@ __all__ = [
     "kronsum",
     "left_eigenvectors",
     "pde",
+    "softmax_eigenvalue",
     "solve",
+    "spectral_function",
+    "spectral_sum",
     "svds",
 ]
 
