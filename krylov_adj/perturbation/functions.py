@@ -92,8 +92,8 @@ def _finite(a: Array, xp: Any) -> Array:
 def _next_order(
     derivatives: Derivatives, X: Array, lower: tuple[Array, Array], rows: np.ndarray, xp: Any
 ) -> tuple[Array, Array]:
-    """Return F[x₀ … x_m] of sorted points X (R, m + 1), and their errors, from the table of order m − 1 and its errors."""
-    m, eps = rows.shape[1] - 1, Precision.of(np.float64).eps
+    """Return F[x₀ … x_m] of sorted points X (R, m + 1), and their errors, from the table of order m − 1 and its own."""
+    eps = Precision.of(np.float64).eps
     (low, low_error), (high, high_error) = (
         (lower[0][tuple(part.T)], lower[1][tuple(part.T)]) for part in (rows[:, :-1], rows[:, 1:])
     )

@@ -7,8 +7,8 @@ import numpy as np
 
 def not_hermitian(difference: float) -> str:
     return (
-        f"H is not Hermitian: ‖H − Hᴴ‖ is {difference:.1e} of ‖H‖. It may be that (a) H is that of a problem that is not "
-        "Hermitian, for which functions of H are not supported: use polynomials of H, its trace or its determinant; "
+        f"H is not Hermitian: ‖H − Hᴴ‖ is {difference:.1e} of ‖H‖. It may be that (a) the problem that H comes from is "
+        "not Hermitian, for which functions of H are not supported: use polynomials of H, its trace or determinant; "
         "(b) H = XᴴAX was made with a transpose for the conjugate transpose; (c) H has lost digits: Hermitian parts "
         "are taken where half of the digits agree."
     )

@@ -2,6 +2,9 @@
 
 import threading
 import warnings
+from decimal import Decimal, localcontext
+from functools import cache
+from itertools import combinations_with_replacement
 
 import autograd.numpy as np
 import numpy as onp
@@ -9,6 +12,8 @@ import pytest
 from autograd import grad, hessian, jacobian, make_jvp
 
 import krylov_adj as ka
+from krylov_adj.autograd.spectral import Form
+from krylov_adj.perturbation.functions import divided_differences
 
 GAPS = (0.0, 1e-15, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)
 SIZE = 5
@@ -197,6 +202,63 @@ def test_derivatives_by_one_call_in_threads():
 
 
 # --------------------------------------------------------------------------------------------
+# Divided differences, against 140 digits.
+# --------------------------------------------------------------------------------------------
+
+MU, KT = 0.2005, 1e-3
+
+#: F, F in decimals, and where.
+FUNCTIONS = {
+    "log": (lambda x: np.log(x), lambda x: x.ln(), 0.7),
+    "log of -x at -1": (lambda x: np.log(-x), lambda x: (-x).ln(), -1.0),
+    "log of |x| at -1": (lambda x: np.log(np.abs(x)), lambda x: abs(x).ln(), -1.0),
+    "cubic at -1": (lambda x: x**3 - x, lambda x: x**3 - x, -1.0),
+    "root": (lambda x: np.sqrt(x), lambda x: x.sqrt(), 2.0),
+    "exponential": (lambda x: np.exp(-20 * x), lambda x: (-20 * x).exp(), 0.3),
+    "pole": (lambda x: 1 / x, lambda x: 1 / x, -0.05),
+    **{
+        f"Fermi at {z} kT": (
+            lambda x: 0.5 * (1 - np.tanh(0.5 * (x - MU) / KT)),
+            lambda x: 1 / (1 + ((x - Decimal(MU)) / Decimal(KT)).exp()),
+            MU + z * KT,
+        )
+        for z in (-9.3, -2.7, 0.4, 5.1)
+    },
+}
+PATTERNS = ((0.0, 1 / 3, 0.5, 1.0), (0.0, 0.01, 0.01, 1.0))
+
+
+def divided(F, points):
+    """F[x₀ … x_m] of decimals, which are moved apart where they coincide."""
+    x = [point + i * Decimal("1e-30") for i, point in enumerate(points)]
+    values = [F(point) for point in x]
+    for m in range(1, len(x)):
+        values = [(values[i + 1] - values[i]) / (x[i + m] - x[i]) for i in range(len(x) - m)]
+    return values[0]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_divided_differences_of_three_orders_at_every_gap(name):
+    """Errors in max |F⁽ᵐ⁾| / m! over the interval of the points."""
+    F, exact, centre = FUNCTIONS[name]
+    exact = cache(exact)
+    derivatives = Form(F, 0, 0).derivatives(())
+    with localcontext() as context:
+        context.prec = 140
+        for gap in GAPS:
+            for pattern in PATTERNS:
+                w = onp.sort(centre + gap * onp.array(pattern))
+                for order in (1, 2, 3):
+                    table = divided_differences(derivatives, w, order)
+                    for row in combinations_with_replacement(range(4), order + 1):
+                        points = [Decimal(float(x)) for x in w[list(row)]]
+                        inside = {points[0], points[-1], (points[0] + points[-1]) / 2}
+                        scale = max(abs(divided(exact, [point] * (order + 1))) for point in inside)
+                        error = abs(Decimal(float(table[row])) - divided(exact, points))
+                        assert error <= Decimal("1e-13") * scale, (gap, pattern, order, row, float(error / scale))
+
+
+# --------------------------------------------------------------------------------------------
 # Functions that are narrow, singular or jump: between the eigenvalues F may be anything.
 # --------------------------------------------------------------------------------------------
 
@@ -212,7 +274,7 @@ def test_a_narrow_step_between_eigenvalues():
     D = make_jvp(lambda H: ka.spectral_function(fermi, H, 0.2005, 1e-3))(H)(E)[1]
     assert D[0, 1] == pytest.approx(-1 / 1.9, rel=1e-14)
     D = make_jvp(lambda H: ka.spectral_function(lambda x: np.where(x < 0.2, x, 0.0), H))(H)(E)[1]
-    assert D == pytest.approx(onp.array([[0.3, 1 / 1.9], [1 / 1.9, 0.0]]), rel=1e-14)
+    assert close(D, onp.array([[0.3, 1 / 1.9], [1 / 1.9, 0.0]]), 1e-14)
 
 
 def test_singularities_between_eigenvalues():
@@ -331,7 +393,7 @@ def test_other_arguments_are_refused():
     with pytest.raises(TypeError, match="number 0 is not: str"):
         ka.spectral_function(lambda x, a: x, H, "a")
     for F in (lambda x: x / np.sum(x), lambda x: x - np.max(x)):
-        with pytest.raises(ValueError, match="must be elementwise.*differ by"):
+        with pytest.raises(ValueError, match=r"must be elementwise.*differ by"):
             ka.spectral_function(F, H)
     with pytest.raises(ValueError, match=r"must be elementwise.*shape \(3, 1\)"):
         ka.spectral_sum(lambda x: x[:, None], H)
