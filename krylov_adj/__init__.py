@@ -10,6 +10,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .autograd.attach import attach_eigenpairs
+    from .autograd.crossings import cluster_gradient
     from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
     from .autograd.eigen import eigs, eigsh
     from .autograd.left import condition_numbers, left_eigenvectors
@@ -53,6 +54,7 @@ _MODULES = {
     "canonical_phase": ".autograd.diagnostics",
     "check_gradient": ".autograd.diagnostics",
     "check_operator": ".autograd.diagnostics",
+    "cluster_gradient": ".autograd.crossings",
     "condition_numbers": ".autograd.left",
     "coo_array": ".autograd.operators.sparse",
     "csr_array": ".autograd.operators.sparse",
@@ -90,6 +92,7 @@ __all__ = [
     "canonical_phase",
     "check_gradient",
     "check_operator",
+    "cluster_gradient",
     "condition_numbers",
     "coo_array",
     "csr_array",

@@ -8,11 +8,11 @@ Y = Σ y_a E_a:
 
     minimise ½ yᵀG y − cᵀy    over    0 ⪯ Y ⪯ I,   tr Y = r.
 
-c = 0: the element of smallest norm, the negative of which is the direction of steepest descent. c from H/τ, G: the dual of
-the proximal model, minimise Σ_{i ≤ r} λᵢ(H + S(d)) + ‖d‖²/2τ, solved by d = −τ S*(Y).
+c = 0: the element of smallest norm, whose negative is the direction of steepest descent. τG and c from H: the dual of
+the proximal model, minimise Σ_{i ≤ r} λᵢ(H + S(d)) + ‖d‖²/2τ, which is solved by d = −τ S*(Y).
 
-Newton's method on the barrier −μ log det Y (− μ log det(I − Y) for r > 1), in coordinates in which the barrier's Hessian is
-μ times the identity. Small eigenvalues of Y, and of I − Y, keep their digits, so that μ may go down to rounding.
+Newton's method on the barrier −μ log det Y (− μ log det(I − Y) for r > 1), in coordinates in which its Hessian is μ
+times the identity. Small eigenvalues of Y, and of I − Y, keep their digits, so that μ may go down to rounding.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHRINK = 0.15
 #: of the radius of quadratic convergence, the next barrier starts as well as from the exact minimum.
 CENTRED = 1e-2
 
-#: More steps of one barrier than this are rounding: a step adds a constant, or squares the error.
+#: More steps of one barrier than this are rounding: a step takes away a constant, or squares the error.
 STEPS = 50
 
 #: Part of the way to the boundary that a step goes at most.
@@ -65,8 +65,9 @@ def hermitian_basis(m: int, is_complex: bool) -> Array:
 
 
 def coefficients(basis: Array, Y: Array) -> Array:
-    """Return ⟨E_a, Y⟩, (q,)."""
-    return np.asarray(np.real(np.einsum("qab,ab->q", basis.conj(), Y)))
+    """Return ⟨E_a, Y⟩, (q,); of several Y, (n, m, m), a row for each, (n, q)."""
+    flat = np.reshape(Y, (*np.shape(Y)[:-2], -1))
+    return np.asarray(np.real(flat @ basis.reshape(len(basis), -1).conj().T))
 
 
 def combine(y: Array, basis: Array) -> Array:
@@ -95,14 +96,17 @@ def minimise(G: Array, c: Array, basis: Array, r: int) -> Optimum:
         return _optimum(G, c, basis, identity - other.Y, r)
     scale = norm(G) + norm(c)
     state = Spectrum(identity, np.full(m, r / m), np.full(m, 1 - r / m if r > 1 else np.inf))
-    mu = scale
-    while mu * m > Precision.of(G.dtype).eps * scale:
+    eps, mu = Precision.of(G.dtype).eps, scale
+    while mu * m > eps * scale:
+        last, decrement = mu * SHRINK * m <= eps * scale, np.inf
         for _ in range(STEPS):
-            state, decrement = _newton_step(G, c, basis, state, mu)
-            if decrement <= CENTRED:
+            state, new = _newton_step(G, c, basis, state, mu)
+            # What steps leave is μ times the decrement, and Y is off by its root: at the end until rounding.
+            if (new <= CENTRED and not last) or new >= decrement or new <= eps:
                 break
+            decrement = new
         reached = _optimum(G, c, basis, state.matrix, r)
-        best = reached if reached.gap <= best.gap else best
+        best = reached if reached.gap <= best.gap + eps * scale else best
         mu *= SHRINK
     return best
 
@@ -154,12 +158,12 @@ def _scaled(E: Array, d: Array) -> Array:
 def _newton_step(G: Array, c: Array, basis: Array, state: Spectrum, mu: float) -> tuple[Spectrum, float]:
     """Return Y after a step towards the minimum with the barrier μ, and the decrement, in units of μ.
 
-    In the eigenbasis of Y the barrier's Hessian is diagonal, 1/(yᵢyⱼ) + 1/(zᵢzⱼ); in coordinates of that length it is I.
+    In the eigenbasis of Y the barrier's Hessian is diagonal, 1/(yᵢyⱼ) + 1/(zᵢzⱼ): coordinates of that length make it I.
     """
     U, y, z = state
     width = (1 / (y[:, None] * y) + 1 / (z[:, None] * z)) ** -0.5
     units = basis * width  # (q, m, m), in the eigenbasis
-    T = np.array([coefficients(basis, U @ E @ U.conj().T) for E in units])  # (q, q), a row for each of them
+    T = coefficients(basis, U @ units @ U.conj().T)  # (q, q), a row for each of them
     slope = T @ (G @ coefficients(basis, state.matrix) - c) / mu - coefficients(units, np.diag(1 / y - 1 / z))
     step = _step_along(T @ G @ T.T / mu + np.eye(len(basis)), slope, coefficients(units, np.eye(len(y))))
     change = combine(step, units)
