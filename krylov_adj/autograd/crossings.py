@@ -56,13 +56,12 @@ def cluster_gradient(H_of_p: Callable[[Any], Any], p: Any) -> ClusterGradient:
     ----------
     None: call it outside of differentiated functions. It takes autograd's reverse mode of H(p), in `matrix` its forward
     mode (where a function in it has none, reverse mode as often as there are numbers in H). GaugeWarnings of these
-    derivatives are silenced, as S*(Y) reads the cluster as a whole for every Y; those of other calls, and every other
-    warning, are given. In other threads too they are.
+    derivatives are silenced, as S*(Y) reads the cluster as a whole for every Y; those of other calls, other threads'
+    and every other warning are given.
 
     References
     ----------
-    M. L. Overton, Large-scale optimization of eigenvalues, SIAM J. Optim. 2 (1992) 88. A. S. Lewis, Derivatives of
-    spectral functions, Math. Oper. Res. 21 (1996) 576. docs/derivation.md.
+    Overton, SIAM J. Optim. 2 (1992) 88. Lewis, Math. Oper. Res. 21 (1996) 576. docs/derivation.md.
 
     Examples
     --------
@@ -208,6 +207,8 @@ class ClusterGradient:
             G = np.array([coefficients(self.basis, self.matrix(self.gradient(E))) for E in self.basis])
         if not np.all(np.isfinite(G)):
             raise ValueError("derivatives of H(p) hold NaN or infinity, or overflow where they are squared")
+        if 0 < np.max(np.abs(G)) < Precision.of(G.dtype).tiny / Precision.of(G.dtype).eps:
+            raise ValueError("derivatives of H(p) underflow where they are squared: choose other units")
         self._gram = 0.5 * (G + G.T)
         return self._gram
 

@@ -1,37 +1,24 @@
-"""autograd: functions of small Hermitian matrices, right at any gap between eigenvalues, to any order.
-
-`spectral_map` is the primitive: D_m(H; E₁ … E_m) of `perturbation/functions.py`, whose derivatives in both modes are
-maps D of the next order, of F or of its derivatives by its scalar arguments. autograd differentiates F by forward mode,
-inside of the primitive, on plain numbers.
-"""
+"""autograd: functions of small Hermitian matrices, right at any gap between eigenvalues, to any order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
-from autograd.extend import defjvp_argnum, defvjp_argnum, primitive
 
 from ..krylov.precision import Precision
-from ..krylov.small import eigh, norm
-from ..krylov.space import WHOLE
-from ..perturbation.functions import divided_differences, multilinear_map
+from ..krylov.small import norm
 from ..report.spectral_messages import (
     function_is_not_elementwise,
     function_is_not_finite,
     function_is_traced,
     not_hermitian,
 )
-from .trace import UNTRACED, derivative, is_box, levels, strip
+from .spectral_maps import Form, Function, broadcast_values, eigh_in_double, spectral_map, spectral_trace
+from .trace import is_box, strip
 
 __all__ = ["hermitian_part", "softmax_eigenvalue", "spectral_function", "spectral_sum"]
-
-#: F(x, *args), elementwise.
-Function = Callable[..., Any]
 
 
 def spectral_function(F: Function, H: Any, *args: Any) -> Any:
@@ -72,7 +59,7 @@ def spectral_function(F: Function, H: Any, *args: Any) -> Any:
 
     References
     ----------
-    N. J. Higham, Functions of Matrices, SIAM 2008, chapter 3. docs/derivation.md has the divided differences.
+    Higham, Functions of Matrices, SIAM 2008, chapter 3. docs/derivation.md has the divided differences.
 
     Examples
     --------
@@ -170,7 +157,7 @@ def softmax_eigenvalue(H: Any, beta: Any, which: str = "largest") -> Any:
 
     References
     ----------
-    Y. Nesterov, Smoothing technique and its applications in semidefinite optimization, Math. Program. 110 (2007) 245.
+    Nesterov, Math. Program. 110 (2007) 245.
 
     Examples
     --------
@@ -193,7 +180,7 @@ def softmax_eigenvalue(H: Any, beta: Any, which: str = "largest") -> Any:
     (beta,) = _check_scalars((beta,))
     if not (np.isrealobj(strip(beta)) and 0 < strip(beta) < np.inf):
         raise ValueError(f"beta must be positive and finite, not {strip(beta)!r}")
-    top = float(_eigh(strip(H))[0][-1])  # of no influence on the value or any derivative, but for overflow
+    top = float(eigh_in_double(strip(H))[0][-1])  # of no influence on the value or any derivative, but for overflow
     return top + anp.log(spectral_trace(H, beta, Form(lambda x, b: anp.exp(b * (x - top)), 0, 1))) / beta
 
 
@@ -215,9 +202,10 @@ def hermitian_part(H: Any) -> Any:
         raise ValueError(f"H must be a square matrix, not of shape {values.shape}")
     if not np.all(np.isfinite(values)):
         raise ValueError("H holds NaN or infinity")
-    size, difference = norm(values), norm(values - values.conj().T)
-    if difference > Precision.of(np.result_type(values, np.float32)).half * size:
-        raise ValueError(not_hermitian(difference / size))
+    scaled = values / max(np.max(np.abs(values)), Precision.of(np.float64).tiny)  # squares may not overflow
+    difference = norm(scaled - scaled.conj().T)
+    if difference > Precision.of(np.result_type(values, np.float32)).half * norm(scaled):
+        raise ValueError(not_hermitian(difference / norm(scaled)))
     H = H if is_box(H) else values
     return 0.5 * (H + anp.conj(anp.transpose(H)))
 
@@ -228,13 +216,13 @@ def _check(F: Function, H: Any, args: tuple[Any, ...], name: str) -> tuple[Any, 
         raise TypeError(f"F must be a function, F(x, *args), not {type(F).__name__}")
     H, scalars = hermitian_part(H), _check_scalars(args)
     plain = [strip(a) for a in scalars]
-    w = _eigh(strip(H))[0]
+    w = eigh_in_double(strip(H))[0]
     with np.errstate(all="ignore"):
         y = F(w, *plain)
         if is_box(y):
             raise TypeError(function_is_traced(name))
-        values = _values(y, w)
-        alone = [_values(F(w[i : i + 1], *plain), w[i : i + 1])[0] for i in (0, -1 % w.size)]
+        values = broadcast_values(y, w)
+        alone = [broadcast_values(F(w[i : i + 1], *plain), w[i : i + 1])[0] for i in (0, -1 % w.size)]
     bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(function_is_not_finite(0, w[bad]))
@@ -251,168 +239,3 @@ def _check_scalars(args: tuple[Any, ...]) -> tuple[Any, ...]:
             raise TypeError(f"args must be scalars, and number {i} is not: {kind}. Pass the entries one by one")
     arrays = [a if is_box(a) else np.asarray(a) for a in args]
     return tuple(a if is_box(a) else a.astype(np.result_type(a.dtype, np.float32))[()] for a in arrays)
-
-
-def _values(y: Any, x: np.ndarray) -> np.ndarray:
-    """Return what F returns at x, broadcast: constants serve."""
-    if np.shape(y) not in ((), np.shape(x)):
-        raise ValueError(function_is_not_elementwise(f"it returns the shape {np.shape(y)} for {np.shape(x)}"))
-    return np.asarray(np.broadcast_to(y, np.shape(x)))
-
-
-def _eigh(H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return eigenvalues, rising, and eigenvectors in double precision."""
-    return eigh(WHOLE, H.astype(np.result_type(H, np.float64)))
-
-
-# --------------------------------------------------------------------------------------------
-# Derivatives of F.
-# --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Form:
-    """Which map: of F(x, a₁ … a_q), with m matrices E."""
-
-    F: Function
-    order: int
-    scalars: int
-
-    def split(self, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return (E₁ … E_m) and (a₁ … a_q) of what follows H."""
-        return args[: self.order], args[self.order : self.order + self.scalars]
-
-    def derivatives(self, scalars: tuple[Any, ...]) -> Callable[[int, np.ndarray], np.ndarray]:
-        """Return (m, x) ↦ F⁽ᵐ⁾(x)."""
-
-        def evaluate(m: int, x: np.ndarray) -> np.ndarray:
-            function = partial(_with_scalars, self.F, scalars)
-            for _ in range(m):
-                function = partial(_slope, function)
-            with np.errstate(all="ignore"):
-                return _values(function(x), x)
-
-        return evaluate
-
-    def by_argument(self, j: int) -> Form:
-        """Return the map of ∂F/∂aⱼ."""
-        return Form(partial(_slope_of_argument, self.F, j), self.order, self.scalars)
-
-    def by_x(self) -> Form:
-        """Return the map of F′."""
-        return Form(partial(_slope_of_x, self.F), self.order, self.scalars)
-
-    def next_order(self) -> Form:
-        """Return the map with one matrix more."""
-        return Form(self.F, self.order + 1, self.scalars)
-
-
-def _with_scalars(F: Function, scalars: tuple[Any, ...], x: Any) -> Any:
-    return F(x, *scalars)
-
-
-def _slope(function: Callable[[Any], Any], x: Any) -> Any:
-    return derivative(function, x, max(levels(x), default=UNTRACED))
-
-
-def _slope_of_x(F: Function, x: Any, *scalars: Any) -> Any:
-    return derivative(lambda y: F(y, *scalars), x, max(levels(x, *scalars), default=UNTRACED))
-
-
-def _slope_of_argument(F: Function, j: int, x: Any, *scalars: Any) -> Any:
-    def function(a: Any) -> Any:
-        return F(x, *scalars[:j], a, *scalars[j + 1 :])
-
-    return derivative(function, scalars[j], max(levels(x, *scalars), default=UNTRACED))
-
-
-# --------------------------------------------------------------------------------------------
-# The primitives.
-# --------------------------------------------------------------------------------------------
-
-
-@primitive
-def spectral_map(H: Any, *rest: Any) -> Any:
-    """D_m(H; E₁ … E_m), ``rest`` being E₁ … E_m, a₁ … a_q and the `Form`."""
-    form: Form = rest[-1]
-    blocks, scalars = form.split(rest)
-    w, Q = _eigh(H)
-    with np.errstate(all="ignore"):
-        table = divided_differences(form.derivatives(scalars), w, form.order)
-    bad = ~np.isfinite(table)
-    if bad.any():
-        raise ValueError(function_is_not_finite(form.order, w[np.unique(np.argwhere(bad))]))
-    result = multilinear_map(table, Q, list(blocks))
-    dtype = np.result_type(H, *blocks)
-    return result.astype(np.result_type(dtype, np.complex64) if np.iscomplexobj(result) else dtype)
-
-
-def _like(x: Any, g: Any) -> Any:
-    return g if np.iscomplexobj(strip(x)) else anp.real(g)
-
-
-def _map_vjp(argnum: int, ans: Any, args: tuple[Any, ...], kwargs: Any) -> Callable[[Any], Any]:
-    """df = Re Σ g dD = Re tr(gᵀ dD): the trace identity."""
-    H, form = args[0], args[-1]
-    E, a = form.split(args[1:])
-    p = argnum - 1
-
-    def by_matrix(g: Any) -> Any:
-        G, longer = anp.transpose(g), form.next_order()
-        terms = [spectral_map(H, *E[i:], G, *E[:i], *a, longer) for i in range(form.order + 1)]
-        return _like(H, anp.transpose(sum(terms[1:], terms[0])))
-
-    def by_block(g: Any) -> Any:
-        return _like(E[p], anp.transpose(spectral_map(H, *E[p + 1 :], anp.transpose(g), *E[:p], *a, form)))
-
-    def by_scalar(g: Any) -> Any:
-        j = p - form.order
-        return _like(a[j], anp.sum(g * spectral_map(H, *E, *a, form.by_argument(j))))
-
-    return by_matrix if argnum == 0 else by_block if p < form.order else by_scalar
-
-
-def _map_jvp(argnum: int, g: Any, ans: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-    H, form = args[0], args[-1]
-    E, a = form.split(args[1:])
-    p = argnum - 1
-    if argnum == 0:
-        terms = [spectral_map(H, *E[:i], g, *E[i:], *a, form.next_order()) for i in range(form.order + 1)]
-        return sum(terms[1:], terms[0])
-    if p < form.order:
-        return spectral_map(H, *E[:p], g, *E[p + 1 :], *a, form)
-    return g * spectral_map(H, *E, *a, form.by_argument(p - form.order))
-
-
-@primitive
-def spectral_trace(H: Any, *rest: Any) -> Any:
-    """Σ F(wᵢ), ``rest`` being a₁ … a_q and the `Form`. To sum them makes fewer roundings than the trace of F(H)."""
-    form: Form = rest[-1]
-    w, _ = _eigh(H)
-    values = form.derivatives(form.split(rest)[1])(0, w)
-    if not np.all(np.isfinite(values)):
-        raise ValueError(function_is_not_finite(0, w[~np.isfinite(values)]))
-    total, real = np.sum(values), np.real(np.zeros(0, H.dtype)).dtype
-    return total.astype(np.result_type(real, np.complex64) if np.iscomplexobj(total) else real)
-
-
-def _trace_vjp(argnum: int, ans: Any, args: tuple[Any, ...], kwargs: Any) -> Callable[[Any], Any]:
-    H, form = args[0], args[-1]
-    a = form.split(args[1:])[1]
-    if argnum == 0:
-        return lambda g: _like(H, g * anp.transpose(spectral_map(H, *a, form.by_x())))
-    return lambda g: _like(a[argnum - 1], g * spectral_trace(H, *a, form.by_argument(argnum - 1)))
-
-
-def _trace_jvp(argnum: int, g: Any, ans: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-    H, form = args[0], args[-1]
-    a = form.split(args[1:])[1]
-    if argnum == 0:
-        return _like(ans, anp.sum(anp.transpose(spectral_map(H, *a, form.by_x())) * g))
-    return g * spectral_trace(H, *a, form.by_argument(argnum - 1))
-
-
-defvjp_argnum(spectral_map, _map_vjp)
-defjvp_argnum(spectral_map, _map_jvp)
-defvjp_argnum(spectral_trace, _trace_vjp)
-defjvp_argnum(spectral_trace, _trace_jvp)

@@ -35,5 +35,5 @@ def function_is_not_finite(order: int, points: np.ndarray) -> str:
     return (
         f"{what} is not finite where it is needed, at the eigenvalues [{listed}] of H. It may be that (a) F has a "
         "singularity there (log and sqrt at zero): F(H) has no such derivative; (b) F's formula overflows where F does "
-        "not: write it so that its derivatives do not overflow either."
+        "not (exp, and derivatives of tanh): clip its argument to where F is constant to working precision."
     )

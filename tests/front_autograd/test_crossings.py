@@ -295,6 +295,9 @@ def test_bad_arguments_are_refused():
     for tau in (0.0, -1.0, onp.inf, onp.nan):
         with pytest.raises(ValueError, match="tau must be positive"):
             cluster.proximal(tau)
+    tiny = ka.cluster_gradient(lambda p: eye + 1e-150 * p[0] * eye, onp.ones(1))
+    with pytest.raises(ValueError, match="choose other units"):
+        tiny.proximal(1.0)
     infinite = ka.cluster_gradient(lambda p: np.sqrt(p[0]) * eye, onp.zeros(1))
     with onp.errstate(divide="ignore", invalid="ignore"), pytest.raises(ValueError, match="NaN or infinity"):
         infinite.minimal_norm()

@@ -12,7 +12,7 @@ import pytest
 from autograd import grad, hessian, jacobian, make_jvp
 
 import krylov_adj as ka
-from krylov_adj.autograd.spectral import Form
+from krylov_adj.autograd.spectral_maps import Form
 from krylov_adj.perturbation.functions import divided_differences
 
 GAPS = (0.0, 1e-15, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)
@@ -349,6 +349,22 @@ def test_derivatives_of_softmax(which, gap):
 # --------------------------------------------------------------------------------------------
 
 
+def test_a_clipped_argument_keeps_derivatives_from_overflowing():
+    H = onp.diag([-1.0, 0.0, 1.0])
+
+    def loss(F):
+        return lambda t: ka.spectral_sum(F, H + t * onp.eye(3), 0.0, 1e-4)
+
+    with pytest.raises(ValueError, match=r"order 2 of F is not finite.*clip"):
+        make_jvp(grad(lambda t: ka.spectral_function(fermi, H + t * onp.eye(3), 0.0, 1e-4)[1, 1]))(0.0)(1.0)
+
+    def clipped(x, mu, kT):
+        return 0.5 * (1 - np.tanh(np.clip(0.5 * (x - mu) / kT, -50, 50)))
+
+    assert grad(loss(clipped))(0.0) == pytest.approx(-0.25e4)
+    assert abs(grad(grad(loss(clipped)))(1e-4)) == pytest.approx(0.0909 * 1e8, rel=1e-3)
+
+
 def test_parameters_in_closures_are_refused():
     H = onp.diag([1.0, 2.0])
 
@@ -371,6 +387,8 @@ def test_parameters_in_closures_are_refused():
         (onp.array([[1.0, 2.0], [0.0, 1.0]]), "not Hermitian"),
         (onp.array([[1.0, 1j], [1j, 1.0]]), "not Hermitian"),
         (onp.array([[1.0, 1e-3], [1.001e-3, 1.0]]), "not Hermitian"),
+        (1e200 * onp.array([[1.0, 2.0], [0.0, 1.0]]), "not Hermitian"),
+        (1e-200 * onp.array([[1.0, 2.0], [0.0, 1.0]]), "not Hermitian"),
     ],
 )
 def test_what_is_no_hermitian_matrix_is_refused(H, text):
