@@ -201,7 +201,7 @@ class ClusterGradient:
         q = len(self.basis)
         if stored:
             self._rows = np.array([self.gradient(E) for E in self.basis])
-            R = self._rows.reshape(q, -1).astype(float)
+            R = self._rows.reshape(q, -1).astype(float, copy=False)
             G = R @ R.T
         else:
             G = np.array([coefficients(self.basis, self.matrix(self.gradient(E))) for E in self.basis])

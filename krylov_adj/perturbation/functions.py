@@ -41,9 +41,9 @@ Array = Any
 #: (m, x) ↦ F⁽ᵐ⁾(x), elementwise.
 Derivatives = Callable[[int, Array], Array]
 
-#: Nodes of the integral, and of the coarse rule that tells its error. With twelve nodes an interval of three times the
-#: distance to F's next singularity is integrated to fourteen digits; where it is longer, quotients are as good.
-FINE, COARSE = 20, 12
+#: Gauss's rules on (−1, 1): of the integral, and a coarse one that tells its error. With twelve nodes an interval as long
+#: as F's next singularity is far away is integrated to fourteen digits; where it is longer, quotients are as good.
+FINE, COARSE = (np.polynomial.legendre.leggauss(count) for count in (20, 12))
 
 #: Neighbours of x, in ε |x|, by which F's own rounding is measured.
 NEIGHBOURS = np.array([-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0])
@@ -117,8 +117,7 @@ def _integral(derivatives: Derivatives, X: Array, spread: Array, xp: Any) -> tup
     m, eps = X.shape[1] - 1, Precision.of(np.float64).eps
     knots = (X - X[:, :1]) / spread[:, None]  # (R, m + 1), from 0 to 1, or all 0
     results = []
-    for count in (FINE, COARSE):
-        nodes, weights = np.polynomial.legendre.leggauss(count)
+    for nodes, weights in (FINE, COARSE):
         s, weights = 0.5 * (nodes + 1), 0.5 * weights
         kernel, points = [], []
         for j in range(m):
