@@ -41,8 +41,8 @@ Array = Any
 #: (m, x) ↦ F⁽ᵐ⁾(x), elementwise.
 Derivatives = Callable[[int, Array], Array]
 
-#: Gauss's rules on (−1, 1): of the integral, and a coarse one that tells its error. With twelve nodes an interval as long
-#: as F's next singularity is far away is integrated to fourteen digits; where it is longer, quotients are as good.
+#: Gauss's rules on (−1, 1): of the integral, and a coarse one that tells its error. With twelve nodes an interval as
+#: long as F's next singularity is far away is integrated to fourteen digits; where it is longer, quotients are as good.
 FINE, COARSE = (np.polynomial.legendre.leggauss(count) for count in (20, 12))
 
 #: Neighbours of x, in ε |x|, by which F's own rounding is measured.
