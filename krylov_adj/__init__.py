@@ -10,6 +10,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .autograd.attach import attach_eigenpairs
+    from .autograd.crossings import cluster_gradient
     from .autograd.diagnostics import canonical_phase, check_gradient, check_operator
     from .autograd.eigen import eigs, eigsh
     from .autograd.exceptional import find_exceptional_point
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .autograd.operators.kronecker import kron, kronsum
     from .autograd.operators.matrices import aslinearoperator
     from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+    from .autograd.spectral import softmax_eigenvalue, spectral_function, spectral_sum
     from .autograd.subspace import attach_subspace, invariant_subspace
     from .autograd.svd import svds
     from .forward.continuation import Continuation
@@ -59,6 +61,7 @@ _MODULES = {
     "check_gauge": ".autograd.gauge_check",
     "check_gradient": ".autograd.diagnostics",
     "check_operator": ".autograd.diagnostics",
+    "cluster_gradient": ".autograd.crossings",
     "condition_numbers": ".autograd.left",
     "coo_array": ".autograd.operators.sparse",
     "csr_array": ".autograd.operators.sparse",
@@ -72,7 +75,10 @@ _MODULES = {
     "kronsum": ".autograd.operators.kronecker",
     "left_eigenvectors": ".autograd.left",
     "pde": ".autograd.operators",
+    "softmax_eigenvalue": ".autograd.spectral",
     "solve": ".autograd.linear",
+    "spectral_function": ".autograd.spectral",
+    "spectral_sum": ".autograd.spectral",
     "svds": ".autograd.svd",
 }
 
@@ -98,6 +104,7 @@ __all__ = [
     "check_gauge",
     "check_gradient",
     "check_operator",
+    "cluster_gradient",
     "condition_numbers",
     "coo_array",
     "csr_array",
@@ -111,7 +118,10 @@ __all__ = [
     "kronsum",
     "left_eigenvectors",
     "pde",
+    "softmax_eigenvalue",
     "solve",
+    "spectral_function",
+    "spectral_sum",
     "svds",
 ]
 

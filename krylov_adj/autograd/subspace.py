@@ -141,7 +141,9 @@ def invariant_subspace(
     problem = scaled(*check_operators(A, M), options, request.sigma)
     request = request.in_units(problem.units)
     values = as_value(problem.A, True, "matvec"), None if problem.M is None else as_value(problem.M, True, "matvec")
-    found = eigenpairs(request, *values, continuation)
+    found = eigenpairs(request, *values, continuation, whole_clusters=hermitian)
+    if not hermitian:  # which does not count the conjugate of a pair that k cuts
+        found = replace(found, surplus=None)
     pencil = make_pencil(problem, hermitian, found, continuation, request.Minv)
     check_adjoint(pencil.problem.A, hermitian)
     before = pencil.problem.counts()

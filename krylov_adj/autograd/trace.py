@@ -168,12 +168,15 @@ def transpose(function: Callable[[Any], Any], point: np.ndarray) -> Callable[[An
     return lambda g: backward_pass(g, node)
 
 
-def derivative(function: Callable[[Any], Any], x: Any) -> Any:
+def derivative(function: Callable[[Any], Any], x: Any, deepest: int | None = None) -> Any:
     """dfunction/dx at a scalar x (holomorphic where complex), by forward mode, traced here and now.
 
-    x and what the function's closure holds may be traced; the derivative carries their Boxes.
+    x and what the function's closure holds may be traced; the derivative carries their Boxes. An elementwise function
+    may have an array x. Where it is known, ``deepest`` is the highest level of a Box in x and the closure; otherwise
+    the function is called once more to find out.
     """
-    deepest = max(levels(x, function(x)), default=UNTRACED)
+    if deepest is None:
+        deepest = max(levels(x, function(x)), default=UNTRACED)
     with _trace_above(deepest) as t:
         root = JVPNode.new_root(np.ones_like(strip(x)))
         output = function(new_box(x, t, root))

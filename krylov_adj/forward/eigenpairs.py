@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse.linalg as spla
 
 from ..krylov.factors import SingularMatrix
+from ..options import DENSE_ORDER
 from ..perturbation.problem import Inverse, Pairs, ValueOperator
 from ..perturbation.selection import Selection
 from ..report.errors import EigenNoConvergence
@@ -17,7 +18,7 @@ from ..report.messages import other_normalization
 from .arpack import accepted_residual, call_scipy, in_order_of_values, is_inner_product, next_to_one, spoiled_residual
 from .continuation import Continuation
 from .inverses import make_inverse
-from .lapack import dense_pairs, matrices_for_lapack
+from .lapack import arrays, dense_pairs, matrices_for_lapack
 from .operands import as_scipy, named_boxes, scipy_operand
 from .request import Request
 from .symmetric import applies_to, symmetric_pairs
@@ -38,11 +39,16 @@ def scipy_pairs(request: Request, A: Any, M: Any, continuation: Continuation | N
 
 
 def eigenpairs(
-    request: Request, A: ValueOperator, M: ValueOperator | None = None, continuation: Continuation | None = None
+    request: Request,
+    A: ValueOperator,
+    M: ValueOperator | None = None,
+    continuation: Continuation | None = None,
+    whole_clusters: bool = False,
 ) -> Pairs:
     """Return pairs by the method that suits the problem, with what derivatives and reports need.
 
-    What they satisfy is for `verify` to check. A and M count what the solver applies.
+    What they satisfy is for `verify` to check. A and M count what the solver applies. ``whole_clusters``: LAPACK solves
+    small problems, as a Krylov space may have one copy of a multiple eigenvalue only.
     """
     if request.v0 is not None and np.size(request.v0) != A.shape[0]:
         raise ValueError(
@@ -56,6 +62,8 @@ def eigenpairs(
     )
     matrices = matrices_for_lapack(request, A_operand, M_operand)
     dense = matrices is not None or request.past_arpack(A)
+    if whole_clusters and matrices is None and A.shape[0] <= DENSE_ORDER:
+        matrices = arrays(A_operand, M_operand)
     if request.sigma is None and not dense and not isinstance(A_operand, as_scipy):
         A_operand = as_scipy(A)  # which counts
 

@@ -39,7 +39,7 @@ from ..report.messages import (
 from .operands import named_boxes
 from .request import Request
 
-__all__ = ["dense_pairs", "matrices_for_lapack"]
+__all__ = ["arrays", "dense_pairs", "matrices_for_lapack"]
 
 Array = np.ndarray
 
@@ -69,7 +69,7 @@ def matrices_for_lapack(request: Request, A: Any, M: Any, failed: bool = False) 
     small = n <= DENSE_ORDER
     if request.past_arpack(A):
         # SciPy turns to LAPACK for dense matrices of any order.
-        return _arrays(A, M) if small or (isinstance(A, np.ndarray) and not _given_by_functions(M)) else None
+        return arrays(A, M) if small or (isinstance(A, np.ndarray) and not _given_by_functions(M)) else None
     N = A if request.buckling else M  # the inner product
     if N is None or request.sigma is None or not (failed or (small and not _given_by_functions(N))):
         return None
@@ -81,12 +81,12 @@ def matrices_for_lapack(request: Request, A: Any, M: Any, failed: bool = False) 
         return None
     inner = _array(N)
     if _nearly_singular(inner):
-        A, M = _arrays(A, M)
+        A, M = arrays(A, M)
         other = A if not request.buckling else np.eye(n) if M is None else M
         return (A, M) if failed or ncv > _finite_part(other, inner, _range(inner)[0]).shape[1] else None
     # In buckling mode M is no inner product, and may be singular all the same.
     infinite = failed and request.buckling and M is not None and _nearly_singular(_array(M))
-    return _arrays(A, M) if infinite else None
+    return arrays(A, M) if infinite else None
 
 
 def _given_by_functions(operand: Any) -> bool:
@@ -94,7 +94,8 @@ def _given_by_functions(operand: Any) -> bool:
     return isinstance(operand, spla.LinearOperator)
 
 
-def _arrays(A: Any, M: Any) -> tuple[Array, Array | None]:
+def arrays(A: Any, M: Any) -> tuple[Array, Array | None]:
+    """Return SciPy's operands as arrays."""
     return _array(A), None if M is None else _array(M)
 
 

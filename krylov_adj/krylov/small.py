@@ -31,6 +31,16 @@ def eigh(space: Space, H: Array) -> tuple[Array, Array]:
     return space.agree((w, V))
 
 
+def eigvalsh(space: Space, H: Array) -> Array:
+    """Return the eigenvalues, rising, of a Hermitian matrix."""
+    return space.agree(np.asarray(np.linalg.eigvalsh(H)))
+
+
+def cholesky(space: Space, H: Array) -> Array:
+    """Return L, lower triangular, with L Lᴴ = H, which is positive definite."""
+    return space.agree(np.asarray(np.linalg.cholesky(H)))
+
+
 def eigh_tridiagonal(space: Space, diagonal: Array, beside: Array) -> tuple[Array, Array]:
     """Return eigenvalues, rising, and eigenvectors of a symmetric tridiagonal matrix."""
     w, V = la.eigh_tridiagonal(diagonal, beside)

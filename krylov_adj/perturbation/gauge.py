@@ -26,6 +26,7 @@ from ..report.messages import (
     reads_zero,
     unequal_weights,
 )
+from ..report.report import silenced
 from .accuracy import Accuracy
 from .completeness import MISSED, Completeness
 from .pairs import DeflatedPairs
@@ -153,7 +154,9 @@ def _check_complete(accuracy: Accuracy, complete: Completeness, reads: Array) ->
 
 
 def say(category: type[Warning], message: str, options: Adjoint) -> None:
-    """Warn, or raise where `Adjoint` says so."""
+    """Warn, or raise where `Adjoint` says so; neither where the category is silenced."""
+    if silenced(category):
+        return
     if options.on_gauge == "raise":
         raise ValueError(message)
     warnings.warn(category(message), stacklevel=2)

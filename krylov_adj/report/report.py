@@ -23,6 +23,9 @@ logger = logging.getLogger("krylov_adj")
 #: Where reports go besides, in this thread.
 _LISTENER: ContextVar[list[Report] | None] = ContextVar("listener", default=None)
 
+#: Categories of warnings that are not given, see `silencing`.
+_SILENT: ContextVar[tuple[type[Warning], ...]] = ContextVar("silent", default=())
+
 
 @dataclass(frozen=True)
 class Report:
@@ -170,3 +173,18 @@ def listening() -> Iterator[list[Report]]:
         yield heard
     finally:
         _LISTENER.reset(token)
+
+
+@contextmanager
+def silencing(*categories: type[Warning]) -> Iterator[None]:
+    """Derivatives taken in this thread meanwhile are known to be legal: they warn of nothing of these categories."""
+    token = _SILENT.set((*_SILENT.get(), *categories))
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
+def silenced(category: type[Warning]) -> bool:
+    """Return whether nothing of this category is to be said."""
+    return issubclass(category, _SILENT.get())

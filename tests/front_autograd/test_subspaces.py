@@ -125,7 +125,9 @@ def test_a_jordan_block_that_k_cuts_is_refused(m, k, is_complex, loss):
 
 
 def test_a_hermitian_cluster_that_k_cuts():
-    A, E = onp.diag([1.0, 1, 2, 3, 4, 5, 6, 7]), onp.ones((8, 8))
+    Q = onp.linalg.qr(onp.random.default_rng(0).standard_normal((8, 8)))[0]
+    A, E = (Q * [1.0, 1, 2, 3, 4, 5, 6, 7]) @ Q.T, onp.ones((8, 8))
+    A = 0.5 * (A + A.T)
 
     def f(p, loss, k, **adjoint):
         X, H = ka.invariant_subspace(
@@ -139,7 +141,15 @@ def test_a_hermitian_cluster_that_k_cuts():
         with pytest.raises(ka.AdjointNoConvergence, match="increase k") as caught:
             grad(f)(0.0, PROJECTOR, 1, method=method)
         assert list(caught.value.report.neighbours) == [0]
-    assert grad(f)(0.0, TRACE, 2) == pytest.approx(2.0, rel=1e-13)
+    assert grad(f)(0.0, TRACE, 2) == pytest.approx(onp.sum(Q[:, :2].sum(axis=0) ** 2), rel=1e-12)
+
+
+def test_copies_that_a_krylov_space_has_once_are_found():
+    """Of a diagonal matrix, whatever the start vector, a Krylov space has one copy of every eigenvalue."""
+    A, E = onp.diag(onp.r_[1.0, 1.0, 1.3, onp.linspace(3, 6, 27)]), onp.ones((30, 30))
+    f = lambda p: TRACE(*ka.invariant_subspace(A + p * E, 3, which="SA", v0=onp.ones(30), hermitian=True))  # noqa: E731
+    assert f(0.0) == pytest.approx(3.3, rel=1e-14)
+    assert grad(f)(0.0) == pytest.approx(3.0, rel=1e-13)
 
 
 def test_losses_of_the_basis_are_warned_of_and_rounding_is_not():
@@ -426,3 +436,27 @@ def test_arguments_are_checked_before_work_starts():
         ka.invariant_subspace(A + onp.triu(onp.ones((8, 8)), 2), 2, hermitian=True, v0=onp.ones(8))
     zero = grad(lambda p: np.trace(ka.invariant_subspace(p * onp.eye(5), 5, hermitian=True).H))
     assert zero(0.0) == pytest.approx(5.0)
+
+
+def test_functions_of_h_and_gradients_of_a_cluster():
+    """A thermal density matrix through a double eigenvalue, and the directional derivatives of both its members."""
+    rng = onp.random.default_rng(0)
+    D = [(G + G.T) / 10 for G in rng.standard_normal((2, 30, 30))]
+    A = onp.diag(onp.r_[1.0, 1.0, 1.3, onp.linspace(3, 6, 27)])
+    W = rng.standard_normal((30, 30))
+
+    def space(p, k):
+        H = A + p[0] * D[0] + p[1] * D[1]
+        return ka.invariant_subspace(H, k, which="SA", v0=onp.ones(30), hermitian=True)
+
+    def density(p):
+        X, H = space(p, 3)
+        F = ka.spectral_function(lambda x, mu, kT: 0.5 * (1 - np.tanh((x - mu) / (2 * kT))), H, 1.2, 0.1)
+        return np.sum(W * np.dot(np.dot(X, F), X.T)) + ka.softmax_eigenvalue(H, 5.0)
+
+    for order in (1, 2):
+        assert ka.check_gradient(density, ZERO, order=order).error < 1e-7
+    d = onp.array([1.0, 0.5])
+    found = ka.cluster_gradient(lambda p: space(p, 2), ZERO).directional(d)
+    steps = [(onp.linalg.eigvalsh(A + s * (d[0] * D[0] + d[1] * D[1]))[:2] - 1) / s for s in (1e-4, 5e-5)]
+    assert onp.allclose(found, 2 * steps[1] - steps[0], atol=1e-7)
