@@ -23,14 +23,14 @@ from ..perturbation.structures import Nonlinear
 from ..perturbation.systems import BorderedSystems
 from .continuation import Continuation
 from .eigenpairs import eigenpairs
-from .inverses import make_mass_inverse
+from .inverses import make_inverse, make_mass_inverse
 from .operands import as_complex, scipy_operand
 from .request import Request
 from .scaling import times_number, units
 from .triplets import TripletRequest, resolve_triplets, scipy_triplets
-from .verify import check_adjoint, verified
+from .verify import GRAM, check_adjoint, check_normalised, verified
 
-__all__ = ["solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
+__all__ = ["given_eigenpairs", "solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
 
 Array = np.ndarray
 
@@ -80,6 +80,81 @@ def derivative_maps(problem: Eigenproblem, pairs: Pairs, R: Array, options: Adjo
     space, w, X = problem.space, pairs.w, pairs.X
     sizes = space.norms(R) / space.norms(X)
     return Maps(BorderedSystems.of(problem, w, X, options, sizes, space.gram(X, R)))
+
+
+def given_eigenpairs(
+    A: ValueOperator,
+    M: ValueOperator | None,
+    w: Array,
+    X: Array,
+    *,
+    hermitian: bool,
+    sigma: Any = None,
+    OPinv: Any = None,
+    normalization: str | None = None,
+    rtol: float | None = None,
+    options: Adjoint | None = None,
+) -> tuple[Pairs, Maps]:
+    """Return eigenpairs that any solver computed, checked, and their derivative maps; arguments of `attach_eigenpairs`.
+
+    Vectors of a Hermitian pencil that have unit 2-norm come back with X̂ᴴMX̂ = I, and the maps are those of X̂; their
+    problem is ``unit`` then, and the front end divides by ‖x̂‖ (`autograd/attach.py`, `attach_units`, says why).
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, NaN or infinity, no eigenpairs, or not normalised.
+    """
+    options, n = Adjoint() if options is None else options, A.shape[0]
+    if w.ndim != 1 or X.shape != (n, w.size):
+        raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
+    if w.size == 0:
+        raise ValueError("no pairs were given: w has k = 0 entries")
+    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
+        raise ValueError("w or X holds NaN or infinity")
+    imaginary = float(np.max(np.abs(w.imag))) if hermitian else 0.0
+    w = w.real if hermitian else w
+    # In one precision, at least the operators', real or complex as a whole.
+    dtype = np.result_type(X, np.float32, A.dtype, *(() if M is None else (M.dtype,)))
+    X = X.astype(dtype)
+    w = w.astype(X.real.dtype if hermitian else np.result_type(w, X.real.dtype))
+    if not X.any(axis=0).all():
+        raise ValueError(f"columns {np.flatnonzero(~X.any(axis=0))} of X are zero: not normalised, and no eigenvectors")
+    if normalization is None:
+        normalization = "2" if M is None else "M"
+    if normalization not in GRAM or (normalization == "M" and M is None):
+        raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
+    scale = units(A, M, sigma)
+    A, M = times_number(A, 1 / scale.a), times_number(M, 1 / scale.m)
+    options = scale.options(options)
+    w, X = scale.scaled(w, X, normalization)
+    inverse = make_inverse(A, M, scale.shift(sigma), times_number(OPinv, scale.a), hermitian)
+    rtol = Precision.of(X.dtype).half if rtol is None else rtol
+    unit = hermitian and M is not None and normalization == "2"
+    if unit and M is not None:
+        check_normalised(M.space.dots(X, X), X.dtype, rtol, "2")
+        lengths = np.real(M.space.dots(X, M.apply(X)))
+        unit = bool(np.all(lengths > 0))
+        if unit:
+            X, normalization = X / np.sqrt(lengths), "M"
+        hermitian = unit  # without such an inner product they are treated one by one
+    pairs = Pairs(w, X, normalization, "eigenpairs as given", inverse, units=scale.pair, rtol=rtol)
+    mass_inverse = None if M is None or inverse is not None else make_mass_inverse(M, None, hermitian)
+    problem = replace(Eigenproblem.of(pairs, A, M, hermitian, mass_inverse=mass_inverse), unit=unit)
+    for operator in (A, M):
+        if operator is not None:
+            check_adjoint(operator, hermitian)
+    if imaginary > 0:
+        norm_A, norm_B = problem.norms
+        size = (norm_A / norm_B + float(np.max(np.abs(w)))) * scale.eigenvalue_factor
+        if imaginary > Precision.of(w.dtype).half * size:
+            raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {imaginary:.1e}")
+    pairs, R = verified(problem, pairs, options)
+    maps = derivative_maps(problem, pairs, R, options)
+    # X̂ is M-normalised in the units of the solve only: what is handed on has unit 2-norm there and here.
+    vectors = 1.0 if unit else scale.eigenvector_factor(normalization)
+    maps = replace(maps, values=scale.eigenvalue_factor, vectors=vectors, residuals=scale.a * vectors)
+    return replace(pairs, w=scale.values(pairs.w), X=pairs.X * vectors), maps
 
 
 def solve_triplets(

@@ -1,0 +1,36 @@
+"""Gradients of eigenvalues and eigenvectors of large sparse and matrix-free operators, for PyTorch.
+
+SciPy's functions on tensors: `eigs`, `eigsh`, and pairs that any solver computed. It needs PyTorch; `krylov_adj` does
+not import this module.
+"""
+
+from ..options import Adjoint
+from ..report.errors import (
+    AdjointNoConvergence,
+    DefectiveEigenvalueError,
+    DegeneracyWarning,
+    EigenNoConvergence,
+    GaugeWarning,
+    LinearNoConvergence,
+)
+from ..report.report import Report
+from .eigen import attach_eigenpairs, eigs, eigsh
+from .operators import LinearOperator, csr_array
+from .phases import canonical_phase
+
+__all__ = [
+    "Adjoint",
+    "AdjointNoConvergence",
+    "DefectiveEigenvalueError",
+    "DegeneracyWarning",
+    "EigenNoConvergence",
+    "GaugeWarning",
+    "LinearNoConvergence",
+    "LinearOperator",
+    "Report",
+    "attach_eigenpairs",
+    "canonical_phase",
+    "csr_array",
+    "eigs",
+    "eigsh",
+]

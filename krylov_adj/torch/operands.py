@@ -1,0 +1,453 @@
+"""PyTorch: operands of solvers with their tensors taken out: as functions of these, and as plain values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from ..forward.operands import matrix_operator
+from ..krylov.precision import Precision
+from ..perturbation.problem import ValueOperator
+from .layers import has_values, is_active, is_batched, is_traced, strip
+from .namespace import NUMPY_TYPES, to_numpy, to_tensor, xp
+from .operators import LinearOperator, check_dtype, csr_array
+from .tape import Reading, Replaced, Tape
+
+__all__ = ["Operand", "read"]
+
+Array = np.ndarray
+#: A product of the tensors that were taken out, in order, and a vector or block.
+Product = Callable[[Sequence[Any], Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """x ↦ A x as a function of the tensors that A reads.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    dtype : torch.dtype
+    device : torch.device
+    tensors : list
+        Those that derivatives or batches may pass through.
+    product, adjoint_product : callable
+        Of tensors and a block (n, k) of the operand's type. Without ``adjoint_product`` PyTorch transposes the product.
+    explicit : callable or None
+        ``explicit(arrays)`` is the matrix of plain arrays in the place of the tensors.
+    value_product, value_adjoint : callable or None
+        The products for plain tensors without derivatives, where they cost less so.
+    watched : list of (tensor, int)
+        All that is read, with the versions.
+    """
+
+    shape: tuple[int, int]
+    dtype: Any
+    device: Any
+    tensors: list[Any]
+    product: Product
+    adjoint_product: Product | None
+    explicit: Callable[[Sequence[Array]], Any] | None = None
+    value_product: Product | None = None
+    value_adjoint: Product | None = None
+    watched: Sequence[tuple[Any, int]] = ()
+
+    @property
+    def numpy_dtype(self) -> np.dtype:
+        return NUMPY_TYPES[self.dtype]
+
+    @property
+    def active(self) -> bool:
+        """Whether a derivative or a batch does pass through what it reads."""
+        return any(is_active(t) for t in self.tensors)
+
+    def apply(self, tensors: Sequence[Any], V: Any, adjoint: bool = False) -> Any:
+        """Return A V or Aᴴ V for V of shape (n,) or (n, k), in the operand's precision."""
+        if V.is_complex() and not self.dtype.is_complex:
+            V = V.resolve_conj()  # the imaginary part of a lazy conjugate is a view that vmap does not know
+            real, imaginary = self.apply(tensors, V.real, adjoint), self.apply(tensors, V.imag, adjoint)
+            return torch.complex(real, imaginary)
+        V = V if V.dtype == self.dtype else V.to(self.dtype)
+        if not adjoint:
+            return self.product(tensors, V)
+        if self.adjoint_product is not None:
+            return self.adjoint_product(tensors, V)
+        zero = torch.zeros((self.shape[1], *V.shape[1:]), dtype=self.dtype, device=self.device)
+        return torch.func.vjp(partial(self.product, tensors), zero)[1](V)[0]  # torch's is the conjugate transpose
+
+    def hermitian_part(self) -> Operand:
+        """Return ½(A + Aᴴ) of a matrix, for derivatives; what is made of functions is taken at its word."""
+        if self.explicit is None:
+            return self
+
+        def product(tensors: Sequence[Any], V: Any) -> Any:
+            assert self.adjoint_product is not None
+            return 0.5 * (self.product(tensors, V) + self.adjoint_product(tensors, V))
+
+        return replace(self, product=product, adjoint_product=product)
+
+    def value(self, tensors: Sequence[Any], hermitian: bool, name: str) -> ValueOperator:
+        """Return the operand on plain arrays, for plain tensors in the place of those that were taken out."""
+        if self.explicit is not None:
+            return matrix_operator(self.explicit([to_numpy(t) for t in tensors]), hermitian, name)
+        forward = self._on_host(self.value_product or self.product, tensors, self.shape[0])
+        if hermitian:
+            return ValueOperator(self.shape, self.numpy_dtype, forward, forward, name)
+        adjoint = self.value_adjoint or self.adjoint_product
+        if adjoint is not None:
+            backward = self._on_host(adjoint, tensors, self.shape[1])
+        else:
+            backward = self._transposed(tensors)
+        return ValueOperator(self.shape, self.numpy_dtype, forward, backward, name)
+
+    def _on_host(self, product: Product, tensors: Sequence[Any], rows: int) -> Callable[[Array], Array]:
+        def column(v: Array) -> Array:
+            x = to_device(v, self.dtype, self.device)
+            with torch.no_grad():
+                return to_numpy(product(tensors, x))
+
+        return self._by_parts(column)
+
+    def _transposed(self, tensors: Sequence[Any]) -> Callable[[Array], Array]:
+        """Return the adjoint by PyTorch's transpose of a product that runs once."""
+        graph: list[tuple[Any, Any]] = []  # made when it is needed
+
+        def column(v: Array) -> Array:
+            g = to_device(v, self.dtype, self.device)
+            with torch.inference_mode(False), torch.enable_grad():
+                if not graph:
+                    x = torch.zeros(self.shape[1], dtype=self.dtype, device=self.device, requires_grad=True)
+                    given = [t.clone() if t.is_inference() else t for t in tensors]
+                    graph.append((x, (self.value_product or self.product)(given, x)))
+                x, y = graph[0]
+                if not y.requires_grad:
+                    return np.zeros(self.shape[1], self.numpy_dtype)
+                g = g.clone() if g.is_inference() else g
+                found = torch.autograd.grad(y, x, g, retain_graph=True, allow_unused=True)[0]
+            return np.zeros(self.shape[1], self.numpy_dtype) if found is None else to_numpy(found)
+
+        return self._by_parts(column)
+
+    def _by_parts(self, column: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        """Return the function of a vector for blocks and, of a real operand, for complex vectors."""
+
+        def apply(V: Array) -> Array:
+            if np.iscomplexobj(V) and not self.dtype.is_complex:
+                return np.asarray(apply(V.real) + 1j * apply(V.imag))
+            if V.ndim == 1:
+                return column(V)
+            return np.stack([column(V[:, j]) for j in range(V.shape[1])], axis=1)
+
+        return apply
+
+    def check_versions(self) -> None:
+        """Raise where what was read has been changed in place.
+
+        Raises
+        ------
+        RuntimeError
+        """
+        for t, version in self.watched:
+            if t._version != version:
+                raise RuntimeError(
+                    f"a tensor of shape {tuple(t.shape)} that the operator reads has been changed in place since the "
+                    "forward pass (an optimiser's step, or an assignment): the derivative would be that of another "
+                    "operator. Take the derivative before, or clone the tensor for the operator"
+                )
+
+
+def to_device(v: Array, dtype: Any, device: Any) -> Any:
+    """Return a plain vector as a tensor for a product, which does not write into it."""
+    v = v.astype(NUMPY_TYPES[dtype], copy=False)
+    if not v.flags.writeable or any(stride < 0 for stride in v.strides):
+        v = v.copy()
+    return torch.from_numpy(v).to(device)
+
+
+def read(A: Any, name: str, dtype: Any = None) -> Operand:
+    """Return an argument of a solver as an operand; ``dtype`` is that of integers in an array.
+
+    Raises
+    ------
+    TypeError
+        Where it is no operator, or reads what PyTorch does not show.
+    ValueError
+        Where it has no two dimensions, or returns another shape than it should.
+    """
+    if isinstance(A, LinearOperator):
+        return _read_functions(A, name)
+    if isinstance(A, csr_array):
+        return _read_sparse(A)
+    if isinstance(A, torch.Tensor):
+        if A.layout in (torch.sparse_csr, torch.sparse_coo):
+            return _read_sparse(_from_torch(A))
+        if A.layout != torch.strided:
+            raise TypeError(f"{name} has layout {A.layout}: expected dense, sparse_csr or sparse_coo")
+        if A.ndim != 2:
+            raise ValueError(f"expected a matrix {name} of two dimensions, not shape {tuple(A.shape)}")
+        return _read_dense(A, name)
+    if sp.issparse(A):
+        A = sp.csr_array(A)
+        data = A.data if A.dtype.kind in "fc" else A.data.astype(float)
+        return _read_sparse(csr_array((to_tensor(data), A.indices, A.indptr), A.shape))
+    if isinstance(A, np.ndarray):
+        return read(to_tensor(A if A.dtype.kind in "fc" else A.astype(float)), name)
+    raise TypeError(
+        f"{name} is a {type(A).__name__}: expected a tensor, an array, a sparse matrix, krylov_adj.torch.csr_array or "
+        "krylov_adj.torch.LinearOperator(shape, matvec)"
+    )
+
+
+def versions(tensors: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Return the tensors with their versions; those of inference mode have none."""
+    plain = [strip(t) for t in tensors]
+    return [(t, t._version) for t in plain if not t.is_inference()]
+
+
+def _check_values(t: Any, name: str) -> None:
+    if not has_values(t):
+        raise TypeError(f"{name} has a shape and no values (device 'meta', or a fake tensor): there is nothing to solve")
+
+
+def _read_dense(A: Any, name: str) -> Operand:
+    _check_values(A, name)
+    dtype = check_dtype(A.dtype, name)
+    A = A if A.dtype == dtype else A.to(dtype)
+    return Operand(
+        tuple(A.shape),
+        dtype,
+        A.device,
+        [A],
+        lambda tensors, V: tensors[0] @ V,
+        lambda tensors, V: xp.conj(tensors[0]).mT @ V,
+        lambda arrays: arrays[0],
+        watched=versions([A]),
+    )
+
+
+def _read_sparse(A: csr_array) -> Operand:
+    _check_values(A.data, "csr_array: data")
+    return Operand(
+        A.shape,
+        A.dtype,
+        A.data.device,
+        [A.data],
+        lambda tensors, V: A.product(tensors[0], V),
+        lambda tensors, V: A.adjoint_product(tensors[0], V),
+        lambda arrays: A.pattern.matrix(arrays[0]),
+        watched=versions([A.data]),
+    )
+
+
+def _from_torch(A: Any) -> csr_array:
+    """Return one of PyTorch's sparse tensors, whose derivatives of first order alone are right."""
+    if is_batched(A):
+        raise TypeError("a batch of sparse tensors: vmap over the entries of krylov_adj.torch.csr_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that their support is in a beta state
+        if A.layout == torch.sparse_csr:
+            return csr_array((FirstOrder.apply(A.values()), A.col_indices(), A.crow_indices()), tuple(A.shape))
+        A = A.coalesce()
+        rows, columns = A.indices()
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows.cpu().numpy(), minlength=A.shape[0]))])
+        return csr_array((FirstOrder.apply(A.values()), columns, indptr), tuple(A.shape))
+
+
+class FirstOrder(torch.autograd.Function):
+    """The entries of PyTorch's own sparse tensors, whose second derivatives it drops without an error."""
+
+    @staticmethod
+    def forward(values: Any) -> Any:
+        return values.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        if torch.is_grad_enabled():
+            raise NotImplementedError(_lost("create_graph=True, or a transform of torch.func,"))
+        return g
+
+    @staticmethod
+    def jvp(ctx: Any, dvalues: Any) -> Any:
+        raise NotImplementedError(_lost("forward mode"))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, values: Any) -> Any:
+        raise NotImplementedError(_lost("vmap"))
+
+
+def _lost(what: str) -> str:
+    return (
+        f"{what} through a torch.sparse tensor: PyTorch loses derivatives past the first there, without an error. "
+        "Use krylov_adj.torch.csr_array((values, col_indices, crow_indices), shape)"
+    )
+
+
+# ---- functions -----------------------------------------------------------------------------------
+
+
+def _read_functions(A: LinearOperator, name: str) -> Operand:
+    dtype = A.dtype or _own_dtype(A)
+    functions = {
+        "matvec": (A.matvec, A.shape[1], A.shape[0]),
+        "rmatvec": (A.rmatvec, A.shape[0], A.shape[1]),
+    }
+    blocks = {"matmat": (A.matmat, A.shape[1], A.shape[0]), "rmatmat": (A.rmatmat, A.shape[0], A.shape[1])}
+    found: dict[str, ReadFunction] = {}
+    for called, (function, columns, rows) in (functions | blocks).items():
+        if function is not None:
+            given = (columns, 1) if called in blocks else (columns,)
+            expected = (rows, 1) if called in blocks else (rows,)
+            found[called] = _read_function(function, called, given, expected, dtype, A.device)
+    tensors = {number: t for function in found.values() for number, t in function.traced.items()}
+    watched = {number: t for function in found.values() for number, t in function.read.items()}
+    written = {number for function in found.values() for number in function.written}
+    order = list(tensors)
+
+    def product(single: ReadFunction | None, block: ReadFunction | None, value: bool) -> Product | None:
+        if single is None and block is None:
+            return None
+
+        def apply(given: Sequence[Any], V: Any) -> Any:
+            instead = dict(zip(order, given, strict=True))
+            if V.ndim == 1:
+                if single is None:
+                    assert block is not None
+                    return block.call(instead, V[:, None], value)[:, 0]
+                return single.call(instead, V, value)
+            if block is not None:
+                return block.call(instead, V, value)
+            assert single is not None
+            return torch.stack([single.call(instead, V[:, j], value) for j in range(V.shape[1])], 1)
+
+        return apply
+
+    forward, backward = (found.get("matvec"), found.get("matmat")), (found.get("rmatvec"), found.get("rmatmat"))
+    for_derivatives = product(*forward, False)
+    assert for_derivatives is not None
+    return Operand(
+        A.shape,
+        dtype,
+        A.device,
+        list(tensors.values()),
+        for_derivatives,
+        product(*backward, False),
+        None,
+        product(*forward, True),
+        product(*backward, True),
+        versions([t for number, t in watched.items() if number not in written]),
+    )
+
+
+def _own_dtype(A: LinearOperator) -> Any:
+    """Return the type of ``matvec``'s results, as SciPy finds it."""
+    error: Exception | None = None
+    for dtype in (torch.get_default_dtype(), torch.float64, torch.complex128):
+        try:
+            with torch.no_grad(), without_autocast(A.device):
+                y = A.matvec(torch.ones(A.shape[1], dtype=dtype, device=A.device))
+        except RuntimeError as raised:  # PyTorch's products of two types
+            error = error or raised
+            continue
+        return check_dtype(torch.promote_types(y.dtype, dtype), "the result of matvec")
+    assert error is not None
+    raise error
+
+
+def without_autocast(device: Any) -> Any:
+    """Return a context in which products keep their precision."""
+    return torch.autocast(torch.device(device).type, enabled=False)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadFunction:
+    """One function of an operator, what it reads, and its calls."""
+
+    function: Callable[[Any], Any]
+    name: str
+    read: dict[int, Any]
+    traced: dict[int, Any]
+    written: set[int]
+    tape: Tape | None
+
+    def call(self, instead: dict[int, Any], x: Any, value: bool) -> Any:
+        """Return the function at x with other tensors in the place of what it reads; ``value``: no derivative passes."""
+        if value and self.tape is not None:
+            return self.tape.play(instead, x)
+        with Replaced(instead, self.read) as replaced:
+            result = self.function(x)
+        if replaced.met == self.read.keys():
+            return result
+        if self.tape is not None:  # it reads something else now: what it read was there for the forward pass only
+            return self.tape.play(instead, x)
+        missing = len(self.read.keys() - replaced.met)
+        raise RuntimeError(
+            f"{self.name} reads other tensors than in the forward pass ({missing} of {len(self.read)} are gone): the "
+            "derivative would be that of another operator"
+        )
+
+
+def _read_function(
+    function: Callable[[Any], Any], name: str, given: tuple[int, ...], expected: tuple[int, ...], dtype: Any, device: Any
+) -> ReadFunction:
+    """Return a function with what it reads: it is applied three times."""
+    x = torch.ones(given, dtype=dtype, device=device)
+    # No vector that the function may take for another one.
+    x2 = torch.arange(1, x.numel() + 1, device=device).sin().to(dtype).reshape(given)
+    with torch.no_grad(), without_autocast(device):
+        with Reading(x) as reading:
+            y = function(x)
+        _check_result(y, name, expected, dtype)
+        with Reading(x2) as again:
+            y2 = function(x2)
+    # What a transform inside of the function has made is no longer the same.
+    both = reading.read.keys() & again.read.keys()
+    everything = {number: t for number, t in reading.read.items() if number in both}
+    traced = {number: t for number, t in everything.items() if is_traced(t)}
+    batched = any(is_batched(t) for t in traced.values())
+    with torch.enable_grad(), without_autocast(device):
+        if not batched:  # a batch has no plain values of the right shape
+            with Replaced({number: strip(t).detach() for number, t in traced.items()}, everything):
+                hidden = function(x2)
+            if is_active(hidden):
+                raise TypeError(
+                    f"{name} reads tensors that carry derivatives where PyTorch does not show them (a scripted module, "
+                    "an extension written in C++): the derivative would lose them. Use ordinary modules, or operations "
+                    "on the tensors themselves"
+                )
+    with torch.no_grad(), without_autocast(device):
+        tape = reading.tape(y)
+        if tape is not None:
+            played = strip(tape.play({}, x2))
+            rounding = Precision.of(NUMPY_TYPES[dtype]).half
+            if not torch.linalg.vector_norm(played - strip(y2)) <= rounding * torch.linalg.vector_norm(strip(y2)):
+                tape = None
+    return ReadFunction(function, name, everything, traced, reading.written, tape)
+
+
+def _check_result(y: Any, name: str, expected: tuple[int, ...], dtype: Any) -> None:
+    if not isinstance(y, torch.Tensor):
+        raise TypeError(f"{name} returned a {type(y).__name__}: expected a tensor of shape {expected}")
+    if tuple(y.shape) != expected:
+        raise ValueError(f"{name} returned shape {tuple(y.shape)}, expected {expected}")
+    if y.is_complex() and not dtype.is_complex:
+        raise TypeError(
+            f"{name} returned complex values from an operator of dtype {dtype}; declare it with "
+            "LinearOperator(..., dtype=torch.complex128)"
+        )
+    if check_dtype(y.dtype, f"the result of {name}") != dtype and not dtype.is_complex:
+        raise TypeError(
+            f"{name} returned {y.dtype} from an operator of dtype {dtype}; declare it with "
+            f"LinearOperator(..., dtype={y.dtype})"
+        )
+    _check_values(y, f"the result of {name}")
