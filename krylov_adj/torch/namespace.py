@@ -52,8 +52,8 @@ class Namespace:
 
     @staticmethod
     def conj(x: Any) -> Any:
-        # Lazy conjugates have views that vmap does not know.
-        return torch.conj_physical(x) if x.is_complex() else x
+        # Lazy conjugates have views that vmap does not know, and it takes conj_physical apart, with a warning.
+        return torch.complex(real_part(x), -Namespace.imag(x)) if x.is_complex() else x
 
     @staticmethod
     def imag(x: Any) -> Any:

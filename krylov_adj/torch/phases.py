@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from .contraction import one_by_one
+from .namespace import xp
 
 __all__ = ["canonical_phase"]
 
@@ -45,7 +46,7 @@ def canonical_phase(X: Any, index: int | None = None) -> Any:
     if X.ndim == 1:
         return canonical_phase(X[:, None], index)[:, 0]
     pivot = X.gather(0, PivotRows.apply(X.detach(), index))  # (1, k)
-    return X * (torch.conj_physical(pivot) / torch.abs(pivot) if X.is_complex() else torch.sign(pivot.detach()))
+    return X * (xp.conj(pivot) / torch.abs(pivot) if X.is_complex() else torch.sign(pivot.detach()))
 
 
 class PivotRows(torch.autograd.Function):
