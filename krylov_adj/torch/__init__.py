@@ -17,6 +17,7 @@ from ..report.report import Report
 from .eigen import attach_eigenpairs, eigs, eigsh
 from .operators import LinearOperator, csr_array
 from .phases import canonical_phase
+from .svd import svds
 
 __all__ = [
     "Adjoint",
@@ -33,4 +34,5 @@ __all__ = [
     "csr_array",
     "eigs",
     "eigsh",
+    "svds",
 ]

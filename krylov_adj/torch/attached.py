@@ -13,11 +13,13 @@ import torch
 from ..forward.operands import as_scipy
 from ..options import Adjoint
 from .channel import empty_channel
+from .contraction import applied
 from .layers import plain_number
-from .operands import Operand, read, without_autocast
+from .operands import Operand, read
 from .operators import LinearOperator, csr_array
 from .pencil import scale
 from .primitives import Attached
+from .pullback import without_autocast
 from .session import Session
 from .values import Eigenpairs
 
@@ -60,7 +62,7 @@ def attach(problem: Any, device: Any) -> Pairs:
         )
         traced = problem.for_derivatives(session)
         E = empty_channel(X)
-        w, X, E = Attached.apply(traced, session, w, X, E, pairing, units, ticket, *problem.tensors)
+        w, X, E = applied(Attached, traced, session, w, X, E, pairing, units, ticket, *problem.tensors)
     given = None if session.trivial else units
     return Pairs(traced, session, problem.tensors, w, X, E, given, ticket)
 
@@ -132,5 +134,3 @@ def start_vector(v0: Any, rng: Any, n: int, dtype: np.dtype) -> Any:
     generator = np.random.default_rng(SEED if rng is None else rng)
     v = generator.standard_normal(n)
     return (v + 1j * generator.standard_normal(n) if dtype.kind == "c" else v).astype(dtype)
-
-

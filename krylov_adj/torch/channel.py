@@ -99,12 +99,14 @@ class Said(torch.autograd.Function):
         systems = session.systems(to_numpy(ticket), to_numpy(x))
         plain = [to_numpy(v) for v in values]
         if what == "solution":
-            check_solution(*plain, systems.accuracy)
+            Z, dZ, dT, dE, weight = plain
+            check_solution(Z, dZ, dT, dE, weight, systems.accuracy)
         elif what == "block":
             motion, errors = plain
             check_motion(systems.pairs, np.abs(motion[:2]), float(errors[1]))
         else:
-            check_motion_of_vectors(systems.accuracy, *plain)
+            motion, dE = plain
+            check_motion_of_vectors(systems.accuracy, motion, dE)
         return through.clone()
 
     @staticmethod

@@ -9,7 +9,7 @@ import torch
 from ..forms.trilinear import COEFFICIENTS, INPUT, OUTPUT, TrilinearForm
 from .namespace import real_part, to_numpy, to_tensor, xp
 
-__all__ = ["contract", "one_by_one"]
+__all__ = ["applied", "contract", "one_by_one"]
 
 
 def one_by_one(function: Any, info: Any, in_dims: Any, arguments: Any) -> Any:
@@ -37,7 +37,15 @@ def contract(form: TrilinearForm, free: int, u: Any, v: Any) -> Any:
 
     It runs on the host, in O(nnz).
     """
-    return Contraction.apply(form, free, u, v)
+    return applied(Contraction, form, free, u, v)
+
+
+def applied(function: Any, *arguments: Any) -> Any:
+    """Return a Function's value, such that function modes, ours of an outer operator among them, see its tensors."""
+    tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
+    if torch.overrides.has_torch_function(tensors):
+        return torch.overrides.handle_torch_function(applied, tensors, function, *arguments)
+    return function.apply(*arguments)
 
 
 class Contraction(torch.autograd.Function):

@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 __all__ = [
+    "check_batches",
     "current_level",
     "has_values",
     "is_active",
@@ -89,6 +90,26 @@ def is_active(t: Any) -> bool:
 def has_values(t: Any) -> bool:
     """Return whether t has numbers: tensors of shapes alone, on the device "meta" or of fake modes, have none."""
     return not (strip(t).is_meta or type(strip(t)).__name__ == "FakeTensor")
+
+
+def check_batches(*tensors: Any) -> None:
+    """Raise where a tensor, or its tangent, is a batch of the vmap that PyTorch had before `torch.func`.
+
+    Raises
+    ------
+    NotImplementedError
+    """
+    for t in tensors:
+        if not isinstance(t, torch.Tensor):
+            continue
+        dual = current_level() == 0 and has_tangent(t)
+        tangent = forward_ad.unpack_dual(t).tangent if dual else None
+        if any(part is not None and _functorch.is_legacy_batchedtensor(part) for part in (t, tangent)):
+            raise NotImplementedError(
+                "is_grads_batched=True, or vectorize=True of torch.autograd.functional, hands over batches of a vmap "
+                "that is older than torch.func, and knows too few operations. Use torch.func.jacrev, jacfwd or "
+                "hessian, or leave these flags out"
+            )
 
 
 def plain_number(x: Any, name: str) -> Any:

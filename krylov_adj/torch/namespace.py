@@ -15,7 +15,7 @@ __all__ = ["NUMPY_TYPES", "TORCH_TYPES", "detached", "real_part", "to_numpy", "t
 Array = np.ndarray
 
 #: The types that are computed in.
-NUMPY_TYPES = {
+NUMPY_TYPES: dict[Any, np.dtype] = {
     torch.float32: np.dtype(np.float32),
     torch.float64: np.dtype(np.float64),
     torch.complex64: np.dtype(np.complex64),
@@ -36,12 +36,40 @@ def to_tensor(a: Any, device: Any = None) -> Any:
 
 def real_part(x: Any) -> Any:
     """Return the real part; x itself where it is real."""
-    return x.resolve_conj().real if x.is_complex() else x
+    return x.real if x.is_complex() else x
 
 
 def detached(x: Any) -> Any:
     """Return the tensor without derivatives of any kind."""
     return None if x is None else x.detach()
+
+
+class Conjugate(torch.autograd.Function):
+    """The complex conjugate, in memory of its own.
+
+    PyTorch's lazy conjugates have views (of imaginary parts) that vmap does not know, and it takes `torch.conj_physical`
+    apart, with a warning.
+    """
+
+    @staticmethod
+    def forward(x: Any) -> Any:
+        return torch.conj_physical(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return Conjugate.apply(g)
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Any) -> Any:
+        return Conjugate.apply(dx)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Any) -> Any:
+        return Conjugate.apply(x), in_dims[0]
 
 
 class Namespace:
@@ -52,12 +80,11 @@ class Namespace:
 
     @staticmethod
     def conj(x: Any) -> Any:
-        # Lazy conjugates have views that vmap does not know, and it takes conj_physical apart, with a warning.
-        return torch.complex(real_part(x), -Namespace.imag(x)) if x.is_complex() else x
+        return Conjugate.apply(x) if x.is_complex() else x
 
     @staticmethod
     def imag(x: Any) -> Any:
-        return x.resolve_conj().imag if x.is_complex() else torch.zeros_like(x)
+        return real_part(-1j * x) if x.is_complex() else torch.zeros_like(x)
 
     @staticmethod
     def sum(x: Any, axis: int) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ import torch
 from ..forward.operands import matrix_operator
 from ..krylov.precision import Precision
 from ..perturbation.problem import ValueOperator
-from .layers import has_values, is_active, is_batched, is_traced, strip
+from .layers import check_batches, has_values, is_active, is_batched, is_traced, strip
 from .namespace import NUMPY_TYPES, to_numpy, to_tensor, xp
 from .operators import LinearOperator, check_dtype, csr_array
+from .pullback import pullback, without_autocast
 from .tape import Reading, Replaced, Tape
 
 __all__ = ["Operand", "read"]
@@ -71,16 +71,15 @@ class Operand:
     def apply(self, tensors: Sequence[Any], V: Any, adjoint: bool = False) -> Any:
         """Return A V or Aᴴ V for V of shape (n,) or (n, k), in the operand's precision."""
         if V.is_complex() and not self.dtype.is_complex:
-            V = V.resolve_conj()  # the imaginary part of a lazy conjugate is a view that vmap does not know
-            real, imaginary = self.apply(tensors, V.real, adjoint), self.apply(tensors, V.imag, adjoint)
-            return torch.complex(real, imaginary)
+            return self.apply(tensors, V.real, adjoint) + 1j * self.apply(tensors, xp.imag(V), adjoint)
         V = V if V.dtype == self.dtype else V.to(self.dtype)
         if not adjoint:
             return self.product(tensors, V)
         if self.adjoint_product is not None:
             return self.adjoint_product(tensors, V)
         zero = torch.zeros((self.shape[1], *V.shape[1:]), dtype=self.dtype, device=self.device)
-        return torch.func.vjp(partial(self.product, tensors), zero)[1](V)[0]  # torch's is the conjugate transpose
+        # PyTorch's transpose is the conjugate one.
+        return pullback(lambda x: (self.product(tensors, x),), [zero], [True], [V])[0]
 
     def hermitian_part(self) -> Operand:
         """Return ½(A + Aᴴ) of a matrix, for derivatives; what is made of functions is taken at its word."""
@@ -212,8 +211,9 @@ def versions(tensors: Sequence[Any]) -> list[tuple[Any, int]]:
 
 
 def _check_values(t: Any, name: str) -> None:
+    check_batches(t)
     if not has_values(t):
-        raise TypeError(f"{name} has a shape and no values (device 'meta', or a fake tensor): there is nothing to solve")
+        raise TypeError(f"{name} has no values (device 'meta', or a fake tensor): there is nothing to solve")
 
 
 def _read_dense(A: Any, name: str) -> Operand:
@@ -364,11 +364,6 @@ def _own_dtype(A: LinearOperator) -> Any:
     raise error
 
 
-def without_autocast(device: Any) -> Any:
-    """Return a context in which products keep their precision."""
-    return torch.autocast(torch.device(device).type, enabled=False)
-
-
 @dataclass(frozen=True, eq=False)
 class ReadFunction:
     """One function of an operator, what it reads, and its calls."""
@@ -381,7 +376,7 @@ class ReadFunction:
     tape: Tape | None
 
     def call(self, instead: dict[int, Any], x: Any, value: bool) -> Any:
-        """Return the function at x with other tensors in the place of what it reads; ``value``: no derivative passes."""
+        """Return the function at x with other tensors in the place of some; ``value``: no derivative passes."""
         if value and self.tape is not None:
             return self.tape.play(instead, x)
         with Replaced(instead, self.read) as replaced:
@@ -398,7 +393,12 @@ class ReadFunction:
 
 
 def _read_function(
-    function: Callable[[Any], Any], name: str, given: tuple[int, ...], expected: tuple[int, ...], dtype: Any, device: Any
+    function: Callable[[Any], Any],
+    name: str,
+    given: tuple[int, ...],
+    expected: tuple[int, ...],
+    dtype: Any,
+    device: Any,
 ) -> ReadFunction:
     """Return a function with what it reads: it is applied three times."""
     x = torch.ones(given, dtype=dtype, device=device)
@@ -414,6 +414,7 @@ def _read_function(
     both = reading.read.keys() & again.read.keys()
     everything = {number: t for number, t in reading.read.items() if number in both}
     traced = {number: t for number, t in everything.items() if is_traced(t)}
+    check_batches(*traced.values())
     batched = any(is_batched(t) for t in traced.values())
     with torch.enable_grad(), without_autocast(device):
         if not batched:  # a batch has no plain values of the right shape

@@ -67,9 +67,10 @@ class LinearOperator:
 
     Notes
     -----
-    The functions are read once in every call of a solver, which applies them a few times: what tensors they read is seen
-    by PyTorch's function modes. Tensors that PyTorch's Python does not see (in a scripted module, in C++) cannot carry
-    derivatives: that is an error. Numbers that are no tensors, and branches, are those of the reading.
+    The functions are read once in every call of a solver, which applies them a few times: what tensors they read is
+    seen by PyTorch's function modes. Tensors that PyTorch's Python does not see (in a scripted module, in C++, in an
+    `torch.autograd.Function` of your own) cannot carry derivatives: that is an error. Numbers that are no tensors, and
+    branches, are those of the reading.
 
     An operator holds what it was given: it is copied and pickled with its functions, and a module may hold one.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from ..options import Adjoint
 from ..perturbation.derivatives import Maps
 from ..perturbation.problem import Pairs, ValueOperator
 from ..perturbation.structures import PENCIL, Pencil
-from .namespace import NUMPY_TYPES, xp
+from .namespace import xp
 from .operands import Operand
 from .session import Found, Session
 
@@ -77,6 +77,10 @@ class StandardPencil:
     request : Request or Given
         What is solved for, or what was.
     options : Adjoint
+    structure : Pencil
+        What the pairs are besides.
+    solver : callable, optional
+        In the place of the core's for eigenpairs: of plain tensors.
     """
 
     A: Operand
@@ -84,8 +88,10 @@ class StandardPencil:
     request: Request | Given
     options: Adjoint
 
-    nonlinear = False
     structure: Pencil = PENCIL
+    solver: Callable[[Sequence[Any]], Found] | None = None
+
+    nonlinear: ClassVar[bool] = False
 
     @property
     def tensors(self) -> list[Any]:
@@ -118,6 +124,8 @@ class StandardPencil:
 
     def solve(self, tensors: Sequence[Any]) -> Found:
         """Return the pairs for plain tensors."""
+        if self.solver is not None:
+            return self.solver(tensors)
         A, M = self.values(tensors)
         request = self.request
         found: tuple[Pairs, Maps]
@@ -163,7 +171,7 @@ class StandardPencil:
         return NX if self.hermitian else 0.5 * (NX + apply(tensors, units, w, X, True))
 
     def residual(self, session: Session, tensors: Sequence[Any], units: Any, w: Any, X: Any, H: Any) -> tuple[Any, ...]:
-        """Return R = A X − B X Λ, with H in the place of Λ unless that is None, and S = XᴴNX − I where N is no identity."""
+        """Return R = A X − B X Λ, with H in the place of Λ unless it is None, and XᴴNX − I where N is no identity."""
         AX, BX = self.image(tensors, units, w, X), self.slope(tensors, units, w, X)
         if H is None:
             R = AX - BX * w
@@ -188,11 +196,3 @@ class StandardPencil:
         H = self.compressed(tensors, units, w, X, P, mask)
         BZ, H = in_common_type(self.slope(tensors, units, w, Z, back), xp.conj(H).T if back else H)
         return self.image(tensors, units, w, Z, back) - BZ @ H
-
-
-def output_types(dtype: np.dtype, hermitian: bool) -> tuple[Any, Any]:
-    """Return the types of eigenvalues and eigenvectors, known before anything runs."""
-    X = dtype if hermitian else np.result_type(dtype, np.complex64)
-    w = np.zeros(0, X).real.dtype if hermitian else X
-    torch_types = {array: tensor for tensor, array in NUMPY_TYPES.items()}
-    return torch_types[np.dtype(w)], torch_types[np.dtype(X)]

@@ -14,7 +14,6 @@ are plain, whatever transforms are at work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,12 +24,13 @@ from ..perturbation.rounding import motion_of_vectors
 from ..perturbation.structures import Pencil
 from .channel import CarryMotion, CarryRounding, Said, WatchSolution, eps_of
 from .contraction import one_by_one
-from .layers import current_level
+from .layers import check_batches
 from .namespace import NUMPY_TYPES, detached, real_part, xp
+from .pullback import directional, in_full_precision, pullback
 from .session import Kind, Session
 from .values import AdjointOfPairs, BlockSolution, Chosen, TangentOfPairs
 
-__all__ = ["Attached", "BlockBordered", "TracedProblem", "directional", "pullback"]
+__all__ = ["Attached", "BlockBordered", "TracedProblem"]
 
 
 class TracedProblem(Protocol):
@@ -45,60 +45,7 @@ class TracedProblem(Protocol):
     def normaliser(self, session: Session, tensors: Any, units: Any, w: Any, X: Any) -> Any: ...
     def residual(self, session: Session, tensors: Any, units: Any, w: Any, X: Any, H: Any) -> tuple[Any, ...]: ...
     def compressed(self, tensors: Any, units: Any, w: Any, X: Any, P: Any, mask: Any) -> Any: ...
-    def block_image(
-        self, side: str, tensors: Any, units: Any, w: Any, X: Any, Z: Any, P: Any, mask: Any
-    ) -> Any: ...
-
-
-def pullback(function: Callable[..., tuple[Any, ...]], inputs: Sequence[Any], wanted: Any, cotangents: Any) -> list[Any]:
-    """Return the cotangents of the ``wanted`` inputs of a function of tensors, and None for the others."""
-    found: list[Any] = [None] * len(inputs)
-    chosen = [i for i, want in enumerate(wanted) if want]
-    if not chosen:
-        return found
-
-    def of_chosen(*some: Any) -> tuple[Any, ...]:
-        every = list(inputs)
-        for i, t in zip(chosen, some, strict=True):
-            every[i] = t
-        return function(*every)
-
-    if torch.is_grad_enabled() or current_level() > 0:
-        gradients = torch.func.vjp(of_chosen, *[inputs[i] for i in chosen])[1](tuple(cotangents))
-    else:  # the last derivative, without the cost of a transform
-        with torch.enable_grad():
-            some = [inputs[i].detach().requires_grad_() for i in chosen]
-            results = [(r, g) for r, g in zip(of_chosen(*some), cotangents, strict=True) if r.requires_grad]
-        if not results:
-            return found
-        gradients = torch.autograd.grad(
-            [r for r, _ in results], some, [g.to(r.dtype) for r, g in results], allow_unused=True
-        )
-    for i, g in zip(chosen, gradients, strict=True):
-        found[i] = g
-    return found
-
-
-def directional(function: Callable[..., tuple[Any, ...]], inputs: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """Return the derivative of a function of tensors along tangents, None for zero, by reverse mode twice.
-
-    Forward mode inside of forward mode is refused outside of `torch.func`, and not every operation has it.
-    """
-    moving = [i for i, t in enumerate(tangents) if t is not None]
-
-    def pulled(*cotangents: Any) -> Any:
-        def of_moving(*some: Any) -> tuple[Any, ...]:
-            every = list(inputs)
-            for i, t in zip(moving, some, strict=True):
-                every[i] = t
-            return function(*every)
-
-        return torch.func.vjp(of_moving, *[inputs[i] for i in moving])[1](cotangents)
-
-    with torch.no_grad():
-        zeros = tuple(torch.zeros_like(y) for y in function(*inputs))
-    along = tuple(tangents[i].to(inputs[i].dtype) for i in moving)
-    return torch.func.vjp(pulled, *zeros)[1](along)
+    def block_image(self, side: str, tensors: Any, units: Any, w: Any, X: Any, Z: Any, P: Any, mask: Any) -> Any: ...
 
 
 def _unit(*cotangents: Any) -> Any:
@@ -136,16 +83,19 @@ class Attached(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.problem, ctx.session = inputs[:2]
+        ctx.device = output[0].device
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*output, *inputs[5:])
         ctx.save_for_forward(*output, *inputs[5:])
 
     @staticmethod
+    @in_full_precision
     def backward(ctx: Any, gw: Any, gX: Any, gE: Any) -> Any:
+        check_batches(gw, gX)
         problem, session = ctx.problem, ctx.session
         w, X, E, pairing, units, ticket, *tensors = ctx.saved_tensors
         wanted = ctx.needs_input_grad[8:]
-        if gw is None and gX is None or not any(wanted):
+        if (gw is None and gX is None) or not any(wanted):
             return (None,) * (8 + len(tensors))
         units = None if session.trivial else units
         again, x = torch.is_grad_enabled(), X.detach()
@@ -163,12 +113,11 @@ class Attached(torch.autograd.Function):
             H = problem.compressed(tensors, units, w, X * mask, P, mask)
             H = H + (torch.diag(w).to(H.dtype) - H).detach()  # Λ to the bit
         cotangents = [unit * W] if session.normalization == "2" else [unit * W, (-0.5 * unit * sigma).to(W.dtype)]
-        found = pullback(
-            lambda *some: problem.residual(session, some, units, w, X, H), tensors, wanted, cotangents
-        )
+        found = pullback(lambda *some: problem.residual(session, some, units, w, X, H), tensors, wanted, cotangents)
         return (None,) * 8 + tuple(found)
 
     @staticmethod
+    @in_full_precision
     def jvp(ctx: Any, *tangents: Any) -> Any:
         problem, session = ctx.problem, ctx.session
         w, X, E, _, units, ticket, *tensors = ctx.saved_tensors
@@ -265,18 +214,19 @@ class BlockBordered(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.problem, ctx.session, ctx.side = inputs[:3]
+        ctx.device = output.device
         _, left, P, mask, units, ticket, x, _, *traced = inputs[3:]
         ctx.save_for_backward(output, left, P, mask, units, ticket, x, *traced)
         ctx.save_for_forward(output, left, P, mask, units, ticket, x, *traced)
 
     @staticmethod
+    @in_full_precision
     def backward(ctx: Any, g: Any) -> Any:
+        check_batches(g)
         problem, session, side = ctx.problem, ctx.session, ctx.side
         Z, left, P, mask, units, ticket, x, w, X, E, *tensors = ctx.saved_tensors
         other, fixed = ("tangent" if side == "adjoint" else "adjoint"), (P, mask, units, ticket, x)
-        y, left_y, errors = BlockSolution.apply(
-            session, other, ticket, x, mask, g.detach(), Z.detach(), left
-        )
+        y, left_y, errors = BlockSolution.apply(session, other, ticket, x, mask, g.detach(), Z.detach(), left)
         Y = y
         if torch.is_grad_enabled():
             Y = BlockBordered.apply(problem, session, other, y, left_y, *fixed, g, w, X, E, *tensors)
@@ -290,6 +240,7 @@ class BlockBordered(torch.autograd.Function):
         return (None,) * 10 + (Y, found[0], found[1], gE, *found[2:])
 
     @staticmethod
+    @in_full_precision
     def jvp(ctx: Any, *tangents: Any) -> Any:
         problem, session, side = ctx.problem, ctx.session, ctx.side
         Z, left, P, mask, units, ticket, x, w, X, E, *tensors = ctx.saved_tensors

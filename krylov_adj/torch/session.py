@@ -78,7 +78,8 @@ class Session:
     """
 
     def __init__(self, problem: SolvedProblem) -> None:
-        self.problem, self.normalization, self.trivial = problem, None, True
+        self.problem, self.trivial = problem, True
+        self.normalization: str | None = None
         self.paired, self.unit, self._found, self._lock = False, False, list[Found](), Lock()
 
     def add(self, found: Found) -> int:

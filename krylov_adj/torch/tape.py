@@ -151,9 +151,9 @@ class Replaced(TorchFunctionMode):
             self.met.add(id(below))
             if self.instead.get(id(below), below) is not below:
                 raise NotImplementedError(
-                    "matvec differentiates, by a transform of torch.func inside of it, a function of tensors that carry "
-                    "derivatives themselves: PyTorch does not show where these enter. Use torch.autograd.grad with "
-                    "create_graph=True inside of matvec, or detach them"
+                    "matvec differentiates, by a transform of torch.func inside of it, a function of tensors that "
+                    "carry derivatives themselves: PyTorch does not show where these enter. Use torch.autograd.grad "
+                    "with create_graph=True inside of matvec, or detach them"
                 )
         return part
 

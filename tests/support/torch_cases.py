@@ -56,7 +56,11 @@ class Case:
         return self.arrays[0] + p[0] * self.arrays[1] + torch.sin(p[1]) * self.arrays[2]
 
     def M(self, p):
-        return self.arrays[3] + p[1] * self.arrays[4] + 0.1 * p[2] * torch.eye(self.n) if self.general else None
+        return (
+            self.arrays[3] + p[1] * self.arrays[4] + 0.1 * p[2] * torch.eye(self.n, dtype=p.dtype)
+            if self.general
+            else None
+        )
 
     def product(self, p):
         """A(p) x without A(p)."""
