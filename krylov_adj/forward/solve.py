@@ -18,19 +18,22 @@ import numpy as np
 from ..krylov.precision import Precision
 from ..options import Adjoint
 from ..perturbation.derivatives import Maps
-from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
+from ..perturbation.examine import examine
+from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator, power_of_two
+from ..perturbation.refusals import refuse_cut
 from ..perturbation.structures import Nonlinear
-from ..perturbation.systems import BorderedSystems
+from ..perturbation.systems import BorderedSystems, left_vectors
+from ..report.messages import not_eigenpairs
 from .continuation import Continuation
 from .eigenpairs import eigenpairs
 from .inverses import make_inverse, make_mass_inverse
 from .operands import as_complex, scipy_operand
 from .request import Request
-from .scaling import times_number, units
+from .scaling import Units, times_number, units
 from .triplets import TripletRequest, resolve_triplets, scipy_triplets
-from .verify import GRAM, check_adjoint, check_normalised, verified
+from .verify import GRAM, check_adjoint, check_eigenvalues, check_normalised, verified
 
-__all__ = ["given_eigenpairs", "solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
+__all__ = ["given_eigenpairs", "left_of_eigenpairs", "solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
 
 Array = np.ndarray
 
@@ -155,6 +158,58 @@ def given_eigenpairs(
     vectors = 1.0 if unit else scale.eigenvector_factor(normalization)
     maps = replace(maps, values=scale.eigenvalue_factor, vectors=vectors, residuals=scale.a * vectors)
     return replace(pairs, w=scale.values(pairs.w), X=pairs.X * vectors), maps
+
+
+def left_of_eigenpairs(
+    A: ValueOperator,
+    M: ValueOperator | None,
+    w: Array,
+    X: Array,
+    *,
+    hermitian: bool,
+    sigma: Any = None,
+    OPinv: Any = None,
+    rtol: float | None = None,
+    options: Adjoint | None = None,
+) -> tuple[Array | None, BorderedSystems, Units, float]:
+    """Return left eigenvectors Y′ (n, k) of given right ones in any scaling, their systems, units, and a power of two.
+
+    With X = x X′ and M = m M′ it is Y = Y′/(m x). None in the place of Y′ where ``hermitian``: they are those of X.
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, NaN or infinity, or no eigenpairs.
+    AdjointNoConvergence, DefectiveEigenvalueError
+    """
+    options, n = Adjoint() if options is None else options, A.shape[0]
+    if w.ndim != 1 or X.shape != (n, *w.shape) or not w.size:
+        raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
+    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
+        raise ValueError("w or X holds NaN or infinity")
+    scale, x = units(A, M, sigma), power_of_two(A.space, X)
+    A, M, options = times_number(A, 1 / scale.a), times_number(M, 1 / scale.m), scale.options(options)
+    x = 1.0 if scale.trivial and 2.0**-40 < x < 2.0**40 else x
+    w, X = w / scale.eigenvalue_factor, X / x
+    inverse = None
+    if not hermitian:
+        inverse = make_inverse(A, M, scale.shift(sigma), times_number(OPinv, scale.a), hermitian)
+    pairs = Pairs(w, X, "2", "eigenpairs as given", inverse, units=scale.pair)
+    mass_inverse = None if M is None or inverse is not None else make_mass_inverse(M, None, hermitian)
+    problem = Eigenproblem.of(pairs, A, M, hermitian, mass_inverse=mass_inverse)
+    for operator in (A, M):
+        if operator is not None:
+            check_adjoint(operator, hermitian)
+    examined = examine(problem, w, X, A.apply(X), problem.apply_B(X))
+    rtol = Precision.of(X.dtype).half if rtol is None else rtol
+    if not np.all(examined.residuals <= rtol):
+        raise ValueError(not_eigenpairs(examined.residuals, rtol, examined.scales * scale.a))
+    check_eigenvalues(problem, options, w, examined, rtol)
+    systems = BorderedSystems.of(problem, w, X, options, examined.residuals * examined.scales)
+    if hermitian:
+        return None, systems, scale, x
+    refuse_cut(systems.pairs, systems.complete())
+    return left_vectors(systems), systems, scale, x
 
 
 def solve_triplets(

@@ -15,6 +15,9 @@ from ..report.errors import (
 )
 from ..report.report import Report
 from .eigen import attach_eigenpairs, eigs, eigsh
+from .left import left_eigenvectors
+from .linear import solve
+from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, csr_array
 from .phases import canonical_phase
 from .svd import svds
@@ -30,9 +33,12 @@ __all__ = [
     "LinearOperator",
     "Report",
     "attach_eigenpairs",
+    "attach_nonlinear",
     "canonical_phase",
     "csr_array",
     "eigs",
     "eigsh",
+    "left_eigenvectors",
+    "solve",
     "svds",
 ]

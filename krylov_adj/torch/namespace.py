@@ -47,8 +47,8 @@ def detached(x: Any) -> Any:
 class Conjugate(torch.autograd.Function):
     """The complex conjugate, in memory of its own.
 
-    PyTorch's lazy conjugates have views (of imaginary parts) that vmap does not know, and it takes `torch.conj_physical`
-    apart, with a warning.
+    PyTorch's lazy conjugates have views (of imaginary parts) that vmap does not know, and it takes
+    `torch.conj_physical` apart, with a warning.
     """
 
     @staticmethod

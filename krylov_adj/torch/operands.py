@@ -170,8 +170,8 @@ def to_device(v: Array, dtype: Any, device: Any) -> Any:
     return torch.from_numpy(v).to(device)
 
 
-def read(A: Any, name: str, dtype: Any = None) -> Operand:
-    """Return an argument of a solver as an operand; ``dtype`` is that of integers in an array.
+def read(A: Any, name: str, variable: Any = None) -> Operand:
+    """Return an argument of a solver as an operand; a tensor ``variable`` counts as one with derivatives.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def read(A: Any, name: str, dtype: Any = None) -> Operand:
         Where it has no two dimensions, or returns another shape than it should.
     """
     if isinstance(A, LinearOperator):
-        return _read_functions(A, name)
+        return _read_functions(A, variable)
     if isinstance(A, csr_array):
         return _read_sparse(A)
     if isinstance(A, torch.Tensor):
@@ -296,7 +296,7 @@ def _lost(what: str) -> str:
 # ---- functions -----------------------------------------------------------------------------------
 
 
-def _read_functions(A: LinearOperator, name: str) -> Operand:
+def _read_functions(A: LinearOperator, variable: Any) -> Operand:
     dtype = A.dtype or _own_dtype(A)
     functions = {
         "matvec": (A.matvec, A.shape[1], A.shape[0]),
@@ -308,7 +308,7 @@ def _read_functions(A: LinearOperator, name: str) -> Operand:
         if function is not None:
             given = (columns, 1) if called in blocks else (columns,)
             expected = (rows, 1) if called in blocks else (rows,)
-            found[called] = _read_function(function, called, given, expected, dtype, A.device)
+            found[called] = _read_function(function, called, given, expected, dtype, A.device, variable)
     tensors = {number: t for function in found.values() for number, t in function.traced.items()}
     watched = {number: t for function in found.values() for number, t in function.read.items()}
     written = {number for function in found.values() for number in function.written}
@@ -399,6 +399,7 @@ def _read_function(
     expected: tuple[int, ...],
     dtype: Any,
     device: Any,
+    variable: Any,
 ) -> ReadFunction:
     """Return a function with what it reads: it is applied three times."""
     x = torch.ones(given, dtype=dtype, device=device)
@@ -413,7 +414,7 @@ def _read_function(
     # What a transform inside of the function has made is no longer the same.
     both = reading.read.keys() & again.read.keys()
     everything = {number: t for number, t in reading.read.items() if number in both}
-    traced = {number: t for number, t in everything.items() if is_traced(t)}
+    traced = {number: t for number, t in everything.items() if is_traced(t) or t is variable}
     check_batches(*traced.values())
     batched = any(is_batched(t) for t in traced.values())
     with torch.enable_grad(), without_autocast(device):
