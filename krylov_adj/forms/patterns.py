@@ -24,6 +24,7 @@ class Pattern:
 
     def __init__(self, indices: Array, indptr: Array, shape: tuple[int, int]):
         self.indices, self.indptr, self.shape = indices, indptr, shape
+        self._last: tuple[Array, Any] | None = None
 
     @cached_property
     def rows(self) -> Array:
@@ -41,10 +42,23 @@ class Pattern:
     def matrix(self, data: Array) -> Any:
         return sp.csr_array((data, self.indices, self.indptr), shape=self.shape)
 
+    def _kept_matrix(self, data: Array) -> Any:
+        """Return the matrix of these entries, the last one where they stand in the same memory.
+
+        Solvers apply one matrix many times; for a few thousand entries SciPy takes longer to make it than to apply it.
+        """
+        last = self._last
+        if last is not None and _same_memory(last[0], data):
+            return last[1]
+        matrix = self.matrix(data)
+        if np.shares_memory(matrix.data, data):
+            self._last = data, matrix  # holds the memory, so that no other entries can be there
+        return matrix
+
     def contract(self, free: int, u: Array, v: Array) -> Array:
         if free == COEFFICIENTS:
             return self._sampled(u, v)
-        matrix = self.matrix(u)
+        matrix = self._kept_matrix(u)
         return times(matrix if free == OUTPUT else matrix.T, v)  # SciPy's transpose is a view
 
     def _sampled(self, x: Array, y: Array) -> Array:
@@ -56,6 +70,12 @@ class Pattern:
             part = slice(start, start + step)
             np.einsum("ij,ij->i", y.take(self.rows[part], 0), x.take(self.indices[part], 0), out=total[part])
         return total  # (nnz,)
+
+
+def _same_memory(a: Array, b: Array) -> bool:
+    return a is b or (
+        a.ctypes.data == b.ctypes.data and a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype
+    )
 
 
 def counting_sort(keys: Array, bound: int) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..forms.trilinear import COEFFICIENTS, INPUT, OUTPUT, TrilinearForm
+from .layers import underived
 from .namespace import real_part, to_numpy, to_tensor, xp
 
 __all__ = ["applied", "contract", "one_by_one"]
@@ -45,6 +46,8 @@ def applied(function: Any, *arguments: Any) -> Any:
     tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
     if torch.overrides.has_torch_function(tensors):
         return torch.overrides.handle_torch_function(applied, tensors, function, *arguments)
+    if underived():
+        return function.forward(*arguments)
     return function.apply(*arguments)
 
 

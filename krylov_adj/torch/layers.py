@@ -26,6 +26,7 @@ __all__ = [
     "plain_number",
     "refuse_transforms",
     "strip",
+    "underived",
     "wrapped_above",
 ]
 
@@ -45,7 +46,8 @@ def strip(t: Any) -> Any:
 
 def current_level() -> int:
     """Return the number of transforms that are at work."""
-    return len(retrieve_all_functorch_interpreters())
+    interpreters = _functorch.get_interpreter_stack()
+    return 0 if interpreters is None else len(interpreters)
 
 
 def wrapped_above(t: Any, level: int) -> Any:
@@ -90,6 +92,11 @@ def is_active(t: Any) -> bool:
 def has_values(t: Any) -> bool:
     """Return whether t has numbers: tensors of shapes alone, on the device "meta" or of fake modes, have none."""
     return not (strip(t).is_meta or type(strip(t)).__name__ == "FakeTensor")
+
+
+def underived() -> bool:
+    """Return whether nothing that runs now has a derivative: solvers apply operators so, many times."""
+    return not torch.is_grad_enabled() and forward_ad._current_level < 0 and current_level() == 0
 
 
 def check_batches(*tensors: Any) -> None:

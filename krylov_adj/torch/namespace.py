@@ -26,7 +26,9 @@ TORCH_TYPES = {array: tensor for tensor, array in NUMPY_TYPES.items()}
 
 def to_numpy(t: Any) -> Array:
     """Return the values of a tensor as a plain array, which shares its memory where it can."""
-    return np.asarray(strip(t.detach().resolve_conj().resolve_neg().cpu()).numpy())
+    if t.is_complex():
+        t = t.resolve_conj()
+    return np.asarray(strip(t.detach().resolve_neg().cpu()).numpy())
 
 
 def to_tensor(a: Any, device: Any = None) -> Any:

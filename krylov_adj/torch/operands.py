@@ -414,7 +414,9 @@ def _read_function(
     # What a transform inside of the function has made is no longer the same.
     both = reading.read.keys() & again.read.keys()
     everything = {number: t for number, t in reading.read.items() if number in both}
-    traced = {number: t for number, t in everything.items() if is_traced(t) or t is variable}
+    # Those of inference mode cannot be part of the graph that a transpose needs: they are copied for it.
+    inference = torch.is_inference_mode_enabled()
+    traced = {n: t for n, t in everything.items() if is_traced(t) or t is variable or (inference and t.is_inference())}
     check_batches(*traced.values())
     batched = any(is_batched(t) for t in traced.values())
     with torch.enable_grad(), without_autocast(device):

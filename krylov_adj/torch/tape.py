@@ -66,21 +66,51 @@ class Tape:
     """The calls of a function of one tensor, in their order."""
 
     def __init__(self, calls: Sequence[Call], result: Any):
-        self.calls, self.result = calls, result
+        self.steps, self.result = [_Step(call) for call in calls], result
 
     def play(self, instead: dict[int, Any], x: Any) -> Any:
         """Return the function's value at x, with other tensors in the place of those with these ids."""
         made = {0: x}
+        for step in self.steps:
+            step.run(made, instead)
+        return _value(self.result, made, instead)
 
-        def value(part: Any) -> Any:
-            if isinstance(part, Made):
-                return made[part.number]
-            return instead.get(id(part), part) if isinstance(part, torch.Tensor) else part
 
-        for call in self.calls:
+def _value(part: Any, made: dict[int, Any], instead: dict[int, Any]) -> Any:
+    if isinstance(part, Made):
+        return made[part.number]
+    return instead.get(id(part), part) if isinstance(part, torch.Tensor) else part
+
+
+class _Step:
+    """A call, prepared: solvers play a tape many times, and tensors in nested arguments are few."""
+
+    def __init__(self, call: Call) -> None:
+        self.call, self.template = call, list(call.arguments)
+        self.made = [(i, a.number) for i, a in enumerate(call.arguments) if isinstance(a, Made)]
+        self.read = [(i, a, id(a)) for i, a in enumerate(call.arguments) if isinstance(a, torch.Tensor)]
+        self.nested = bool(call.named) or any(isinstance(a, (list, tuple, dict, slice)) for a in call.arguments)
+
+    def run(self, made: dict[int, Any], instead: dict[int, Any]) -> None:
+        """Run the call, and add what it makes."""
+        call = self.call
+        if self.nested:
+
+            def value(part: Any) -> Any:
+                return _value(part, made, instead)
+
             outcome = call.function(*mapped(value, call.arguments), **mapped(value, call.named))
+        else:
+            arguments = self.template.copy()
+            for i, number in self.made:
+                arguments[i] = made[number]
+            for i, t, name in self.read:
+                arguments[i] = instead.get(name, t)
+            outcome = call.function(*arguments)
+        if isinstance(outcome, torch.Tensor):
+            made[call.results[0]] = outcome
+        else:
             made.update(zip(call.results, tensors_in(outcome), strict=True))
-        return value(self.result)
 
 
 class Reading(TorchFunctionMode):
