@@ -24,7 +24,7 @@ class Pattern:
 
     def __init__(self, indices: Array, indptr: Array, shape: tuple[int, int]):
         self.indices, self.indptr, self.shape = indices, indptr, shape
-        self._last: tuple[Array, Any] | None = None
+        self._last: tuple[Any, Any] | None = None
 
     @cached_property
     def rows(self) -> Array:
@@ -47,12 +47,12 @@ class Pattern:
 
         Solvers apply one matrix many times; for a few thousand entries SciPy takes longer to make it than to apply it.
         """
-        last = self._last
-        if last is not None and _same_memory(last[0], data):
+        last, place = self._last, _place(data)
+        if last is not None and last[0] == place:
             return last[1]
         matrix = self.matrix(data)
         if np.shares_memory(matrix.data, data):
-            self._last = data, matrix  # holds the memory, so that no other entries can be there
+            self._last = place, matrix  # which holds the memory, so that no other entries can be there
         return matrix
 
     def contract(self, free: int, u: Array, v: Array) -> Array:
@@ -72,10 +72,9 @@ class Pattern:
         return total  # (nnz,)
 
 
-def _same_memory(a: Array, b: Array) -> bool:
-    return a is b or (
-        a.ctypes.data == b.ctypes.data and a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype
-    )
+def _place(a: Array) -> Any:
+    """Return where the entries of an array are, and what they are."""
+    return a.__array_interface__["data"], a.shape, a.strides, a.dtype
 
 
 def counting_sort(keys: Array, bound: int) -> Array:

@@ -128,7 +128,7 @@ def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: A
     problem = pairs.problem
     dX = tangent_from_bordered(xp, X, NX, V, dS, problem.hermitian)
     dX = problem.structure.without_forbidden(xp, X, dX)
-    return without_phase(xp, X, dX) if problem.unit and X.dtype.kind == "c" else dX
+    return without_phase(xp, X, dX) if problem.unit and pairs.X.dtype.kind == "c" else dX
 
 
 def quotients_of(values: Array, couplings: Quotients) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch._C import _functorch
 from torch._C._functorch import TransformType
-from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters, temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
@@ -24,6 +24,7 @@ __all__ = [
     "is_batched",
     "is_traced",
     "plain_number",
+    "plain_values",
     "refuse_transforms",
     "strip",
     "underived",
@@ -41,7 +42,9 @@ def layers(t: Any) -> Iterator[Any]:
 
 def strip(t: Any) -> Any:
     """Return the plain tensor inside of all wrappers."""
-    return list(layers(t))[-1]
+    while _functorch.is_functorch_wrapped_tensor(t):
+        t = _functorch.get_unwrapped(t)
+    return t
 
 
 def current_level() -> int:
@@ -119,6 +122,12 @@ def check_batches(*tensors: Any) -> None:
             )
 
 
+def plain_values(t: Any) -> Any:
+    """Return the values of a tensor as an array, inside of a transform too, which would wrap what is made in it."""
+    with temporarily_clear_interpreter_stack():
+        return strip(t).detach().resolve_conj().resolve_neg().cpu().numpy()
+
+
 def plain_number(x: Any, name: str) -> Any:
     """Return a tensor that is an argument of the solver as a plain array or number; anything else as it is.
 
@@ -131,7 +140,7 @@ def plain_number(x: Any, name: str) -> Any:
         return x
     if is_batched(x):
         raise TypeError(f"{name} is a batch of vmap: it has to be the same for all examples. Write a loop over them")
-    values = strip(x.detach().resolve_conj().resolve_neg().cpu()).numpy()
+    values = plain_values(x)
     return values[()] if values.ndim == 0 else values
 
 

@@ -26,9 +26,14 @@ TORCH_TYPES = {array: tensor for tensor, array in NUMPY_TYPES.items()}
 
 def to_numpy(t: Any) -> Array:
     """Return the values of a tensor as a plain array, which shares its memory where it can."""
-    if t.is_complex():
-        t = t.resolve_conj()
-    return np.asarray(strip(t.detach().resolve_neg().cpu()).numpy())
+    # Solvers come here with every vector: nothing is called that does nothing.
+    if t.requires_grad:
+        t = t.detach()
+    if t.is_conj() or t.is_neg():
+        t = t.resolve_conj().resolve_neg()
+    if t.device.type != "cpu":
+        t = t.cpu()
+    return np.asarray(strip(t).numpy(force=True))
 
 
 def to_tensor(a: Any, device: Any = None) -> Any:

@@ -14,7 +14,7 @@ import torch
 from ..forward.operands import matrix_operator
 from ..krylov.precision import Precision
 from ..perturbation.problem import ValueOperator
-from .layers import check_batches, has_values, is_active, is_batched, is_traced, strip
+from .layers import check_batches, has_values, is_active, is_batched, is_traced, plain_values, strip
 from .namespace import NUMPY_TYPES, to_numpy, to_tensor, xp
 from .operators import LinearOperator, check_dtype, csr_array
 from .pullback import pullback, without_autocast
@@ -256,7 +256,7 @@ def _from_torch(A: Any) -> csr_array:
             return csr_array((FirstOrder.apply(A.values()), A.col_indices(), A.crow_indices()), tuple(A.shape))
         A = A.coalesce()
         rows, columns = A.indices()
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows.cpu().numpy(), minlength=A.shape[0]))])
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(plain_values(rows), minlength=A.shape[0]))])
         return csr_array((FirstOrder.apply(A.values()), columns, indptr), tuple(A.shape))
 
 

@@ -10,7 +10,7 @@ import torch
 from ..forms.patterns import check_shape, csr_pattern
 from ..forms.trilinear import INPUT, OUTPUT
 from .contraction import contract
-from .layers import strip
+from .layers import is_batched, plain_values
 from .namespace import NUMPY_TYPES, xp
 
 __all__ = ["LinearOperator", "check_dtype", "csr_array"]
@@ -210,6 +210,6 @@ def _plain(indices: Any, what: str) -> Any:
     """Return index arrays as plain ones, also inside of a transform that has made nothing of them."""
     if not isinstance(indices, torch.Tensor):
         return indices
-    if strip(indices) is not indices and torch._C._functorch.is_batchedtensor(indices):
+    if is_batched(indices):
         raise TypeError(f"{what} are a batch of vmap: where entries stand has to be the same for all examples")
-    return strip(indices.detach().cpu()).numpy()
+    return plain_values(indices)
