@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: make frontends")
 
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap  # noqa: E402
 from torch_cases import CASES, DIRECTION, P0, Case  # noqa: E402

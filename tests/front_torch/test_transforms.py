@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: make frontends")
 
 from torch import nn  # noqa: E402
 from torch.func import functional_call, grad, hessian, jacfwd, jvp, vmap  # noqa: E402
