@@ -1,9 +1,10 @@
 """Fit a Hamiltonian to the levels that it should have: an nn.Module, Adam, and gradients of eigenpairs.
 
-The potential of a quantum particle on a line is a small neural network of the position. Its lowest levels, and where its ground
-state sits, are those of a well that the network does not know. The operator is never assembled. Needs PyTorch.
+The potential of a quantum particle on a line is a small neural network of the position. Its lowest levels, and where
+its ground state sits, are those of a well that the network does not know. The operator is never assembled. Needs
+PyTorch.
 
-    python examples/frameworks/fit_a_hamiltonian_torch.py [--points 160] [--steps 150]
+    python examples/frameworks/fit_a_hamiltonian_torch.py [--points 160] [--steps 100]
 """
 
 import argparse
@@ -70,7 +71,7 @@ def check_gradient(model: Hamiltonian, levels: torch.Tensor, density: torch.Tens
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=160, help="grid points")
-    parser.add_argument("--steps", type=int, default=150, help="steps of Adam")
+    parser.add_argument("--steps", type=int, default=100, help="steps of Adam")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     model = Hamiltonian(arguments.points)

@@ -31,7 +31,14 @@ from .operands import as_complex, scipy_operand
 from .request import Request
 from .scaling import Units, times_number, units
 from .triplets import TripletRequest, resolve_triplets, scipy_triplets
-from .verify import GRAM, check_adjoint, check_eigenvalues, check_normalised, verified
+from .verify import (
+    check_adjoint,
+    check_eigenvalues,
+    check_given,
+    check_normalisation,
+    check_normalised,
+    verified,
+)
 
 __all__ = ["given_eigenpairs", "left_of_eigenpairs", "solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
 
@@ -108,25 +115,9 @@ def given_eigenpairs(
     ValueError
         Wrong shapes, NaN or infinity, no eigenpairs, or not normalised.
     """
-    options, n = Adjoint() if options is None else options, A.shape[0]
-    if w.ndim != 1 or X.shape != (n, w.size):
-        raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
-    if w.size == 0:
-        raise ValueError("no pairs were given: w has k = 0 entries")
-    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
-        raise ValueError("w or X holds NaN or infinity")
-    imaginary = float(np.max(np.abs(w.imag))) if hermitian else 0.0
-    w = w.real if hermitian else w
-    # In one precision, at least the operators', real or complex as a whole.
-    dtype = np.result_type(X, np.float32, A.dtype, *(() if M is None else (M.dtype,)))
-    X = X.astype(dtype)
-    w = w.astype(X.real.dtype if hermitian else np.result_type(w, X.real.dtype))
-    if not X.any(axis=0).all():
-        raise ValueError(f"columns {np.flatnonzero(~X.any(axis=0))} of X are zero: not normalised, and no eigenvectors")
-    if normalization is None:
-        normalization = "2" if M is None else "M"
-    if normalization not in GRAM or (normalization == "M" and M is None):
-        raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
+    options, dtypes = Adjoint() if options is None else options, [A.dtype, *(() if M is None else (M.dtype,))]
+    w, X, imaginary = check_given(A.shape[0], w, X, dtypes, hermitian)
+    normalization = check_normalisation(normalization, M is not None)
     scale = units(A, M, sigma)
     A, M = times_number(A, 1 / scale.a), times_number(M, 1 / scale.m)
     options = scale.options(options)

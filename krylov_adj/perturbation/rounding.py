@@ -1,4 +1,4 @@
-"""What rounding leaves between the derivatives of different levels, by plain values.
+"""Rounding that one derivative leaves for the next level's, by plain values.
 
 A derivative of a function of a whole cluster has terms with the reciprocal of a gap inside of it that cancel. What
 is left of them is rounding, and must not be divided by the gap once more when that derivative is

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..forward.request import Request
+from ..forward.solve import given_eigenpairs, solve_eigenproblem
 from ..options import Adjoint
 from .attached import attach, check_options, plain_argument, plain_operator, read_pair, start_vector
 from .layers import refuse_transforms
-from .pencil import Given, StandardPencil
+from .pencil import StandardPencil, found_by, values_of
+from .session import Found
 
 __all__ = ["attach_eigenpairs", "eigs", "eigsh"]
 
@@ -212,7 +215,11 @@ def _solve(
         plain_argument(tol, "tol"), plain_operator(Minv, "Minv", True), plain_operator(OPinv, "OPinv", hermitian),
         None, mode=mode, OPpart=OPpart, vectors=vectors, solver=solver,
     )  # fmt: skip
-    w, X = attach(StandardPencil(of_A, of_M, request, options), of_A.device).restored()
+
+    def pairs_of(tensors: Sequence[Any]) -> Found:
+        return found_by(solve_eigenproblem(request, *values_of(of_A, of_M, tensors, hermitian), options)[1])
+
+    w, X = attach(StandardPencil(of_A, of_M, hermitian, pairs_of), of_A.device).restored()
     return (w, X) if vectors else w
 
 
@@ -240,8 +247,10 @@ def attach_eigenpairs(
         Eigenvalues, all simple or complete clusters.
     X : array or tensor, shape (n, k)
         Right eigenvectors in columns, normalised.
-    hermitian, sigma, OPinv, normalization, rtol
+    hermitian, sigma, OPinv, rtol
         As in `krylov_adj.attach_eigenpairs`.
+    normalization : {"2", "M", "A"}, optional
+        The same.
     adjoint : Adjoint, optional
         How derivatives are computed.
 
@@ -283,13 +292,23 @@ def attach_eigenpairs(
     """
     refuse_transforms("attach_eigenpairs")
     of_A, of_M = read_pair(A, M)
-    given = Given(
-        np.asarray(plain_argument(w, "w")),
-        np.asarray(plain_argument(X, "X")),
-        hermitian,
-        plain_argument(sigma, "sigma"),
-        plain_operator(OPinv, "OPinv", hermitian),
-        normalization,
-        rtol,
-    )
-    return attach(StandardPencil(of_A, of_M, given, check_options(adjoint)), of_A.device).restored()
+    options, shift = check_options(adjoint), plain_argument(sigma, "sigma")
+    of_w, of_X = np.asarray(plain_argument(w, "w")), np.asarray(plain_argument(X, "X"))
+    inverse = plain_operator(OPinv, "OPinv", hermitian)
+
+    def solver(tensors: Sequence[Any]) -> Found:
+        values = values_of(of_A, of_M, tensors, hermitian)
+        given = given_eigenpairs(
+            *values,
+            of_w,
+            of_X,
+            hermitian=hermitian,
+            sigma=shift,
+            OPinv=inverse,
+            normalization=normalization,
+            rtol=rtol,
+            options=options,
+        )
+        return found_by(given[1])
+
+    return attach(StandardPencil(of_A, of_M, hermitian, solver), of_A.device).restored()

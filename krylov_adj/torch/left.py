@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..forward.solve import left_of_eigenpairs
+from ..forward.solve import given_eigenpairs, left_of_eigenpairs
 from ..options import Adjoint
 from ..report.messages import pairs_less_traced
-from .attached import check_options, plain_argument, plain_operator, read_pair
+from .attached import attach, check_options, plain_argument, plain_operator, read_pair
 from .channel import ChannelOf
 from .contraction import one_by_one
-from .eigen import attach_eigenpairs
 from .layers import is_active, refuse_transforms
 from .namespace import TORCH_TYPES, to_numpy, to_tensor, xp
-from .pencil import Given, StandardPencil, scale
+from .operands import Operand
+from .pencil import StandardPencil, found_by, scale, values_of
 from .primitives import BlockBordered
 from .session import Found, Session
 
@@ -90,16 +92,13 @@ def left_eigenvectors(
     if moving and not traced:
         if isinstance(w, torch.Tensor) and is_active(w):
             raise ValueError(pairs_less_traced())
-        w, X = attach_eigenpairs(
-            A, w, X, M=M, hermitian=hermitian, sigma=sigma, OPinv=OPinv, rtol=rtol, adjoint=adjoint
-        )
+        w, X = _attached(of_A, of_M, w, X, hermitian, sigma, OPinv, rtol, options)
     w, X = (t if isinstance(t, torch.Tensor) else to_tensor(t) for t in (w, X))
     dtype = np.result_type(of_A.numpy_dtype, *(() if of_M is None else (of_M.numpy_dtype,)))
     X = X.to(torch.promote_types(X.dtype, TORCH_TYPES[dtype]))
-    empty = Given(np.zeros(0), np.zeros((0, 0)), hermitian)
-    pencil = StandardPencil(of_A, of_M, empty, options)
     of_inverse = plain_operator(OPinv, "OPinv", hermitian)
-    given = LeftProblem(pencil, plain_argument(sigma, "sigma"), of_inverse, rtol)
+    given = LeftProblem(of_A, of_M, hermitian, plain_argument(sigma, "sigma"), of_inverse, rtol, options)
+    pencil = StandardPencil(of_A, of_M, hermitian, given.solve)
     session = Session(given)
     plain = [t.detach() for t in pencil.tensors]
     y, P, units, ticket = LeftVectors.apply(given, session, w.detach(), X.detach(), *plain)
@@ -120,31 +119,65 @@ def left_eigenvectors(
     return scale(scale(Y, units_, 1), units_, 3)
 
 
-class LeftProblem:
-    """What left eigenvectors are solved for; see `left_of_eigenpairs`."""
+def _attached(
+    A: Operand,
+    M: Operand | None,
+    w: Any,
+    X: Any,
+    hermitian: bool,
+    sigma: Any,
+    OPinv: Any,
+    rtol: float | None,
+    options: Adjoint,
+) -> tuple[Any, Any]:
+    """Return pairs without derivatives as functions of what the operators read."""
+    plain = [np.asarray(plain_argument(t, name)) for t, name in ((w, "w"), (X, "X"))]
+    shift, inverse = plain_argument(sigma, "sigma"), plain_operator(OPinv, "OPinv", hermitian)
 
-    def __init__(self, pencil: StandardPencil, sigma: Any, OPinv: Any, rtol: float | None) -> None:
-        self.pencil, self.sigma, self.OPinv, self.rtol = pencil, sigma, OPinv, rtol
+    def solver(tensors: Sequence[Any]) -> Found:
+        values = values_of(A, M, tensors, hermitian)
+        return found_by(
+            given_eigenpairs(
+                *values, *plain, hermitian=hermitian, sigma=shift, OPinv=inverse, rtol=rtol, options=options
+            )[1]
+        )
+
+    return attach(StandardPencil(A, M, hermitian, solver), A.device).restored()
+
+
+@dataclass(frozen=True, eq=False)
+class LeftProblem:
+    """The arguments that left eigenvectors are solved for; see `left_of_eigenpairs`."""
+
+    A: Operand
+    M: Operand | None
+    hermitian: bool
+    sigma: Any
+    OPinv: Any
+    rtol: float | None
+    options: Adjoint
 
     def check_versions(self) -> None:
-        self.pencil.check_versions()
+        for operand in (self.A, self.M):
+            if operand is not None:
+                operand.check_versions()
 
     def solve(self, tensors: Any) -> Found:
         raise NotImplementedError
 
     def solve_left(self, w: Any, X: Any, tensors: Any) -> tuple[Any, Found]:
         """Return Y of plain pairs, and what was found."""
-        A, M = self.pencil.values(tensors)
+        A, M = values_of(self.A, self.M, tensors, self.hermitian)
         Y, systems, units, x = left_of_eigenpairs(
             A,
             M,
             w,
             X,
-            hermitian=self.pencil.hermitian,
+            hermitian=self.hermitian,
             sigma=self.sigma,
             OPinv=self.OPinv,
             rtol=self.rtol,
-            options=self.pencil.options,
+            options=self.options,
         )
         pairs = systems.pairs
         return Y, Found(pairs.w, pairs.X, systems, units.a, units.m, units.eigenvalue_factor, 1 / x)

@@ -12,32 +12,16 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from ..forward.request import Request
-from ..forward.solve import given_eigenpairs, solve_eigenproblem
-from ..options import Adjoint
 from ..perturbation.derivatives import Maps
-from ..perturbation.problem import Pairs, ValueOperator
+from ..perturbation.problem import ValueOperator
 from ..perturbation.structures import PENCIL, Pencil
 from .namespace import xp
 from .operands import Operand
 from .session import Found, Session
 
-__all__ = ["Given", "StandardPencil", "compression", "found_by", "in_common_type", "scale"]
+__all__ = ["StandardPencil", "compression", "found_by", "in_common_type", "scale", "values_of"]
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """Eigenpairs that any solver computed, in the arguments of `given_eigenpairs`."""
-
-    w: Array
-    X: Array
-    hermitian: bool
-    sigma: Any = None
-    OPinv: Any = None
-    normalization: str | None = None
-    rtol: float | None = None
 
 
 def scale(V: Any, units: Any, number: int) -> Any:
@@ -66,6 +50,15 @@ def found_by(maps: Maps) -> Found:
     return Found(pairs.w, pairs.X, maps.systems, a, a / maps.values, maps.values, maps.vectors)
 
 
+def values_of(
+    A: Operand, M: Operand | None, tensors: Sequence[Any], hermitian: bool
+) -> tuple[ValueOperator, ValueOperator | None]:
+    """Return A and M on plain arrays, for plain tensors in the place of theirs."""
+    in_A = len(A.tensors)
+    of_M = None if M is None else M.value(tensors[in_A:], hermitian, "M")
+    return A.value(tensors[:in_A], hermitian, "A"), of_M
+
+
 @dataclass(frozen=True, eq=False)
 class StandardPencil:
     """A x = λ M x.
@@ -74,32 +67,23 @@ class StandardPencil:
     ----------
     A : Operand
     M : Operand or None
-    request : Request or Given
-        What is solved for, or what was.
-    options : Adjoint
+    hermitian : bool
+    solver : callable
+        Solves for plain tensors.
     structure : Pencil
         What the pairs are besides.
-    solver : callable, optional
-        In the place of the core's for eigenpairs: of plain tensors.
     """
 
     A: Operand
     M: Operand | None
-    request: Request | Given
-    options: Adjoint
-
+    hermitian: bool
+    solver: Callable[[Sequence[Any]], Found]
     structure: Pencil = PENCIL
-    solver: Callable[[Sequence[Any]], Found] | None = None
-
     nonlinear: ClassVar[bool] = False
 
     @property
     def tensors(self) -> list[Any]:
         return [*self.A.tensors, *([] if self.M is None else self.M.tensors)]
-
-    @property
-    def hermitian(self) -> bool:
-        return self.request.hermitian
 
     def check_versions(self) -> None:
         for operand in (self.A, self.M):
@@ -114,41 +98,9 @@ class StandardPencil:
             M = M.hermitian_part()
         return replace(self, A=A, M=M)
 
-    # ---- values ------------------------------------------------------------------------------
-
-    def values(self, tensors: Sequence[Any]) -> tuple[ValueOperator, ValueOperator | None]:
-        """Return the operators on plain arrays."""
-        in_A = len(self.A.tensors)
-        M = None if self.M is None else self.M.value(tensors[in_A:], self.hermitian, "M")
-        return self.A.value(tensors[:in_A], self.hermitian, "A"), M
-
     def solve(self, tensors: Sequence[Any]) -> Found:
         """Return the pairs for plain tensors."""
-        if self.solver is not None:
-            return self.solver(tensors)
-        A, M = self.values(tensors)
-        request = self.request
-        found: tuple[Pairs, Maps]
-        if isinstance(request, Given):
-            found = given_eigenpairs(
-                A,
-                M,
-                request.w,
-                request.X,
-                hermitian=request.hermitian,
-                sigma=request.sigma,
-                OPinv=request.OPinv,
-                normalization=request.normalization,
-                rtol=request.rtol,
-                options=self.options,
-            )
-        else:
-            found = solve_eigenproblem(request, A, M, self.options)
-        return found_by(found[1])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.result_type(self.A.numpy_dtype, *([] if self.M is None else [self.M.numpy_dtype]))
+        return self.solver(tensors)
 
     # ---- functions of tensors ----------------------------------------------------------------
 

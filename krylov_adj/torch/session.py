@@ -1,4 +1,4 @@
-"""PyTorch: what one call of a solver has found, for the rules of its derivatives."""
+"""PyTorch: the results of one call of a solver, for the rules of its derivatives."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Found:
 
 
 class SolvedProblem(Protocol):
-    """What a session asks of the problem of a call."""
+    """The part of a call's problem that a session needs."""
 
     def solve(self, tensors: Any) -> Found:
         """Return the pairs for plain tensors."""

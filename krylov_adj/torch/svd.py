@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..forward.solve import solve_triplets
@@ -16,7 +15,7 @@ from .attached import SEED, attach, check_options, plain_argument, read_pair, st
 from .layers import refuse_transforms
 from .namespace import xp
 from .operands import Operand
-from .pencil import Given, StandardPencil, found_by
+from .pencil import StandardPencil, found_by
 from .session import Found
 
 __all__ = ["svds"]
@@ -106,8 +105,7 @@ def svds(
     def triplets(tensors: Sequence[Any]) -> Found:
         return found_by(solve_triplets(request, operand.value(tensors, False, "A"), chosen)[1])
 
-    empty = Given(np.zeros(0), np.zeros((0, 0)), True)
-    pencil = StandardPencil(augmented(operand), None, empty, chosen, Triplets(rows), triplets)
+    pencil = StandardPencil(augmented(operand), None, True, triplets, Triplets(rows))
     w, X = attach(pencil, operand.device).restored()
     root = 2**0.5
     if not wanted:

@@ -82,6 +82,17 @@ def _value(part: Any, made: dict[int, Any], instead: dict[int, Any]) -> Any:
     return instead.get(id(part), part) if isinstance(part, torch.Tensor) else part
 
 
+def _holds_tensors(part: Any) -> bool:
+    """Return whether nested arguments, slices in indices among them, have a tensor that may be another one."""
+    if isinstance(part, (list, tuple)):
+        return any(map(_holds_tensors, part))
+    if isinstance(part, dict):
+        return any(map(_holds_tensors, part.values()))
+    if isinstance(part, slice):
+        return any(map(_holds_tensors, (part.start, part.stop, part.step)))
+    return isinstance(part, (Made, torch.Tensor))
+
+
 class _Step:
     """A call, prepared: solvers play a tape many times, and tensors in nested arguments are few."""
 
@@ -89,7 +100,8 @@ class _Step:
         self.call, self.template = call, list(call.arguments)
         self.made = [(i, a.number) for i, a in enumerate(call.arguments) if isinstance(a, Made)]
         self.read = [(i, a, id(a)) for i, a in enumerate(call.arguments) if isinstance(a, torch.Tensor)]
-        self.nested = bool(call.named) or any(isinstance(a, (list, tuple, dict, slice)) for a in call.arguments)
+        inside = [a for a in call.arguments if not isinstance(a, (Made, torch.Tensor))]
+        self.nested = _holds_tensors([inside, call.named])
 
     def run(self, made: dict[int, Any], instead: dict[int, Any]) -> None:
         """Run the call, and add what it makes."""
@@ -106,7 +118,7 @@ class _Step:
                 arguments[i] = made[number]
             for i, t, name in self.read:
                 arguments[i] = instead.get(name, t)
-            outcome = call.function(*arguments)
+            outcome = call.function(*arguments, **call.named)
         if isinstance(outcome, torch.Tensor):
             made[call.results[0]] = outcome
         else:
