@@ -33,7 +33,8 @@ def to_numpy(t: Any) -> Array:
         t = t.resolve_conj().resolve_neg()
     if t.device.type != "cpu":
         t = t.cpu()
-    return np.asarray(strip(t).numpy(force=True))
+    array: Array = strip(t).numpy()
+    return array
 
 
 def to_tensor(a: Any, device: Any = None) -> Any:

@@ -163,10 +163,12 @@ class Operand:
 
 def to_device(v: Array, dtype: Any, device: Any) -> Any:
     """Return a plain vector as a tensor for a product, which does not write into it."""
-    v = v.astype(NUMPY_TYPES[dtype], copy=False)
-    if not v.flags.writeable or any(stride < 0 for stride in v.strides):
+    if v.dtype != NUMPY_TYPES[dtype]:
+        v = v.astype(NUMPY_TYPES[dtype])
+    if not v.flags.writeable or (not v.flags.c_contiguous and any(stride < 0 for stride in v.strides)):
         v = v.copy()
-    return torch.from_numpy(v).to(device)
+    t = torch.from_numpy(v)
+    return t if device.type == "cpu" else t.to(device)
 
 
 def read(A: Any, name: str, variable: Any = None) -> Operand:
