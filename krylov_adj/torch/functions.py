@@ -29,16 +29,17 @@ class ReadFunction:
     written: set[int]
     tape: Tape | None
 
-    def call(self, instead: dict[int, Any], x: Any, value: bool) -> Any:
-        """Return the function at x with other tensors in the place of some; ``value``: no derivative passes."""
-        if value and self.tape is not None:
+    def call(self, instead: dict[int, Any], x: Any) -> Any:
+        """Return the function at x with other tensors in the place of some.
+
+        By its calls, where they are known: what it reads now may be something else than in the forward pass.
+        """
+        if self.tape is not None:
             return self.tape.play(instead, x)
         with Replaced(instead, self.read) as replaced:
             result = self.function(x)
         if replaced.met == self.read.keys():
             return result
-        if self.tape is not None:  # it reads something else now: what it read was there for the forward pass only
-            return self.tape.play(instead, x)
         missing = len(self.read.keys() - replaced.met)
         raise RuntimeError(
             f"{self.name} reads other tensors than in the forward pass ({missing} of {len(self.read)} are gone): the "

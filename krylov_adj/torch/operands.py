@@ -41,8 +41,6 @@ class Operand:
         Of tensors and a block (n, k) of the operand's type. Without ``adjoint_product`` PyTorch transposes the product.
     explicit : callable or None
         ``explicit(arrays)`` is the matrix of plain arrays in the place of the tensors.
-    value_product, value_adjoint : callable or None
-        The products for plain tensors without derivatives, where they cost less so.
     watched : list of (tensor, int)
         All that is read, with the versions.
     """
@@ -54,8 +52,6 @@ class Operand:
     product: Product
     adjoint_product: Product | None
     explicit: Callable[[Sequence[Array]], Any] | None = None
-    value_product: Product | None = None
-    value_adjoint: Product | None = None
     watched: Sequence[tuple[Any, int]] = ()
 
     @property
@@ -95,12 +91,11 @@ class Operand:
         """Return the operand on plain arrays, for plain tensors in the place of those that were taken out."""
         if self.explicit is not None:
             return matrix_operator(self.explicit([to_numpy(t) for t in tensors]), hermitian, name)
-        forward = self._on_host(self.value_product or self.product, tensors, self.shape[0])
+        forward = self._on_host(self.product, tensors, self.shape[0])
         if hermitian:
             return ValueOperator(self.shape, self.numpy_dtype, forward, forward, name)
-        adjoint = self.value_adjoint or self.adjoint_product
-        if adjoint is not None:
-            backward = self._on_host(adjoint, tensors, self.shape[1])
+        if self.adjoint_product is not None:
+            backward = self._on_host(self.adjoint_product, tensors, self.shape[1])
         else:
             backward = self._transposed(tensors)
         return ValueOperator(self.shape, self.numpy_dtype, forward, backward, name)
@@ -123,7 +118,7 @@ class Operand:
                 if not graph:
                     x = torch.zeros(self.shape[1], dtype=self.dtype, device=self.device, requires_grad=True)
                     given = [t.clone() if t.is_inference() else t for t in tensors]
-                    graph.append((x, (self.value_product or self.product)(given, x)))
+                    graph.append((x, self.product(given, x)))
                 x, y = graph[0]
                 if not y.requires_grad:
                     return np.zeros(self.shape[1], self.numpy_dtype)
@@ -309,7 +304,7 @@ def _read_functions(A: LinearOperator, variable: Any) -> Operand:
     written = {number for function in found.values() for number in function.written}
     order = list(tensors)
 
-    def product(single: ReadFunction | None, block: ReadFunction | None, value: bool) -> Product | None:
+    def product(single: ReadFunction | None, block: ReadFunction | None) -> Product | None:
         if single is None and block is None:
             return None
 
@@ -318,28 +313,26 @@ def _read_functions(A: LinearOperator, variable: Any) -> Operand:
             if V.ndim == 1:
                 if single is None:
                     assert block is not None
-                    return block.call(instead, V[:, None], value)[:, 0]
-                return single.call(instead, V, value)
+                    return block.call(instead, V[:, None])[:, 0]
+                return single.call(instead, V)
             if block is not None:
-                return block.call(instead, V, value)
+                return block.call(instead, V)
             assert single is not None
-            return torch.stack([single.call(instead, V[:, j], value) for j in range(V.shape[1])], 1)
+            return torch.stack([single.call(instead, V[:, j]) for j in range(V.shape[1])], 1)
 
         return apply
 
     forward, backward = (found.get("matvec"), found.get("matmat")), (found.get("rmatvec"), found.get("rmatmat"))
-    for_derivatives = product(*forward, False)
-    assert for_derivatives is not None
+    apply = product(*forward)
+    assert apply is not None
     return Operand(
         A.shape,
         dtype,
         A.device,
         list(tensors.values()),
-        for_derivatives,
-        product(*backward, False),
+        apply,
+        product(*backward),
         None,
-        product(*forward, True),
-        product(*backward, True),
         versions([t for number, t in watched.items() if number not in written]),
     )
 

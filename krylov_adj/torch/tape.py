@@ -5,8 +5,10 @@ and every tensor in it: those that the function did not get or make are what it 
 derivatives become explicit inputs of our Functions, in whose rules the function is applied again, with other tensors in
 their place.
 
-What a function reads may be gone by then: `torch.func.functional_call` puts tensors into a module for one call only.
-So the calls are kept, as a tape. It is played in a backward pass where the function reads something else than it did.
+What a function reads may be something else by then: `torch.func.functional_call` puts tensors into a module for one
+call only, and numbers change. So the calls are kept, as a tape, which is played in the function's place. Where there is
+none, because transforms inside of the function hide calls or the tape of one vector does not give the result for
+another, the function itself is called, and has to read what it has read.
 """
 
 from __future__ import annotations

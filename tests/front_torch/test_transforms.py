@@ -278,6 +278,16 @@ def test_modules_and_functional_call():
     assert torch.allclose(V.grad, expected(other), rtol=1e-12)
 
 
+def test_numbers_that_change_before_the_backward_pass():
+    factor, V = [2.0], traced()
+    w, X = kt.eigsh(
+        kt.LinearOperator((N, N), lambda x: laplacian(x) + factor[0] * V * x, dtype=DOUBLE), k=2, which="SA"
+    )
+    factor[0] = 3.0
+    loss_of(w, X).backward()
+    assert torch.allclose(V.grad, grad(lambda V: loss(2 * V))(V0), rtol=1e-12)
+
+
 def test_a_module_that_is_the_operator():
     layer = nn.Linear(N, N, bias=False, dtype=DOUBLE)
     w, X = kt.eigs(kt.LinearOperator((N, N), layer), k=2)
