@@ -103,6 +103,8 @@ class Operand:
     def _on_host(self, product: Product, tensors: Sequence[Any], rows: int) -> Callable[[Array], Array]:
         def column(v: Array) -> Array:
             x = to_device(v, self.dtype, self.device)
+            if not torch.is_grad_enabled():  # as in every Function
+                return to_numpy(product(tensors, x))
             with torch.no_grad():
                 return to_numpy(product(tensors, x))
 

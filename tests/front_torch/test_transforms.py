@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make frontends")
 
 from torch import nn  # noqa: E402
+from torch.autograd import forward_ad  # noqa: E402
 from torch.func import functional_call, grad, hessian, jacfwd, jvp, vmap  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
@@ -349,6 +350,34 @@ def test_transforms_inside_of_a_matvec():
 
     p = torch.ones((), dtype=DOUBLE)
     assert torch.allclose(grad(f)(p), grad(direct)(p), atol=1e-10)
+
+
+def test_indices_and_masks_inside_of_a_matvec():
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(0))
+    back = torch.argsort(order)
+
+    def f(V):
+        mask = torch.arange(N) % 2 == 0  # made inside of the transform
+        A = kt.LinearOperator(
+            (N, N), lambda x: torch.where(mask, V * x, 2 * V * x) + (B @ x[order])[back], dtype=DOUBLE
+        )
+        return loss_of(*kt.eigsh(A, k=2, which="SA"))
+
+    def direct(V):
+        P = torch.eye(N, dtype=DOUBLE)[order]
+        A = torch.diag(torch.where(torch.arange(N) % 2 == 0, V, 2 * V)) + P.T @ B @ P
+        return loss_of(*kt.eigsh(A, k=2, which="SA"))
+
+    expected, second = grad(direct)(V0), hessian(direct)(V0)
+    assert torch.allclose(grad(f)(V0), expected, atol=1e-12)
+    assert torch.allclose(hessian(f)(V0), second, atol=1e-10)
+    assert torch.allclose(vmap(grad(f))(torch.stack([V0, V0]))[1], expected, atol=1e-12)
+
+
+def test_forward_mode_outside_of_transforms():
+    with forward_ad.dual_level():
+        found = forward_ad.unpack_dual(loss(forward_ad.make_dual(V0, V0))).tangent
+    assert torch.allclose(found, grad(loss)(V0) @ V0, rtol=1e-10)
 
 
 def test_a_matvec_that_keeps_memory_of_its_own():
