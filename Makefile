@@ -3,6 +3,7 @@
 #   make demo    tune a quantum well, the example of the README
 #   make gallery run every example; pictures go to build/gallery
 #   make test    ruff, mypy and the whole test suite
+#   make frontends   the tests of the front ends for JAX and PyTorch, whose CPU builds it installs
 #   make lint    ruff and mypy only
 #   make docs    the documentation, in docs/_build/html; warnings are errors
 #   make coverage   the test suite with branch coverage, an error below what pyproject.toml asks for
@@ -14,12 +15,17 @@
 # PYTHON=python3.13   the interpreter .venv is made with (after `make clean`)
 # WORKERS=4           test processes
 # CHECKS=             what `make test` runs besides pytest; empty: nothing
+# TORCH=torch==2.14.0 the PyTorch that `make frontends` installs, as JAX does for jax (after `make clean`)
 # PYTHONS="3.10 3.13" what `make matrix` tries
 
 PYTHON  ?= python3
 WORKERS ?= 2
 CHECKS  ?= lint
 GALLERY ?= build/gallery
+# The build of PyTorch that this plain version names is one for the CPU alone on the package index that CI uses; others
+# bring gigabytes of CUDA.
+TORCH   ?= torch==2.13.0
+JAX     ?= jax[cpu]
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -28,6 +34,7 @@ CREATED  := $(VENV)/.stamp-created
 EXAMPLES := $(VENV)/.stamp-examples
 TEST     := $(VENV)/.stamp-test
 DOCS     := $(VENV)/.stamp-docs
+FRONT    := $(VENV)/.stamp-frontends
 DIST     := $(VENV)/.stamp-dist
 
 # One BLAS thread per test process: the matrices are small, and threads of several processes would
@@ -35,7 +42,7 @@ DIST     := $(VENV)/.stamp-dist
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1
 
 .DELETE_ON_ERROR:
-.PHONY: demo gallery test lint ruff mypy docs coverage matrix dist clean
+.PHONY: demo gallery test frontends lint ruff mypy docs coverage matrix dist clean
 
 demo: $(EXAMPLES)
 	$(BIN)/python examples/quantum_well.py
@@ -62,6 +69,18 @@ test: $(TEST)
 	if [ $$checks = failed ]; then \
 	    echo "The tests passed, but '$(CHECKS)' failed: see above the tests." >&2; exit 1; \
 	fi
+
+# The front ends that there are, one after the other: the tests of one run where another one's have failed.
+frontends: $(FRONT)
+	@failed=; \
+	for tests in $(wildcard tests/front_jax tests/front_torch); do \
+	    printf '\n== %s\n' "$$tests"; \
+	    $(ONE_THREAD) MPLBACKEND=Agg $(BIN)/python -m pytest -n $(WORKERS) $$tests || failed="$$failed $$tests"; \
+	done; \
+	printf '\n== their documentation\n'; \
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/docs/test_docstrings.py tests/docs/test_docs.py \
+	    -k "jax or torch" || failed="$$failed documentation"; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 lint: ruff mypy
 
@@ -105,6 +124,11 @@ $(TEST): pyproject.toml $(CREATED)
 	$(BIN)/python -m pip install --quiet --editable '.[clients]' || \
 	    echo "Packages of the extra 'clients' could not be installed: their tests will be skipped." >&2
 	@touch $(EXAMPLES) $@
+
+$(FRONT): pyproject.toml $(TEST)
+	$(BIN)/python -m pip install --quiet '$(JAX)' '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --editable '.[jax,torch]'
+	@touch $@
 
 $(DOCS): pyproject.toml $(CREATED)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

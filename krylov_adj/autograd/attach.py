@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..forward.verify import GRAM, check_normalised, forward_report, orthonormal, verify
+from ..forward.verify import (
+    check_given,
+    check_normalisation,
+    check_normalised,
+    forward_report,
+    orthonormal,
+    verify,
+)
 from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..options import Adjoint
@@ -121,25 +128,9 @@ def attach_eigenpairs(
     options = check_options(adjoint)
     op_A, op_M = check_operators(A, M)
     w, X = np.asarray(strip(w)), np.asarray(strip(X))
-    n = op_A.shape[0]
-    if w.ndim != 1 or X.shape != (n, w.size):
-        raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
-    if w.size == 0:
-        raise ValueError("no pairs were given: w has k = 0 entries")
-    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
-        raise ValueError("w or X holds NaN or infinity")
-    imaginary = float(np.max(np.abs(w.imag))) if hermitian else 0.0
-    w = w.real if hermitian else w
-    # In one precision, at least the operators', real or complex as a whole.
-    dtype = np.result_type(X, np.float32, op_A.dtype, *(() if op_M is None else (op_M.dtype,)))
-    X = X.astype(dtype)
-    w = w.astype(X.real.dtype if hermitian else np.result_type(w, X.real.dtype))
-    if not X.any(axis=0).all():
-        raise ValueError(f"columns {np.flatnonzero(~X.any(axis=0))} of X are zero: not normalised, and no eigenvectors")
-    if normalization is None:
-        normalization = "2" if M is None else "M"
-    if normalization not in GRAM or (normalization == "M" and M is None):
-        raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
+    dtypes = [op_A.dtype, *(() if op_M is None else (op_M.dtype,))]
+    w, X, imaginary = check_given(op_A.shape[0], w, X, dtypes, hermitian)
+    normalization = check_normalisation(normalization, M is not None)
     problem = scaled(op_A, op_M, options, sigma)
     scale = problem.units
     w, X = scale.scaled(w, X, normalization)

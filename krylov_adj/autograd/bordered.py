@@ -17,6 +17,7 @@ import numpy as np
 from ..perturbation.block import solve_block
 from ..perturbation.gauge import check_motion
 from ..perturbation.refusals import refuse_cut
+from ..perturbation.rounding import rounding_of_block
 from ..perturbation.systems import BorderedSystems, left_vectors
 from .equations import EVERY_LEVEL, Side, Solved, attach_solution
 from .pencil import TracedNonlinear, TracedPencil
@@ -67,14 +68,9 @@ class BlockBordered:
         )
 
     def measure_rounding(self, z: np.ndarray, left: np.ndarray, solved: Solved) -> np.ndarray:
-        """The error that two residuals, and rounding, leave in cotangents of X where larger terms cancel."""
-        n = strip(self.X).shape[0]
-        v, m_v = (np.linalg.norm(part) for part in (solved.value[:n], solved.value[n:]))
-        size, m_z = (np.linalg.norm(part) for part in (z[:n], z[n:]))
-        error = np.max(left) * v + np.max(solved.left) * size
-        error += self.systems.accuracy.rounding * v * size + self.systems.eps * (m_v * size + m_z * v)
+        """The cotangent of E: what residuals and rounding leave in that of X."""
         cotangent = np.zeros_like(strip(self.channel))
-        cotangent[1] = error
+        cotangent[1] = rounding_of_block(self.systems.accuracy, z, left, solved.value, solved.left)
         return cotangent
 
     def check_motion(self, motion: np.ndarray, solved: Solved) -> None:

@@ -28,13 +28,21 @@ from autograd.extend import defjvp, defvjp, primitive
 
 from ..perturbation.block import solve_adjoint, solve_tangent
 from ..perturbation.couplings import Quotients
-from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent, pair_conjugates, read_cotangents
+from ..perturbation.maps import (
+    begin_adjoint,
+    divide_by_gaps,
+    finish_tangent,
+    pair_conjugates,
+    quotients_of,
+    read_cotangents,
+)
 from ..perturbation.problem import power_of_two
+from ..perturbation.rounding import motion_of_vectors, rounding_of_couplings
 from ..perturbation.systems import BorderedSystems
 from .bordered import BlockBordered
 from .equations import Solved, attach_solution
 from .pencil import TracedNonlinear, TracedPencil
-from .rounding import carry_motion, carry_rounding, channel, part_of, watch_solution
+from .rounding import carry_motion, carry_rounding, part_of, watch_solution
 from .trace import UNTRACED, hide, level, levels, seen_from, strip
 
 __all__ = ["attach"]
@@ -160,18 +168,12 @@ def _eigenpair_jvp(g: Any, ans: Any, residual: Any, w: Any, X: Any, E: Any, pair
     C = _quotients(systems, M, _gaps(w), solution.couplings, size, E)[0]
     dS = None if problem.normalization == "2" else g[n:]
     dX = finish_tangent(anp, systems.pairs, X, NX, Z[:n] + anp.dot(X, C), dS)
-    motion = _motion(strip(X), strip(dX), strip(C), solution.Z)
+    motion = motion_of_vectors(np, strip(X), strip(dX), strip(C), solution.Z)
     dX = carry_motion(dX, E, motion, systems.accuracy)
     dw = -anp.diag(M)
     if not np.iscomplexobj(strip(w)):
         dw = anp.real(dw)
     return box_tuple((dw, dX, motion))
-
-
-def _motion(X: np.ndarray, dX: np.ndarray, C: np.ndarray, Z: np.ndarray) -> np.ndarray:
-    """A tangent of E, for dX = Z + X K, where K is C off the diagonal, and on it what normalisation made of C."""
-    K = C + np.diag(np.einsum("ij,ij->j", X.conj(), dX - Z - X @ C) / np.einsum("ij,ij->j", X.conj(), X))
-    return channel([np.linalg.norm(C, axis=0), np.linalg.norm(Z, axis=0)], K)
 
 
 def _gaps(w: Any) -> Any:
@@ -187,9 +189,9 @@ def _quotients(
     A numerator that is noise is zero, its derivative need not be. ``size`` is what the numerators' rounding is
     relative to.
     """
-    (T, kept), apart = divide_by_gaps(numerators, strip(numerators), gaps, couplings), strip(gaps)
-    # The gap is known to rounding of the eigenvalues only.
-    weight = (size + np.abs(strip(T)) * systems.accuracy.spread) * kept / np.where(kept > 0, np.abs(apart), 1)
+    noise, kept = quotients_of(strip(numerators), couplings)
+    T = divide_by_gaps(numerators, noise, gaps, kept)
+    weight = rounding_of_couplings(systems.accuracy, size, couplings, strip(gaps))
     return carry_rounding(T, E, weight, systems.accuracy), weight
 
 

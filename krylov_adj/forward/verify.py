@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,8 @@ __all__ = [
     "GRAM",
     "check_adjoint",
     "check_eigenvalues",
+    "check_given",
+    "check_normalisation",
     "check_normalised",
     "forward_report",
     "is_hermitian",
@@ -130,6 +134,41 @@ def verify(
     if not problem.structure.nonlinear:
         check_eigenvalues(problem, options, w, examined, rtol)
     check_normalised(problem.space.dots(X, NX), X.dtype, rtol, problem.normalization)
+
+
+def check_given(n: int, w: Array, X: Array, dtypes: Sequence[Any], hermitian: bool) -> tuple[Array, Array, float]:
+    """Return pairs that were given, in one precision, and the largest imaginary part that w has lost where Hermitian.
+
+    ``dtypes`` are those of the operators, of order n.
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, NaN or infinity, vectors of zeros.
+    """
+    if w.ndim != 1 or X.shape != (n, w.size):
+        raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
+    if w.size == 0:
+        raise ValueError("no pairs were given: w has k = 0 entries")
+    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
+        raise ValueError("w or X holds NaN or infinity")
+    imaginary = float(np.max(np.abs(w.imag))) if hermitian else 0.0
+    w = w.real if hermitian else w
+    # In one precision, at least the operators', real or complex as a whole.
+    X = X.astype(np.result_type(X, np.float32, *dtypes))
+    w = w.astype(X.real.dtype if hermitian else np.result_type(w, X.real.dtype))
+    if not X.any(axis=0).all():
+        raise ValueError(f"columns {np.flatnonzero(~X.any(axis=0))} of X are zero: not normalised, and no eigenvectors")
+    return w, X, imaginary
+
+
+def check_normalisation(given: str | None, with_M: bool) -> str:
+    """Return the name of a normalisation, by default the usual one."""
+    if given is None:
+        return "M" if with_M else "2"
+    if given not in GRAM or (given == "M" and not with_M):
+        raise ValueError(f"normalization={given!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
+    return given
 
 
 def check_normalised(squares: Array, dtype: np.dtype, rtol: float, normalization: str) -> None:

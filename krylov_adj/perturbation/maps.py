@@ -128,18 +128,21 @@ def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: A
     problem = pairs.problem
     dX = tangent_from_bordered(xp, X, NX, V, dS, problem.hermitian)
     dX = problem.structure.without_forbidden(xp, X, dX)
-    return without_phase(xp, X, dX) if problem.unit and X.dtype.kind == "c" else dX
+    return without_phase(xp, X, dX) if problem.unit and pairs.X.dtype.kind == "c" else dX
 
 
-def divide_by_gaps(numerators: Any, values: Array, gaps: Any, couplings: Quotients) -> tuple[Any, Array]:
-    """Return the couplings numerators / gaps (k, k), traced, and which have a gap.
-
-    ``values`` are those of the numerators. ``couplings`` are those that the solve has found: a numerator that is noise
-    is zero, its derivative need not be.
-    """
+def quotients_of(values: Array, couplings: Quotients) -> tuple[Array, Array]:
+    """Return what of the ``values`` (k, k) of numerators is noise, and one where a coupling has a gap, else zero."""
     noise = np.where(couplings.noise, values, 0)
-    kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
-    return (numerators - noise) * kept / (gaps * kept + (1 - kept)), kept
+    return noise, (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
+
+
+def divide_by_gaps(numerators: Any, noise: Any, gaps: Any, kept: Any) -> Any:
+    """Return the couplings numerators / gaps (k, k), traced; ``noise`` and ``kept`` are those of `quotients_of`.
+
+    A numerator that is noise is zero, its derivative need not be.
+    """
+    return (numerators - noise) * kept / (gaps * kept + (1 - kept))
 
 
 def adjoint_right_hand_side(xp: Any, X: Any, NX: Any, gX: Any, hermitian: bool) -> tuple[Any, Any]:

@@ -52,6 +52,9 @@ def run(text: str, name: str) -> None:
 
 @named([page for page in PAGES if "```python" in read(page)])
 def test_python_runs(page: Path) -> None:
+    for framework in ("jax", "torch"):
+        if f"krylov_adj.{framework}" in "".join(source for _, source in blocks(read(page))):
+            pytest.importorskip(framework, reason=f"{framework} is not installed: make frontends")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(read(page), str(page))

@@ -2,8 +2,8 @@
 
 import doctest
 import importlib
+import importlib.util
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 
@@ -15,7 +15,25 @@ from krylov_adj.autograd.diagnostics import GradientCheck
 from krylov_adj.autograd.operators.stencils import Stencil
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-MODULES = sorted(module.name for module in pkgutil.walk_packages(ka.__path__, "krylov_adj."))
+#: Front ends besides autograd's, and whether their frameworks are installed: `make frontends` does that.
+FRONT_ENDS = {name: importlib.util.find_spec(name) is not None for name in ("jax", "torch")}
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module's framework is there."""
+    return all(installed for name, installed in FRONT_ENDS.items() if f"{module}.".startswith(f"krylov_adj.{name}."))
+
+
+def found_modules():
+    """The names of all modules that can be imported; the package is not asked for those that cannot."""
+    for path in sorted(Path(ka.__path__[0]).rglob("*.py")):
+        parts = ["krylov_adj", *path.relative_to(ka.__path__[0]).with_suffix("").parts]
+        name = ".".join(part for part in parts if part != "__init__")
+        if name != "krylov_adj" and is_installed(name):
+            yield name
+
+
+MODULES = sorted(found_modules())
 
 # The names of the package, those of its public module, and the classes that they return.
 NAMES = {
@@ -25,6 +43,13 @@ NAMES = {
     "GradientCheck": GradientCheck,
     "ClusterGradient": ClusterGradient,
 }
+for front_end, installed in FRONT_ENDS.items():
+    if installed and (Path(ka.__path__[0]) / front_end).exists():
+        public = importlib.import_module(f"krylov_adj.{front_end}")
+        own = {name: getattr(public, name) for name in public.__all__}
+        NAMES |= {
+            f"{front_end}.{name}": thing for name, thing in own.items() if thing.__module__.startswith(public.__name__)
+        }
 OURS = {name: thing for name, thing in NAMES.items() if thing.__module__.startswith("krylov_adj")}
 RETURNED = {"Report", "Stencil", "GradientCheck", "ClusterGradient"}  # made by the package, not by its users
 

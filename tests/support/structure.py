@@ -23,6 +23,7 @@ RANKS = {
     "forms": 3,
     "forward": 3,
     "autograd": 4,
+    "torch": 4,
     "__init__": 5,
 }
 #: Frameworks, and the front end that may import each.
@@ -159,8 +160,8 @@ def import_graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
     """The modules that each module imports, those for annotations included; a package is its `__init__`."""
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
-        if module == f"{PACKAGE}.__init__":  # a table of names, loaded at first use
-            continue
+        if module in {f"{PACKAGE}.__init__", *(f"{PACKAGE}.{front_end}.__init__" for front_end in FRONT_ENDS)}:
+            continue  # tables of names
         found = graph.setdefault(module, set())
         for name in imports(module, ast.parse(source)):
             candidates = (name.target, name.target.rpartition(".")[0])

@@ -12,7 +12,14 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ...forms.patterns import Pattern, counting_sort, index_dtype
+from ...forms.patterns import (
+    check_indices,
+    check_range,
+    check_shape,
+    counting_sort,
+    csr_pattern,
+    index_dtype,
+)
 from ...forms.trilinear import INPUT, OUTPUT
 from ...perturbation.problem import inexact
 from ..elementary import apply_constant, xp
@@ -82,24 +89,12 @@ class csr_array(LinearOperator):
 
     def __init__(self, arg: tuple[Any, Any, Any], shape: tuple[int, int]):
         data, indices, indptr = _parts(arg, 3, "csr_array((data, indices, indptr), shape)")
-        rows, columns = _shape(shape, "csr_array")
+        shape = check_shape(shape, "csr_array")
         data = _data(data, 1, "csr_array: data")
-        indices = _indices(indices, 1, "csr_array: indices")
-        indptr = _indices(indptr, 1, "csr_array: indptr")
-        nnz = data.shape[0]
-        if indices.size != nnz:
-            raise ValueError(f"csr_array: {nnz} data and {indices.size} indices")
-        if indptr.size != rows + 1:
-            raise ValueError(f"csr_array: {rows} rows need an indptr of length {rows + 1}, not {indptr.size}")
-        if indptr[0] != 0 or indptr[-1] != nnz:
-            raise ValueError(f"csr_array: indptr goes from {indptr[0]} to {indptr[-1]}, not from 0 to {nnz}")
-        if np.any(indptr[1:] < indptr[:-1]):
-            row = int(np.argmax(indptr[1:] < indptr[:-1]))
-            raise ValueError(f"csr_array: indptr decreases from {indptr[row]} to {indptr[row + 1]} at row {row}")
-        _check_range(indices, columns, "csr_array: column indices")
-        kind = np.int32 if max(nnz, rows, columns) <= np.iinfo(np.int32).max else np.int64
-        self._data, self._pattern = data, Pattern(indices.astype(kind), indptr.astype(kind), (rows, columns))
-        spla.LinearOperator.__init__(self, data.dtype, (rows, columns))
+        self._data = data
+        indices, indptr = (_untraced(x, f"csr_array: {of}") for x, of in ((indices, "indices"), (indptr, "indptr")))
+        self._pattern = csr_pattern(data.shape[0], indices, indptr, shape, "csr_array")
+        spla.LinearOperator.__init__(self, data.dtype, shape)
 
     def _apply(self, X: Any) -> Any:
         return contract(self._data, X, self._pattern, OUTPUT)
@@ -160,14 +155,14 @@ def coo_array(arg: tuple[Any, tuple[Any, Any]], shape: tuple[int, int]) -> csr_a
     """
     data, places = _parts(arg, 2, "coo_array((data, (row, col)), shape)")
     row, col = _parts(places, 2, "coo_array((data, (row, col)), shape)")
-    rows, columns = _shape(shape, "coo_array")
+    rows, columns = check_shape(shape, "coo_array")
     data = _data(data, 1, "coo_array: data")
     row = _indices(row, 1, "coo_array: row indices")
     col = _indices(col, 1, "coo_array: column indices")
     if not data.shape[0] == row.size == col.size:
         raise ValueError(f"coo_array: {data.shape[0]} data, {row.size} row and {col.size} column indices")
-    _check_range(row, rows, "coo_array: row indices")
-    _check_range(col, columns, "coo_array: column indices")
+    check_range(row, rows, "coo_array: row indices")
+    check_range(col, columns, "coo_array: column indices")
     dtype = index_dtype(row.size, rows, columns)
     return _summed(data, np.arange(row.size, dtype=dtype), row.astype(dtype), col.astype(dtype), (rows, columns))
 
@@ -224,7 +219,7 @@ def diags_array(diagonals: Any, *, offsets: Any = 0, shape: tuple[int, int] | No
         raise ValueError(f"{name}: at least one diagonal, and no offset twice; offsets are {offsets_.tolist()}")
     parts = [_data(part, 1, f"{name}: a diagonal") for part in parts]
     first = parts[0].shape[0] + abs(int(offsets_[0]))
-    m, n = (first, first) if shape is None else _shape(shape, name)
+    m, n = (first, first) if shape is None else check_shape(shape, name)
     data, rows, columns = [], [], []
     for part, offset in zip(parts, offsets_.tolist(), strict=True):
         length = min(m + min(offset, 0), n - max(offset, 0))
@@ -292,7 +287,7 @@ def assemble(element_matrices: Any, dofs: Any, shape: tuple[int, int]) -> csr_ar
     >>> print(grad(lowest)(numpy.ones(6)).round(4))
     [0.0833 0.0447 0.006  0.006  0.0447 0.0833]
     """
-    n, columns = _shape(shape, "assemble")
+    n, columns = check_shape(shape, "assemble")
     if n != columns:
         raise ValueError(f"assemble: rows and columns have the same dofs, so the shape is square, not {(n, columns)}")
     matrices = _data(element_matrices, 3, "assemble: element_matrices")
@@ -345,17 +340,6 @@ def _parts(arg: Any, count: int, form: str) -> tuple[Any, ...]:
     return tuple(arg)
 
 
-def _shape(shape: Any, name: str) -> tuple[int, int]:
-    try:
-        rows, columns = shape
-        rows, columns = rows.__index__(), columns.__index__()
-    except (TypeError, ValueError, AttributeError):
-        raise TypeError(f"{name}: shape must be two integers, not {shape!r}") from None
-    if rows < 0 or columns < 0:
-        raise ValueError(f"{name}: negative shape {shape}")
-    return rows, columns
-
-
 def _data(data: Any, dimensions: int, what: str) -> Any:
     values = np.asarray(strip(data))
     if values.dtype.kind not in "iufc":
@@ -369,20 +353,10 @@ def _data(data: Any, dimensions: int, what: str) -> Any:
 
 
 def _indices(values: Any, dimensions: int, what: str) -> Array:
+    return check_indices(_untraced(values, what), dimensions, what)
+
+
+def _untraced(values: Any, what: str) -> Any:
     if is_box(values):
         raise TypeError(f"{what} cannot be traced: where entries stand is not differentiable")
-    values = np.asarray(values)
-    if values.size == 0:
-        values = values.astype(np.intp)
-    if values.dtype.kind not in "iu":
-        raise TypeError(f"{what} must be integers, not of dtype {values.dtype}")
-    if values.ndim != dimensions:
-        raise ValueError(f"{what} must have {dimensions} dimension(s), not shape {values.shape}")
     return values
-
-
-def _check_range(values: Array, bound: int, what: str) -> None:
-    outside = np.flatnonzero((values < 0) | (values >= bound))
-    if outside.size:
-        at = outside[0]
-        raise ValueError(f"{what} must be from 0 to {bound - 1}; number {at} is {values[at]} ({outside.size} outside)")

@@ -1,0 +1,44 @@
+"""Gradients of eigenvalues and eigenvectors of large sparse and matrix-free operators, for PyTorch.
+
+SciPy's functions on tensors: `eigs`, `eigsh`, and pairs that any solver computed. It needs PyTorch; `krylov_adj` does
+not import this module.
+"""
+
+from ..options import Adjoint
+from ..report.errors import (
+    AdjointNoConvergence,
+    DefectiveEigenvalueError,
+    DegeneracyWarning,
+    EigenNoConvergence,
+    GaugeWarning,
+    LinearNoConvergence,
+)
+from ..report.report import Report
+from .eigen import attach_eigenpairs, eigs, eigsh
+from .left import left_eigenvectors
+from .linear import solve
+from .nonlinear import attach_nonlinear
+from .operators import LinearOperator, csr_array
+from .phases import canonical_phase
+from .svd import svds
+
+__all__ = [
+    "Adjoint",
+    "AdjointNoConvergence",
+    "DefectiveEigenvalueError",
+    "DegeneracyWarning",
+    "EigenNoConvergence",
+    "GaugeWarning",
+    "LinearNoConvergence",
+    "LinearOperator",
+    "Report",
+    "attach_eigenpairs",
+    "attach_nonlinear",
+    "canonical_phase",
+    "csr_array",
+    "eigs",
+    "eigsh",
+    "left_eigenvectors",
+    "solve",
+    "svds",
+]
