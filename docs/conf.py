@@ -34,7 +34,7 @@ nitpick_ignore_regex = [
 def from_docs(app, path, parent, content):
     """The links of an included page, as they read from here."""
     if parent == "gallery":
-        content[0] = re.sub(r"\]\((\w+\.py)\)", r"](../examples/\1)", content[0])
+        content[0] = re.sub(r"\]\(([\w/]+\.py)\)", r"](../examples/\1)", content[0])
 
 
 def setup(app):
