@@ -19,7 +19,9 @@ from ..krylov.precision import Precision
 from ..options import Adjoint
 from ..perturbation.derivatives import Maps
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
-from ..perturbation.structures import Nonlinear
+from ..perturbation.selection import Selection
+from ..perturbation.singular import AugmentedOperator
+from ..perturbation.structures import Nonlinear, Triplets
 from ..perturbation.systems import BorderedSystems
 from .continuation import Continuation
 from .eigenpairs import eigenpairs
@@ -30,7 +32,7 @@ from .scaling import times_number, units
 from .triplets import TripletRequest, resolve_triplets, scipy_triplets
 from .verify import check_adjoint, verified
 
-__all__ = ["solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
+__all__ = ["recall_triplets", "solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
 
 Array = np.ndarray
 
@@ -106,6 +108,19 @@ def solve_triplets(
     maps = replace(derivative_maps(found.problem, pairs, R, options), values=scale.a, residuals=scale.a)
     root = pairs.X.dtype.type(np.sqrt(2))
     return (root * pairs.X[: A.shape[0]], scale.values(pairs.w), root * pairs.X[A.shape[0] :]), maps
+
+
+def recall_triplets(request: TripletRequest, A: ValueOperator, s: Array, X: Array, options: Adjoint) -> Maps:
+    """Return the maps of triplets (s, [U; V]/√2) that `solve_triplets` has computed before; they are not checked."""
+    scale = units(A, squared=True)
+    A, options, s = times_number(A, 1 / scale.a), scale.options(options), s / scale.a
+    H = AugmentedOperator(A)
+    selection = Selection(*request.selection, A.applications)
+    problem = Eigenproblem(
+        H, None, True, "2", structure=Triplets(H.rows), units=scale.pair, selection=selection
+    )
+    R = problem.pencil(X, s)
+    return replace(derivative_maps(problem, Pairs(s, X, "2", ""), R, options), values=scale.a, residuals=scale.a)
 
 
 def solve_nonlinear(T: ValueOperator, lam: Any, x: Array, slope: Array, options: Adjoint | None = None) -> Maps:

@@ -131,13 +131,15 @@ def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: A
     return without_phase(xp, X, dX) if problem.unit and X.dtype.kind == "c" else dX
 
 
-def divide_by_gaps(numerators: Any, values: Array, gaps: Any, couplings: Quotients) -> tuple[Any, Array]:
+def divide_by_gaps(
+    numerators: Any, values: Any, gaps: Any, couplings: Quotients, xp: Any = np
+) -> tuple[Any, Any]:
     """Return the couplings numerators / gaps (k, k), traced, and which have a gap.
 
     ``values`` are those of the numerators. ``couplings`` are those that the solve has found: a numerator that is noise
-    is zero, its derivative need not be.
+    is zero, its derivative need not be. ``xp`` is the namespace of ``values``, where these are known later.
     """
-    noise = np.where(couplings.noise, values, 0)
+    noise = xp.where(couplings.noise, values, 0)
     kept = (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
     return (numerators - noise) * kept / (gaps * kept + (1 - kept)), kept
 

@@ -1,0 +1,216 @@
+"""The host's side: value operators, products with what is code to JAX, and systems that are kept between solves.
+
+What the core computes runs on plain arrays. Operators with a matrix are applied by NumPy and SciPy. Others are applied
+where their arrays live, by whoever runs the core: `Products` says how. In an eager call that is a compiled function on
+the operands; in a compiled program it is the program itself (`staging.py`). So kept systems serve both.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from ..forward.given import recall_eigenpairs
+from ..forward.operands import matrix_operator
+from ..forward.solve import recall_triplets, solve_nonlinear
+from ..perturbation.derivatives import Maps
+from ..perturbation.problem import Pairs, ValueOperator
+from ..perturbation.selection import Selection
+from .codes import Code, compiled_rows
+from .problems import Problem
+
+__all__ = ["Host", "KEPT", "Products", "compiled_products", "keep", "operators", "products", "recall", "units_of"]
+
+Array = np.ndarray
+
+#: Systems that are kept for derivatives, and the numbers that all but the last of them may hold together.
+KEPT, KEPT_NUMBERS = 16, 1 << 24
+
+#: The widest block that is applied at once: narrower ones are padded to powers of two, so that few programs are
+#: compiled.
+WIDEST = 32
+
+
+class Products(Protocol):
+    """Who applies codes that have no matrix."""
+
+    def product(self, which: int, adjoint: bool, rows: Array) -> Array:
+        """A v, M v or their adjoints for a vector (n,), or for every row of a block."""
+
+
+_PRODUCTS: ContextVar[Products] = ContextVar("products")
+
+
+@contextmanager
+def products(given: Products) -> Iterator[None]:
+    """Let codes be applied so in what runs inside."""
+    token = _PRODUCTS.set(given)
+    try:
+        yield
+    finally:
+        _PRODUCTS.reset(token)
+
+
+@dataclass(frozen=True)
+class compiled_products:
+    """Products by compiled functions on the operands, where they are."""
+
+    problem: Problem
+    parts: list[list[Any]]
+
+    def product(self, which: int, adjoint: bool, rows: Array) -> Array:
+        operands = self.parts[which]
+        return np.asarray(compiled_rows(self.problem.codes[which], adjoint)(operands, rows))
+
+
+# ---- value operators -------------------------------------------------------------------------
+
+
+def _applied(code: Code, which: int, adjoint: bool, size: int) -> Callable[[Array], Array]:
+    """Return the function of vectors or blocks of columns; it makes blocks of few widths."""
+
+    def apply(V: Array) -> Array:
+        if np.iscomplexobj(V) and code.dtype.kind != "c":
+            return apply(np.ascontiguousarray(V.real)) + 1j * apply(np.ascontiguousarray(V.imag))
+        who = _PRODUCTS.get()
+        V = np.asarray(V, code.dtype)
+        if V.ndim == 1:
+            return who.product(which, adjoint, V)
+        m, rows = V.shape[1], np.ascontiguousarray(V.T)
+        if m == 1:
+            return who.product(which, adjoint, rows[0])[:, None]
+        images = np.empty((m, size), code.dtype)
+        for start in range(0, m, WIDEST):
+            part = rows[start : start + WIDEST]
+            width = 1 << (len(part) - 1).bit_length()
+            if width > len(part):
+                part = np.concatenate([part, np.zeros((width - len(part), part.shape[1]), part.dtype)])
+            images[start : start + WIDEST] = who.product(which, adjoint, part)[: m - start]
+        return images.T
+
+    return apply
+
+
+def operators(problem: Problem, consts: Sequence[Array]) -> list[ValueOperator]:
+    """Return A, and M where there is one, on plain arrays.
+
+    ``consts`` are the operands; only those of explicit codes are read.
+    """
+    found = []
+    names = ("T(lam)",) if problem.structure == "nonlinear" else ("A", "M")
+    for which, (code, part) in enumerate(zip(problem.codes, problem.parts(consts), strict=True)):
+        if code.explicit:
+            found.append(matrix_operator(code.matrix([np.asarray(c) for c in part]), problem.hermitian, names[which]))
+            continue
+        forward = _applied(code, which, False, code.shape[0])
+        backward = forward if _is_hermitian(problem) else _applied(code, which, True, code.shape[1])
+        found.append(ValueOperator(code.shape, code.dtype, forward, backward, names[which]))
+    return found
+
+
+def _is_hermitian(problem: Problem) -> bool:
+    """Whether A itself is, not what is made of a rectangular one."""
+    return problem.hermitian and problem.structure == "pencil"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a solve on the host begins with: the problem and its operators."""
+
+    problem: Problem
+    operators: list[ValueOperator]
+
+    @property
+    def A(self) -> ValueOperator:
+        return self.operators[0]
+
+    @property
+    def M(self) -> ValueOperator | None:
+        return self.operators[1] if len(self.operators) > 1 else None
+
+    def maps(self, point: Sequence[Array]) -> Maps:
+        """The derivative maps of the pairs of a point, with all that the last solves have found, where it is kept."""
+        w, X, aside, _, token = point
+        key = (int(token[0]), int(token[1]))
+        with _LOCK:
+            if key in _MAPS:
+                _MAPS.move_to_end(key)
+                return _MAPS[key]
+        maps = recall(self, w, X, aside)
+        _store(key, maps)
+        return maps
+
+
+def shift(problem: Problem, sigma: Array) -> Any:
+    """Return the shift as a number, or None."""
+    return sigma.item() if problem.shifted else None
+
+
+def recall(host: Host, w: Array, X: Array, aside: Array) -> Maps:
+    """Return the maps of pairs that were computed or accepted before; ``aside`` is the shift, or −T′(λ) x."""
+    problem, X = host.problem, np.asfortranarray(X)
+    if problem.structure == "triplets":
+        return recall_triplets(problem.core_triplet_request(None), host.A, w, X, problem.options)
+    if problem.structure == "nonlinear":
+        return solve_nonlinear(host.A, w[0], X[:, 0], aside[:, 0], problem.options)
+    request, selection = dict(problem.request), None
+    sigma, OPinv = shift(problem, aside), request.pop("OPinv", None)
+    if problem.request:
+        asked = problem.core_request(sigma, None)
+        any_pencil = host.M is not None and problem.normalization == "2"
+        ranking = asked.ranking(host.A.dtype.kind != "c", host.M is None or host.M.dtype.kind != "c", any_pencil)
+        selection = Selection(ranking, int(asked.basis_size(host.A.shape[0])), 0)
+    given = Pairs(w, X, problem.normalization, "eigenpairs as given", selection=selection)
+    return recall_eigenpairs(given, host.A, host.M, problem.hermitian, problem.options, sigma, OPinv)
+
+
+# ---- what is kept ----------------------------------------------------------------------------
+
+_MAPS: OrderedDict[tuple[int, int], Maps] = OrderedDict()
+_LOCK = Lock()
+
+
+def keep(maps: Maps) -> Array:
+    """Keep the maps of a solve; return the token by which they are found again, as long as they are kept."""
+    token = np.array([secrets.randbits(32), secrets.randbits(32)], np.uint32)
+    _store((int(token[0]), int(token[1])), maps)
+    return token
+
+
+def _store(key: tuple[int, int], maps: Maps) -> None:
+    with _LOCK:
+        _MAPS[key] = maps
+        while len(_MAPS) > 1 and (
+            len(_MAPS) > KEPT or sum(_size(kept) for kept in list(_MAPS.values())[:-1]) > KEPT_NUMBERS
+        ):
+            _MAPS.popitem(last=False)
+
+
+def _size(maps: Maps) -> int:
+    """About the numbers that maps hold: vectors, matrices, and factors of those."""
+    problem = maps.systems.problem
+    size = 2 * maps.X.size if problem.surplus is None else 2 * maps.X.size + problem.surplus.V.size
+    for operator in (problem.A, problem.B):
+        if operator is not None and operator.explicit:
+            matrix = operator.matrix
+            size += 10 * int(getattr(matrix, "nnz", matrix.size))
+    return size
+
+
+def units_of(maps: Maps) -> Array:
+    """Return what λ, X and R of the systems are multiplied by, (3,)."""
+    return np.array([maps.values, maps.vectors, maps.residuals], maps.X.real.dtype)
+
+
+def on_device(result: Any, aval: Any) -> Any:
+    """Return a result of the host as an array of JAX, of the type that was promised."""
+    return jax.numpy.asarray(np.asarray(result, aval.dtype).reshape(aval.shape))
