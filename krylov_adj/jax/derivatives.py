@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -25,11 +24,11 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 from ..perturbation.block import solve_block, solve_tangent
-from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent
 from ..perturbation.problem import SideName
+from .formulas import finish_cotangents, finish_tangents, residual_of_tangent, right_hand_side, scaled_cotangents
 from .host import Host
 from .primitives import batch_one_by_one, instantiated, make_host_primitive, stopped
-from .problems import POINT, Problem, at_point, image, residual_tangent
+from .problems import POINT, Problem, residual_tangent
 
 __all__ = ["anchor_solution", "attach"]
 
@@ -121,19 +120,20 @@ ad.primitive_transposes[linear_p] = _linear_transpose
 
 def _again(problem: Problem, function: str, *operands: Any) -> list[Any]:
     """The same map, of all operands, to be differentiated."""
-    cut = problem.operands
+    cut, n, k = problem.operands, problem.n, problem.k
     consts, point, linear = operands[:cut], operands[cut : cut + POINT], operands[cut + POINT :]
-    values, vectors, residuals = (jax.lax.stop_gradient(point[3][i]) for i in range(3))
+    solve = partial(_solve_first, problem, consts, point, function)
     if function == "tangent":
-        dS = linear[1] if len(linear) > 1 else None
-        dw, dX = _tangent_again(problem, consts, point, linear[0] / residuals, dS)
-        return [dw * values, dX * vectors]
-    gw, gX = (jnp.conj(x) for x in linear)
-    W, sigma = _adjoint_again(problem, consts, point, gw * values, gX * vectors)
-    found = [jnp.conj(W) / residuals]
-    if problem.normalization != "2":
-        found.append(-0.5 * jnp.conj(sigma).astype(problem.X_dtype))
-    return found if problem.X_dtype.kind == "c" else [jnp.real(x) for x in found]
+        dR = linear[0] / jax.lax.stop_gradient(point[3][2])
+        solved, noise, equal, chosen, *_ = solve(-dR)
+        right = jnp.concatenate([-dR, jnp.zeros((k, k), dR.dtype)])
+        Z = anchor_solution(problem, function, consts, point, chosen, right, solved)
+        return list(finish_tangents(problem, consts, point, noise, equal, Z, linear[1] if len(linear) > 1 else None))
+    gw, gX, unit = scaled_cotangents(problem, point, *linear)
+    solved, *known = solve(gw, gX)
+    right, sigma = right_hand_side(problem, consts, point, gw, gX, *known)
+    Z = anchor_solution(problem, "adjoint", consts, point, known[2], right, solved)
+    return list(finish_cotangents(problem, point, Z[:n], sigma, unit))
 
 
 def _run_first(host: Host, *arrays: Array, function: str) -> list[Array]:
@@ -173,56 +173,6 @@ def _solve_first(problem: Problem, consts: Any, point: Any, function: str, *line
     return found
 
 
-def _core_pairs(problem: Problem) -> Any:
-    """What formulas of the core ask of pairs."""
-    core_problem = SimpleNamespace(structure=problem.core_structure, hermitian=problem.hermitian, unit=False)
-    return SimpleNamespace(problem=core_problem, X=np.zeros(0, problem.X_dtype))
-
-
-def _adjoint_again(problem: Problem, consts: Any, point: Any, gw: Any, gX: Any) -> tuple[Any, Any]:
-    """W (n, k) and σ (k, k) for cotangents in the units of the systems."""
-    n, k = problem.n, problem.k
-    at = at_point(problem, consts, point)
-    unit = _power_of_two(gw, gX)
-    gw, gX = gw / unit, gX / unit
-    solved, noise, equal, chosen, D, E = _solve_first(problem, consts, point, "adjoint", gw, gX)
-    X, gw, gX = at.X * chosen, gw * chosen, gX * chosen
-    if problem.real_pencil:
-        gw, gX = gw @ D + jnp.conj(gw) @ E, gX @ D + jnp.conj(gX) @ E
-    elif problem.X_dtype.kind != "c":
-        gw = jnp.real(gw)
-    NX = X if problem.normalization == "2" else at.normaliser() * chosen
-    rhs = begin_adjoint(jnp, _core_pairs(problem), X, NX, gw, gX)
-    gaps = jnp.conj(at.w[:, None] - at.w) if problem.structure != "nonlinear" else jnp.zeros((k, k), at.w.dtype)
-    couplings: Any = SimpleNamespace(noise=noise, equal=equal)
-    T, _ = divide_by_gaps(rhs.N, jax.lax.stop_gradient(rhs.N), gaps, couplings, jnp)
-    right = jnp.concatenate([rhs.F, T + jnp.diag(rhs.gw.astype(T.dtype))]).astype(problem.X_dtype)
-    Z = anchor_solution(problem, "adjoint", consts, point, chosen, right, solved)
-    return Z[:n] * unit, rhs.sigma * unit
-
-
-def _tangent_again(problem: Problem, consts: Any, point: Any, dR: Any, dS: Any) -> tuple[Any, Any]:
-    """dw (k,) and dX (n, k), in the units of the systems."""
-    n, k = problem.n, problem.k
-    at = at_point(problem, consts, point)
-    solved, noise, equal, chosen, *_ = _solve_first(problem, consts, point, "tangent", -dR)
-    right = jnp.concatenate([-dR, jnp.zeros((k, k), dR.dtype)])
-    ZM = anchor_solution(problem, "tangent", consts, point, chosen, right, solved)
-    Z, M = ZM[:n], ZM[n:]
-    gaps = at.w[:, None] - at.w if problem.structure != "nonlinear" else jnp.zeros((k, k), at.w.dtype)
-    couplings: Any = SimpleNamespace(noise=noise, equal=equal)
-    C, _ = divide_by_gaps(M, jax.lax.stop_gradient(M), gaps, couplings, jnp)
-    dX = finish_tangent(jnp, _core_pairs(problem), at.X, at.normaliser(), Z + at.X @ C, dS)
-    dw = -jnp.diag(M)
-    return (jnp.real(dw) if problem.hermitian else dw), dX
-
-
-def _power_of_two(*arrays: Any) -> Any:
-    """A power of two of the size of the largest entry, 1 where all are zero; a constant to derivatives."""
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(jax.lax.stop_gradient(x))) for x in arrays]))
-    return jnp.exp2(jnp.floor(jnp.log2(jnp.where(largest > 0, largest, 1))))
-
-
 # ---- block-bordered systems ------------------------------------------------------------------------
 
 
@@ -242,31 +192,16 @@ bordered_p = make_host_primitive(
 )
 
 
-def _moved(
-    problem: Problem, side: SideName, theta: Any, dtheta: Any, chosen: Any, drhs: Any, Z: Any
-) -> Any:
+def _moved(problem: Problem, side: SideName, theta: Any, dtheta: Any, chosen: Any, drhs: Any, Z: Any) -> Any:
     """The tangent of a solution Z: the system's of that of its residual."""
-    consts, point = theta[: problem.operands], theta[problem.operands :]
-    d = ad.instantiate_zeros(drhs)
     # Of the point w and X are variables; shift, units and token are not.
-    numbers = [i for i, t in enumerate(dtheta) if not _is_zero(t) and t.dtype != jax.dtypes.float0]
-    numbers = [i for i in numbers if i < problem.operands + 2]
-    if numbers:
-
-        def of_changed(*changed: Any) -> Any:
-            moved = list(theta)
-            for number, value in zip(numbers, changed, strict=True):
-                moved[number] = value
-            return image(problem, side, moved[: problem.operands], moved[problem.operands :], chosen, Z)
-
-        d = d - jax.jvp(of_changed, tuple(theta[i] for i in numbers), tuple(dtheta[i] for i in numbers))[1]
-    d = d * _both(problem, chosen)
-    return bordered_p.bind(*consts, *point, chosen, d, problem=problem, side=side)[0]
-
-
-def _both(problem: Problem, chosen: Any) -> Any:
-    """Ones where a solution of the chosen pairs' systems has entries, (n + k, k)."""
-    return jnp.concatenate([jnp.ones(problem.n, chosen.dtype), chosen])[:, None] * chosen
+    variables = problem.operands + 2
+    active = tuple(
+        i for i, t in enumerate(dtheta[:variables]) if not _is_zero(t) and t.dtype != jax.dtypes.float0
+    )
+    changes = tuple(dtheta[i] for i in active)
+    d = residual_of_tangent(problem, side, active, tuple(theta), changes, chosen, ad.instantiate_zeros(drhs), Z)
+    return bordered_p.bind(*theta, chosen, d, problem=problem, side=side)[0]
 
 
 def _bordered_jvp(primals: Any, tangents: Any, *, problem: Problem, side: SideName) -> Any:

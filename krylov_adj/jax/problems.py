@@ -209,17 +209,6 @@ def at_point(problem: Problem, consts: Sequence[Any], point: Sequence[Any]) -> A
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def image(problem: Problem, side: SideName, consts: Any, point: Any, chosen: Any, Z: Any) -> Any:
-    """Return the left side of the block-bordered system of `perturbation/block.py` for [Z; M], (n + k, k)."""
-    at = at_point(problem, consts, point)
-    X = at.X * chosen
-    Z, M = Z[: problem.n], Z[problem.n :]
-    BX = at.slope(at.X) * chosen
-    right, below = (X, BX) if side == "adjoint" else (BX, X)
-    return jnp.concatenate([at.in_basis(side, Z, chosen) + right @ M, jnp.conj(below).T @ Z])
-
-
-@partial(jax.jit, static_argnums=(0, 1))
 def residual_tangent(
     problem: Problem, active: tuple[int, ...], consts: Sequence[Any], tangents: Sequence[Any], w: Any, X: Any
 ) -> list[Any]:
