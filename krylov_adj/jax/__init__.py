@@ -10,9 +10,14 @@ from ..report.errors import (
     LinearNoConvergence,
 )
 from ..report.report import Report
+from .attach import attach_eigenpairs, left_eigenvectors
 from .eigen import eigs, eigsh
+from .linear import solve
+from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, csr_array
+from .phases import canonical_phase
 from .staging import errors
+from .svd import svds
 
 __all__ = [
     "Adjoint",
@@ -24,8 +29,14 @@ __all__ = [
     "LinearNoConvergence",
     "LinearOperator",
     "Report",
+    "attach_eigenpairs",
+    "attach_nonlinear",
+    "canonical_phase",
     "csr_array",
     "eigs",
     "eigsh",
     "errors",
+    "left_eigenvectors",
+    "solve",
+    "svds",
 ]

@@ -35,7 +35,7 @@ __all__ = ["anchor_solution", "attach"]
 Array = np.ndarray
 
 
-def _shape(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+def shape_of(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
@@ -92,8 +92,8 @@ def _run_linear(host: Host, *arrays: Array, function: str) -> list[Array]:
 def _shapes_of_linear(problem: Problem, *avals: Any, function: str) -> list[jax.ShapeDtypeStruct]:
     n, k, dtype = problem.n, problem.k, problem.X_dtype
     if function == "tangent":
-        return [_shape((k,), problem.w_dtype), _shape((n, k), dtype)]
-    return [_shape((n, k), dtype), _shape((k, k), dtype)][: 1 if problem.normalization == "2" else 2]
+        return [shape_of((k,), problem.w_dtype), shape_of((n, k), dtype)]
+    return [shape_of((n, k), dtype), shape_of((k, k), dtype)][: 1 if problem.normalization == "2" else 2]
 
 
 linear_p = make_host_primitive("krylov_adj_linear", _run_linear, _shapes_of_linear)
@@ -159,8 +159,8 @@ def _run_first(host: Host, *arrays: Array, function: str) -> list[Array]:
 def _shapes_of_first(problem: Problem, *avals: Any, function: str) -> list[jax.ShapeDtypeStruct]:
     n, k, dtype = problem.n, problem.k, problem.X_dtype
     real = np.zeros(0, dtype).real.dtype
-    square = [_shape((k, k), kind) for kind in (bool, bool, real, real)]
-    return [_shape((n + k, k), dtype), *square[:2], _shape((k,), real), *square[2:]]
+    square = [shape_of((k, k), kind) for kind in (bool, bool, real, real)]
+    return [shape_of((n + k, k), dtype), *square[:2], shape_of((k,), real), *square[2:]]
 
 
 first_p = make_host_primitive("krylov_adj_first", _run_first, _shapes_of_first)
@@ -188,7 +188,7 @@ def _run_bordered(host: Host, *arrays: Array, side: SideName) -> list[Array]:
 
 
 bordered_p = make_host_primitive(
-    "krylov_adj_bordered", _run_bordered, lambda problem, *avals, side: [_shape(avals[-1].shape, avals[-1].dtype)]
+    "krylov_adj_bordered", _run_bordered, lambda problem, *avals, side: [shape_of(avals[-1].shape, avals[-1].dtype)]
 )
 
 

@@ -28,7 +28,7 @@ from ..perturbation.selection import Selection
 from .codes import Code, compiled_rows
 from .problems import Problem
 
-__all__ = ["Host", "KEPT", "Products", "compiled_products", "keep", "operators", "products", "recall", "units_of"]
+__all__ = ["Host", "Products", "compiled_products", "find", "keep", "on_device", "operators", "products", "shift", "units_of"]
 
 Array = np.ndarray
 
@@ -109,7 +109,8 @@ def operators(problem: Problem, consts: Sequence[Array]) -> list[ValueOperator]:
     names = ("T(lam)",) if problem.structure == "nonlinear" else ("A", "M")
     for which, (code, part) in enumerate(zip(problem.codes, problem.parts(consts), strict=True)):
         if code.explicit:
-            found.append(matrix_operator(code.matrix([np.asarray(c) for c in part]), problem.hermitian, names[which]))
+            matrix = code.matrix([np.asarray(c) for c in part])
+            found.append(matrix_operator(matrix, _is_hermitian(problem), names[which]))
             continue
         forward = _applied(code, which, False, code.shape[0])
         backward = forward if _is_hermitian(problem) else _applied(code, which, True, code.shape[1])
@@ -140,13 +141,7 @@ class Host:
     def maps(self, point: Sequence[Array]) -> Maps:
         """The derivative maps of the pairs of a point, with all that the last solves have found, where it is kept."""
         w, X, aside, _, token = point
-        key = (int(token[0]), int(token[1]))
-        with _LOCK:
-            if key in _MAPS:
-                _MAPS.move_to_end(key)
-                return _MAPS[key]
-        maps = recall(self, w, X, aside)
-        _store(key, maps)
+        maps: Maps = find(token, lambda: recall(self, w, X, aside))
         return maps
 
 
@@ -163,8 +158,8 @@ def recall(host: Host, w: Array, X: Array, aside: Array) -> Maps:
     if problem.structure == "nonlinear":
         return solve_nonlinear(host.A, w[0], X[:, 0], aside[:, 0], problem.options)
     request, selection = dict(problem.request), None
-    sigma, OPinv = shift(problem, aside), request.pop("OPinv", None)
-    if problem.request:
+    sigma, OPinv = shift(problem, aside), request.get("OPinv")
+    if "k" in request:  # they were computed here
         asked = problem.core_request(sigma, None)
         any_pencil = host.M is not None and problem.normalization == "2"
         ranking = asked.ranking(host.A.dtype.kind != "c", host.M is None or host.M.dtype.kind != "c", any_pencil)
@@ -175,34 +170,47 @@ def recall(host: Host, w: Array, X: Array, aside: Array) -> Maps:
 
 # ---- what is kept ----------------------------------------------------------------------------
 
-_MAPS: OrderedDict[tuple[int, int], Maps] = OrderedDict()
+_KEPT: OrderedDict[tuple[int, int], Any] = OrderedDict()
 _LOCK = Lock()
 
 
-def keep(maps: Maps) -> Array:
-    """Keep the maps of a solve; return the token by which they are found again, as long as they are kept."""
+def keep(made: Any) -> Array:
+    """Keep what a solve has made; return the token by which it is found again, as long as it is kept."""
     token = np.array([secrets.randbits(32), secrets.randbits(32)], np.uint32)
-    _store((int(token[0]), int(token[1])), maps)
+    _store(token, made)
     return token
 
 
-def _store(key: tuple[int, int], maps: Maps) -> None:
+def find(token: Array, make: Callable[[], Any]) -> Any:
+    """Return what is kept under a token; made again where it is kept no more."""
+    key = (int(token[0]), int(token[1]))
     with _LOCK:
-        _MAPS[key] = maps
-        while len(_MAPS) > 1 and (
-            len(_MAPS) > KEPT or sum(_size(kept) for kept in list(_MAPS.values())[:-1]) > KEPT_NUMBERS
+        if key in _KEPT:
+            _KEPT.move_to_end(key)
+            return _KEPT[key]
+    made = make()
+    _store(token, made)
+    return made
+
+
+def _store(token: Array, made: Any) -> None:
+    with _LOCK:
+        _KEPT[int(token[0]), int(token[1])] = made
+        while len(_KEPT) > 1 and (
+            len(_KEPT) > KEPT or sum(_size(kept) for kept in list(_KEPT.values())[:-1]) > KEPT_NUMBERS
         ):
-            _MAPS.popitem(last=False)
+            _KEPT.popitem(last=False)
 
 
-def _size(maps: Maps) -> int:
-    """About the numbers that maps hold: vectors, matrices, and factors of those."""
-    problem = maps.systems.problem
-    size = 2 * maps.X.size if problem.surplus is None else 2 * maps.X.size + problem.surplus.V.size
+def _size(kept: Any) -> int:
+    """About the numbers that maps, or a linear system, hold: vectors, matrices, and factors of those."""
+    if not isinstance(kept, Maps):
+        return 0 if kept.matrix is None else 10 * int(getattr(kept.matrix, "nnz", kept.matrix.size))
+    problem = kept.systems.problem
+    size = 2 * kept.X.size if problem.surplus is None else 2 * kept.X.size + problem.surplus.V.size
     for operator in (problem.A, problem.B):
         if operator is not None and operator.explicit:
-            matrix = operator.matrix
-            size += 10 * int(getattr(matrix, "nnz", matrix.size))
+            size += 10 * int(getattr(operator.matrix, "nnz", operator.matrix.size))
     return size
 
 

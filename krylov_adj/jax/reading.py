@@ -18,7 +18,7 @@ from .codes import ClosureCode, Code, DenseCode, SparseCode
 from .fingerprints import fingerprint, with_lifted_arrays
 from .operators import LinearOperator, csr_array
 
-__all__ = ["read", "read_function"]
+__all__ = ["closure_code", "read", "read_function"]
 
 #: Codes that are kept, with their compiled programs; the last used ones.
 KEPT = 256
@@ -127,8 +127,10 @@ def _of_functions(
     return closure_code(forward, backward, shape, dtype)
 
 
-def closure_code(forward: Any, backward: Any, shape: tuple[int, int], dtype: np.dtype) -> tuple[Code, list[Any]]:
-    """Return the code of closed jaxprs, and their constants."""
+def closure_code(
+    forward: Any, backward: Any, shape: tuple[int, int], dtype: np.dtype, more: int = 0
+) -> tuple[Code, list[Any]]:
+    """Return the code of closed jaxprs, and their constants; the first has so many ``more`` operands before x."""
     consts, bodies = [], []
     for closed in (forward, backward):
         if closed is None:
@@ -138,7 +140,7 @@ def closure_code(forward: Any, backward: Any, shape: tuple[int, int], dtype: np.
         jaxpr = closed.jaxpr
         bodies.append(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars], debug_info=None))
     prints = tuple(None if body is None else fingerprint(body) for body in bodies)
-    split = len(consts[0])
+    split = len(consts[0]) + more
     code = _kept(
         ("functions", shape, dtype, split, prints), lambda: ClosureCode(shape, dtype, bodies[0], bodies[1], split)
     )
