@@ -82,7 +82,7 @@ def apply(code: Code, operands: Sequence[Any], X: Any, adjoint: bool = False) ->
 
 @dataclass(frozen=True, eq=False)
 class ClosureCode:
-    """A function of vectors as a jaxpr, its first invars the operands; ``backward`` is that of Aᴴ, where it was given.
+    """A function of vectors as a jaxpr, its constants the operands; ``backward`` is that of Aᴴ, where it was given.
 
     ``split`` is the number of the first one's operands.
     """
@@ -105,15 +105,21 @@ class ClosureCode:
     def _vector(self, operands: Sequence[Any], adjoint: bool, x: Any) -> Any:
         own, others = operands[: self.split], operands[self.split :]
         if adjoint and self.backward is not None:
-            return jax.core.eval_jaxpr(self.backward, (), *others, x)[0]
+            return _evaluated(self.backward, others, x)
         if not adjoint:
-            return jax.core.eval_jaxpr(self.forward, (), *own, x)[0]
+            return _evaluated(self.forward, own, x)
         point = jnp.zeros(self.shape[1], self.dtype)
-        _, transpose = jax.vjp(lambda x: jax.core.eval_jaxpr(self.forward, (), *own, x)[0], point)
+        _, transpose = jax.vjp(lambda x: _evaluated(self.forward, own, x), point)
         return jnp.conj(transpose(jnp.conj(x).astype(self.dtype))[0])
 
     def matrix(self, operands: Sequence[np.ndarray]) -> Any:
         raise TypeError("an operator given by functions has no matrix")
+
+
+def _evaluated(jaxpr: Any, operands: Sequence[Any], x: Any) -> Any:
+    """The vector that a jaxpr computes; the operands after its constants come before x."""
+    constants = len(jaxpr.constvars)
+    return jax.core.eval_jaxpr(jaxpr, operands[:constants], *operands[constants:], x)[0]
 
 
 @dataclass(frozen=True, eq=False)

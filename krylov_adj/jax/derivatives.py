@@ -24,6 +24,7 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 from ..perturbation.block import solve_block, solve_tangent
+from ..perturbation.gauge import check_gaps
 from ..perturbation.problem import SideName
 from .formulas import finish_cotangents, finish_tangents, residual_of_tangent, right_hand_side, scaled_cotangents
 from .host import Host
@@ -143,9 +144,11 @@ def _run_first(host: Host, *arrays: Array, function: str) -> list[Array]:
     eye, none = np.eye(k), np.zeros((k, k))
     if function == "tangent":
         solution, chosen, pairing = solve_tangent(maps.systems, linear[0], True), np.arange(k), None
+        check_gaps(maps.systems.accuracy, maps.systems.pairs.space.any_of_columns(linear[0]))
     else:
         found = maps.solved_adjoint(linear[0], linear[1], np.zeros((2, k)), True)
         solution, chosen, pairing = found.solution, found.chosen, found.systems.pairs.conjugate_pairing
+        check_gaps(found.systems.accuracy, found.reading.reads)
     square = np.ix_(chosen, chosen)
     Z, M = np.zeros((n, k), solution.Z.dtype), np.zeros((k, k), solution.M.dtype)
     noise, equal, D, E = np.ones((k, k), bool), np.zeros((k, k), bool), eye.copy(), none.copy()

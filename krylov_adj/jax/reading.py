@@ -137,8 +137,7 @@ def closure_code(
             bodies.append(None)
             continue
         consts.append([jnp.asarray(const) for const in closed.consts])
-        jaxpr = closed.jaxpr
-        bodies.append(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars], debug_info=None))
+        bodies.append(closed.jaxpr)
     prints = tuple(None if body is None else fingerprint(body) for body in bodies)
     split = len(consts[0]) + more
     code = _kept(

@@ -78,7 +78,7 @@ class Case:
         return jnp.sum(self.u * jnp.real(w) + 0.3 * jnp.abs(w) ** 2) + jnp.sum(self.C * squares) + jnp.abs(coupling) ** 2
 
     def oracle(self, w):
-        """The loss at P0 of the pairs next to w, its gradient, Hessian, and third derivative along V twice."""
+        """The loss at P0 of the pairs next to w, its gradient, and derivatives of that along V and along V twice."""
         A, M = np.asarray(self.A(P0)), np.asarray(self.M(P0)) if self.general else np.eye(self.n)
         values, vectors = la.eig(A, M)
         near = [int(np.argmin(np.abs(values - x))) for x in np.asarray(w)]
@@ -87,11 +87,11 @@ class Case:
         def dense(p):
             return self.loss(*pairs(self.A(p), self.M(p) if self.general else jnp.eye(self.n), values, vectors))
 
-        def third(p):
-            return jax.jvp(lambda p: jax.jvp(jax.grad(dense), (p,), (V,))[1], (p,), (V,))[1]
+        def second(p):
+            return jax.jvp(jax.value_and_grad(dense), (p,), (V,))
 
-        every = jax.jit(lambda p: (dense(p), jax.grad(dense)(p), jax.hessian(dense)(p), third(p)))
-        return [np.asarray(x) for x in every(P0)]
+        ((f, g), (_, Hv)), (_, (_, third)) = jax.jit(lambda p: jax.jvp(second, (p,), (V,)))(P0)
+        return [np.asarray(x) for x in (f, g, Hv, third)]
 
 
 def error(found, expected):
