@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 
+from .fingerprints import calls_host
+
 __all__ = ["ClosureCode", "Code", "DenseCode", "SparseCode", "apply", "compiled_rows"]
 
 Shape = tuple[int, int]
@@ -100,7 +102,15 @@ class ClosureCode:
 
     def image(self, operands: Sequence[Any], X: Any, adjoint: bool) -> Any:
         function = partial(self._vector, operands, adjoint)
-        return function(X) if X.ndim == 1 else jax.vmap(function)(X)
+        if X.ndim == 1:
+            return function(X)
+        # Callbacks of users may know vectors only.
+        return jax.lax.map(function, X) if self.calls_back else jax.vmap(function)(X)
+
+    @cached_property
+    def calls_back(self) -> bool:
+        """Functions of the host take part."""
+        return any(jaxpr is not None and calls_host(jaxpr) for jaxpr in (self.forward, self.backward))
 
     def _vector(self, operands: Sequence[Any], adjoint: bool, x: Any) -> Any:
         own, others = operands[: self.split], operands[self.split :]

@@ -11,9 +11,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, subjaxprs
 
-__all__ = ["fingerprint", "with_lifted_arrays"]
+__all__ = ["calls_host", "fingerprint", "with_lifted_arrays"]
 
 #: Calls whose inner jaxprs hold arrays, and which mean no more than their bodies.
 CALLS = ("jit", "pjit", "closed_call", "core_call")
@@ -93,6 +93,13 @@ def _holds_arrays(jaxpr: Any) -> bool:
             if inner.consts or _holds_arrays(inner.jaxpr):
                 return True
     return False
+
+
+def calls_host(jaxpr: Any) -> bool:
+    """Return whether a callback is in the jaxpr, or in what it calls."""
+    if any("callback" in equation.primitive.name for equation in jaxpr.eqns):
+        return True
+    return any(calls_host(inner) for inner in subjaxprs(jaxpr))
 
 
 def _body(equation: Any) -> Any:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ from ..perturbation.selection import Selection
 from .codes import Code, compiled_rows
 from .problems import Problem
 
-__all__ = ["Host", "Products", "compiled_products", "find", "keep", "on_device", "operators", "products", "shift", "units_of"]
+__all__ = ["Host", "Products", "compiled_products", "keep", "on_device", "operators", "products", "shift", "units_of"]
 
 Array = np.ndarray
 
@@ -129,6 +129,34 @@ class Host:
 
     problem: Problem
     operators: list[ValueOperator]
+    borrowed: list[Any] = field(default_factory=list)
+
+    def run(self, work: Callable[..., Sequence[Any]], *arrays: Array) -> Sequence[Any]:
+        """Return what ``work(host, *arrays)`` computes, and give back what it has borrowed."""
+        try:
+            return work(self, *arrays)
+        finally:
+            for lock in self.borrowed:
+                lock.release()
+            self.borrowed.clear()
+
+    def find(self, token: Array, make: Callable[[], Any]) -> Any:
+        """Return what is kept under a token, for this solve alone; made again where it is not, or others have it.
+
+        Nobody waits for what another solve has: in a compiled program that one may wait for the same thread.
+        """
+        key = (int(token[0]), int(token[1]))
+        with _LOCK:
+            entry = _KEPT.get(key)
+            free = entry is not None and entry.lock.acquire(blocking=False)
+            if entry is not None and free:
+                _KEPT.move_to_end(key)
+                self.borrowed.append(entry.lock)
+                return entry.made
+        made = make()
+        if entry is None:
+            _store(token, made)
+        return made
 
     @property
     def A(self) -> ValueOperator:
@@ -141,7 +169,7 @@ class Host:
     def maps(self, point: Sequence[Array]) -> Maps:
         """The derivative maps of the pairs of a point, with all that the last solves have found, where it is kept."""
         w, X, aside, _, token = point
-        maps: Maps = find(token, lambda: recall(self, w, X, aside))
+        maps: Maps = self.find(token, lambda: recall(self, w, X, aside))
         return maps
 
 
@@ -170,7 +198,16 @@ def recall(host: Host, w: Array, X: Array, aside: Array) -> Maps:
 
 # ---- what is kept ----------------------------------------------------------------------------
 
-_KEPT: OrderedDict[tuple[int, int], Any] = OrderedDict()
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """What is kept, and the lock of who uses it."""
+
+    made: Any
+    lock: Any = field(default_factory=Lock)
+
+
+_KEPT: OrderedDict[tuple[int, int], _Entry] = OrderedDict()
 _LOCK = Lock()
 
 
@@ -181,23 +218,11 @@ def keep(made: Any) -> Array:
     return token
 
 
-def find(token: Array, make: Callable[[], Any]) -> Any:
-    """Return what is kept under a token; made again where it is kept no more."""
-    key = (int(token[0]), int(token[1]))
-    with _LOCK:
-        if key in _KEPT:
-            _KEPT.move_to_end(key)
-            return _KEPT[key]
-    made = make()
-    _store(token, made)
-    return made
-
-
 def _store(token: Array, made: Any) -> None:
     with _LOCK:
-        _KEPT[int(token[0]), int(token[1])] = made
+        _KEPT[int(token[0]), int(token[1])] = _Entry(made)
         while len(_KEPT) > 1 and (
-            len(_KEPT) > KEPT or sum(_size(kept) for kept in list(_KEPT.values())[:-1]) > KEPT_NUMBERS
+            len(_KEPT) > KEPT or sum(_size(entry.made) for entry in list(_KEPT.values())[:-1]) > KEPT_NUMBERS
         ):
             _KEPT.popitem(last=False)
 

@@ -18,7 +18,7 @@ from ..krylov.space import WHOLE
 from .arguments import plain_operator, read_pencil
 from .codes import apply
 from .derivatives import shape_of
-from .host import Host, find, keep
+from .host import Host, keep
 from .primitives import make_host_primitive, stopped
 from .problems import Problem
 
@@ -53,7 +53,7 @@ prepare_p = make_host_primitive(
 def _run_solve(
     host: Host, token: Array, x0: Array, b: Array, stage: Stage, solver: str, rtol: float
 ) -> list[Array]:
-    system: LinearSystem = find(token, lambda: _system(host, solver, rtol))
+    system: LinearSystem = host.find(token, lambda: _system(host, solver, rtol))
     return [system.solve(stage, np.asfortranarray(b), x0 if x0.size and stage == "forward" else None)]
 
 

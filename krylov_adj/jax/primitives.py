@@ -40,7 +40,7 @@ def make_host_primitive(name: str, run: Callable[..., Sequence[Any]], shapes: Sh
     def run_eagerly(*operands: Any, problem: Problem, **static: Any) -> list[Any]:
         consts, arrays = operands[: problem.operands], operands[problem.operands :]
         with products(compiled_products(problem, problem.applied_parts(consts, arrays))):
-            found = run(Host(problem, operators(problem, consts)), *map(np.asarray, arrays), **static)
+            found = Host(problem, operators(problem, consts)).run(partial(run, **static), *map(np.asarray, arrays))
         return [on_device(x, aval) for x, aval in zip(found, results(operands, problem, static), strict=True)]
 
     def stage(*operands: Any, problem: Problem, **static: Any) -> list[Any]:

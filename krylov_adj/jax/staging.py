@@ -95,7 +95,7 @@ def run_staged(problem: Problem, consts: Sequence[Any], arrays: Sequence[Any], r
         def whole(*given: Array) -> Any:
             try:
                 host, own = prepared(*given)
-                return run(host, *own)
+                return host.run(run, *own)
             except Exception as error:  # every one leaves the program as text
                 _leave(error)
 
@@ -202,7 +202,7 @@ def _converse(
             host, own = prepared(*given)
         except Exception as error:
             _leave(error)
-        talk.start(partial(run, host, *own))
+        talk.start(partial(host.run, run, *own))
         return (talk.number, *talk.turn(None))
 
     def proceed(number: Array, image: Array) -> Any:

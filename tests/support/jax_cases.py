@@ -30,7 +30,8 @@ def pairs(A, M, w, X, steps=2):
     """The eigenpairs next to the values w and vectors X, differentiable to third order; xᴴMx = 1."""
     A, M = A + 0j, M + 0j
 
-    def one(w, x):
+    def one(pair):
+        w, x = pair
         c = x / jnp.vdot(x, x)
         for _ in range(steps):
             K = jnp.block([[A - w * M, -(M @ x)[:, None]], [jnp.conj(c)[None], jnp.zeros((1, 1))]])
@@ -39,7 +40,9 @@ def pairs(A, M, w, X, steps=2):
             x, w = x - d[:-1], w - d[-1]
         return w, x / jnp.sqrt(jnp.real(jnp.vdot(x, M @ x)))
 
-    return jax.vmap(one, in_axes=(0, 1), out_axes=(0, 1))(w, X)
+    # One after the other: XLA's batched factorisations wait for each other on few cores.
+    w, X = jax.lax.map(one, (w, X.T))
+    return w, X.T
 
 
 class Case:
