@@ -116,9 +116,7 @@ def recall_triplets(request: TripletRequest, A: ValueOperator, s: Array, X: Arra
     A, options, s = times_number(A, 1 / scale.a), scale.options(options), s / scale.a
     H = AugmentedOperator(A)
     selection = Selection(*request.selection, A.applications)
-    problem = Eigenproblem(
-        H, None, True, "2", structure=Triplets(H.rows), units=scale.pair, selection=selection
-    )
+    problem = Eigenproblem(H, None, True, "2", structure=Triplets(H.rows), units=scale.pair, selection=selection)
     R = problem.pencil(X, s)
     return replace(derivative_maps(problem, Pairs(s, X, "2", ""), R, options), values=scale.a, residuals=scale.a)
 

@@ -86,7 +86,7 @@ def scalar(x: Any, name: str) -> Any:
 
 
 def start_vector(v0: Any, rng: Any, n: int, dtype: np.dtype) -> Any:
-    """Return the start vector of a call, fixed unless given: who runs the call again, as checkpoints do, gets its signs.
+    """Return the start vector of a call, fixed unless given: who runs the call again, a checkpoint, gets its signs.
 
     A generator is drawn from once, here.
     """
@@ -110,8 +110,8 @@ def plain_operator(operator: Any, name: str) -> Any:
         return None
     if isinstance(operator, LinearOperator | csr_array | jax.core.Tracer):
         raise TypeError(
-            f"{name} runs on the host and is a constant here: pass a SciPy operator or matrix, or leave it out and pass "
-            "explicit matrices with sigma"
+            f"{name} runs on the host and is a constant here: pass a SciPy operator or matrix, or leave it out and "
+            "pass explicit matrices with sigma"
         )
     if isinstance(operator, jax.Array) or sp.issparse(operator) or isinstance(operator, np.ndarray):
         operator = operator if sp.issparse(operator) else np.asarray(operator)

@@ -65,7 +65,9 @@ def _accepted(
         )
     if hermitian and jnp.iscomplexobj(w):
         raise TypeError("hermitian=True, but w is complex: pass real eigenvalues")
-    whole = np.result_type(dtype, X.dtype, np.float32) if hermitian else np.result_type(dtype, X.dtype, w.dtype, np.float32)
+    whole = (
+        np.result_type(dtype, X.dtype, np.float32) if hermitian else np.result_type(dtype, X.dtype, w.dtype, np.float32)
+    )
     complex_pairs = whole.kind == "c" and dtype.kind != "c" and not hermitian
     kind = dtype if complex_pairs else whole
     request = () if OPinv is None else (("OPinv", plain_operator(OPinv, "OPinv")),)

@@ -34,8 +34,11 @@ class Code(Protocol):
         There is a matrix.
     """
 
-    shape: Shape
-    dtype: np.dtype
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     @property
     def explicit(self) -> bool: ...

@@ -66,7 +66,7 @@ def _attach_jvp(primals: Any, tangents: Any, *, problem: Problem) -> Any:
     w, X = attach_p.bind(*primals, problem=problem)  # with all outer derivatives
     active = tuple(i for i, t in enumerate(tangents[:cut]) if not _is_zero(t) and t.dtype != jax.dtypes.float0)
     if not active:
-        return [w, X], [ad.Zero.from_primal_value(x) for x in (w, X)]
+        return [w, X], [jnp.zeros_like(w), jnp.zeros_like(X)]
     dR = residual_tangent(problem, active, tuple(consts), tuple(tangents[i] for i in active), w, X)
     return [w, X], linear_p.bind(*consts, w, X, *point[2:], *dR, problem=problem, function="tangent")
 
@@ -100,7 +100,7 @@ def _shapes_of_linear(problem: Problem, *avals: Any, function: str) -> list[jax.
 linear_p = make_host_primitive("krylov_adj_linear", _run_linear, _shapes_of_linear)
 
 
-def _linear_jvp(primals: Any, tangents: Any, *, problem: Problem, function: str) -> Any:
+def _linear_jvp(primals: Any, tangents: Any, *, problem: Problem, function: SideName) -> Any:
     call = partial(linear_p.bind, problem=problem, function=function)
     cut = problem.operands + POINT
     if all(map(_is_zero, tangents[:cut])):
@@ -119,7 +119,7 @@ ad.primitive_jvps[linear_p] = _linear_jvp
 ad.primitive_transposes[linear_p] = _linear_transpose
 
 
-def _again(problem: Problem, function: str, *operands: Any) -> list[Any]:
+def _again(problem: Problem, function: SideName, *operands: Any) -> list[Any]:
     """The same map, of all operands, to be differentiated."""
     cut, n, k = problem.operands, problem.n, problem.k
     consts, point, linear = operands[:cut], operands[cut : cut + POINT], operands[cut + POINT :]
@@ -199,9 +199,7 @@ def _moved(problem: Problem, side: SideName, theta: Any, dtheta: Any, chosen: An
     """The tangent of a solution Z: the system's of that of its residual."""
     # Of the point w and X are variables; shift, units and token are not.
     variables = problem.operands + 2
-    active = tuple(
-        i for i, t in enumerate(dtheta[:variables]) if not _is_zero(t) and t.dtype != jax.dtypes.float0
-    )
+    active = tuple(i for i, t in enumerate(dtheta[:variables]) if not _is_zero(t) and t.dtype != jax.dtypes.float0)
     changes = tuple(dtheta[i] for i in active)
     d = residual_of_tangent(problem, side, active, tuple(theta), changes, chosen, ad.instantiate_zeros(drhs), Z)
     return bordered_p.bind(*theta, chosen, d, problem=problem, side=side)[0]

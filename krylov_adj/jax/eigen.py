@@ -103,10 +103,10 @@ def eigs(
     >>> print(round(float(jnp.trace(g)), 4))  # A + cI moves both eigenvalues by c
     2.0
     """
-    request = dict(
-        which=which, ncv=ncv, maxiter=maxiter, tol=tol, vectors=return_eigenvectors, OPpart=OPpart, solver=solver,
-        Minv=plain_operator(Minv, "Minv"), OPinv=plain_operator(OPinv, "OPinv"),
-    )  # fmt: skip
+    request = {
+        "which": which, "ncv": ncv, "maxiter": maxiter, "tol": tol, "vectors": return_eigenvectors, "OPpart": OPpart,
+        "solver": solver, "Minv": plain_operator(Minv, "Minv"), "OPinv": plain_operator(OPinv, "OPinv"),
+    }  # fmt: skip
     return _solve(A, k, M, sigma, v0, rng, adjoint, False, request)
 
 
@@ -184,10 +184,10 @@ def eigsh(
     >>> print(round(float(jnp.sum(g)), 5), int(jnp.argmax(g)))
     1.0 0
     """
-    request = dict(
-        which=which, ncv=ncv, maxiter=maxiter, tol=tol, vectors=return_eigenvectors, mode=mode, solver=solver,
-        Minv=plain_operator(Minv, "Minv"), OPinv=plain_operator(OPinv, "OPinv"),
-    )  # fmt: skip
+    request = {
+        "which": which, "ncv": ncv, "maxiter": maxiter, "tol": tol, "vectors": return_eigenvectors, "mode": mode,
+        "solver": solver, "Minv": plain_operator(Minv, "Minv"), "OPinv": plain_operator(OPinv, "OPinv"),
+    }  # fmt: skip
     return _solve(A, k, M, sigma, v0, rng, adjoint, True, request)
 
 

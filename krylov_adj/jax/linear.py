@@ -50,9 +50,7 @@ prepare_p = make_host_primitive(
 )
 
 
-def _run_solve(
-    host: Host, token: Array, x0: Array, b: Array, stage: Stage, solver: str, rtol: float
-) -> list[Array]:
+def _run_solve(host: Host, token: Array, x0: Array, b: Array, stage: Stage, solver: str, rtol: float) -> list[Array]:
     system: LinearSystem = host.find(token, lambda: _system(host, solver, rtol))
     return [system.solve(stage, np.asfortranarray(b), x0 if x0.size and stage == "forward" else None)]
 

@@ -154,8 +154,8 @@ class csr_array:
         for name, numbers in (("indices", indices), ("indptr", indptr)):
             if isinstance(numbers, jax.core.Tracer):
                 raise TypeError(
-                    f"csr_array: {name} is traced. The pattern of a matrix is no data: make it of NumPy arrays, outside "
-                    "of jit, or use jax.experimental.sparse.BCOO, whose indices may be traced"
+                    f"csr_array: {name} is traced. The pattern of a matrix is no data: make it of NumPy arrays, "
+                    "outside of jit, or use jax.experimental.sparse.BCOO, whose indices may be traced"
                 )
             if np.asarray(numbers).dtype.kind not in "iu" or np.ndim(numbers) != 1:
                 raise TypeError(f"csr_array: {name} must be a vector of integers")
@@ -166,7 +166,7 @@ class csr_array:
             raise ValueError(f"csr_array: {data.shape[0]} data, {indices.size} indices, indptr of {indptr.size}")
         if indptr[0] != 0 or indptr[-1] != indices.size or np.any(np.diff(indptr) < 0):
             raise ValueError("csr_array: indptr does not rise from 0 to the number of entries")
-        if indices.size and not (0 <= indices.min() and indices.max() < columns):
+        if indices.size and not (indices.min() >= 0 and indices.max() < columns):
             raise ValueError(f"csr_array: column indices outside of 0 … {columns - 1}")
         kind = np.int32 if max(indices.size, rows, columns) <= np.iinfo(np.int32).max else np.int64
         self.data = data if jnp.issubdtype(data.dtype, jnp.inexact) else data.astype(jnp.result_type(float))

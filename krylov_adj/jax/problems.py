@@ -23,7 +23,7 @@ from ..perturbation.problem import SideName
 from ..perturbation.structures import PENCIL, Nonlinear, Pencil, Triplets
 from .codes import Code, apply
 
-__all__ = ["POINT", "Problem", "at_point", "image", "point_shapes", "residual_tangent"]
+__all__ = ["POINT", "Problem", "at_point", "point_shapes", "residual_tangent"]
 
 #: The number of arrays of a point.
 POINT = 5
@@ -228,8 +228,8 @@ def residual_tangent(
             moved[number] = value
         there = replace(at, consts=moved)
         AX = there.A(X)
-        BX = None if problem.mass is None else there.B(X)
-        R = AX if H is None else AX - BX @ H
+        BX: Any = None if problem.mass is None else there.B(X)
+        R = AX if BX is None else AX - BX @ H
         if problem.normalization == "2":
             return [R]
         return [R, jnp.conj(X).T @ (BX if problem.normalization == "M" else AX)]

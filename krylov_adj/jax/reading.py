@@ -131,7 +131,8 @@ def closure_code(
     forward: Any, backward: Any, shape: tuple[int, int], dtype: np.dtype, more: int = 0
 ) -> tuple[Code, list[Any]]:
     """Return the code of closed jaxprs, and their constants; the first has so many ``more`` operands before x."""
-    consts, bodies = [], []
+    consts: list[list[Any]] = []
+    bodies: list[Any] = []
     for closed in (forward, backward):
         if closed is None:
             bodies.append(None)

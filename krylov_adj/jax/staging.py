@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,9 @@ KEPT_ERRORS = 64
 # ---- callbacks -------------------------------------------------------------------------------
 
 # What versions of JAX call differently.
-_NO_TOKEN = {name: False for name in ("returns_token",) if name in inspect.signature(mlir.emit_python_callback).parameters}
+_NO_TOKEN = {
+    name: False for name in ("returns_token",) if name in inspect.signature(mlir.emit_python_callback).parameters
+}
 _ANEW = {name: False for name in ("cacheable",) if name in inspect.signature(mlir.register_lowering).parameters}
 
 call_p = core.Primitive("krylov_adj_call")
@@ -69,7 +71,7 @@ def _lower_call(ctx: Any, *operands: Any, function: Callable[..., Any], shapes: 
     )[0]
 
 
-mlir.register_lowering(call_p, _lower_call, **_ANEW)
+mlir.register_lowering(call_p, _lower_call, **_ANEW)  # type: ignore[arg-type, unused-ignore]
 
 
 def _call(function: Callable[..., Any], shapes: Shapes, *operands: Any) -> list[Any]:
@@ -114,7 +116,7 @@ class Conversation:
     """The core in a thread of its own; it asks for products, and `turn` hands the question to the program."""
 
     numbers = itertools.count(1)
-    running: dict[int, Conversation] = {}
+    running: ClassVar[dict[int, Conversation]] = {}
 
     def __init__(self, codes: Sequence[Code], dtype: np.dtype, length: int, width: int):
         self.codes, self.dtype, self.width = codes, dtype, width
@@ -192,7 +194,8 @@ def _converse(
     length = max(max(code.shape) for code in problem.codes)
     width = min(1 << max(problem.k - 1, 1).bit_length(), WIDEST)
     integer, vector, block = (
-        jax.ShapeDtypeStruct(shape, kind) for shape, kind in (((), np.int32), ((length,), dtype), ((width, length), dtype))
+        jax.ShapeDtypeStruct(shape, kind)
+        for shape, kind in (((), np.int32), ((length,), dtype), ((width, length), dtype))
     )
     running = Conversation.running
 
@@ -221,9 +224,7 @@ def _converse(
         return talk.result
 
     maps: list[Callable[[Any], Any]] = [
-        partial(_image, code, adjoint, tuple(part), dtype, length)
-        if not code.explicit
-        else lambda rows: rows
+        partial(_image, code, adjoint, tuple(part), dtype, length) if not code.explicit else lambda rows: rows
         for code, part in zip(problem.codes, parts, strict=True)
         for adjoint in (False, True)
     ]
@@ -245,7 +246,9 @@ def _converse(
 
     def step(carry: Any) -> Any:
         code = carry[1]
-        return jax.lax.switch(jnp.where(code == BEGIN, 0, jnp.where(code < BLOCK, 1, 2)), (beginning, vectors, blocks), carry)
+        return jax.lax.switch(
+            jnp.where(code == BEGIN, 0, jnp.where(code < BLOCK, 1, 2)), (beginning, vectors, blocks), carry
+        )
 
     start = (jnp.int32(0), jnp.int32(BEGIN), jnp.zeros(length, dtype))
     number, code, _ = jax.lax.while_loop(lambda carry: carry[1] != END, step, start)

@@ -106,7 +106,7 @@ def svds(
     m, n = code.shape
     if not 1 <= k <= min(m, n):
         raise ValueError(f"k={k} must be between 1 and min(A.shape) = {min(m, n)}")
-    request = dict(k=k, which=which, tol=tol, ncv=ncv, maxiter=maxiter, solver=solver, rng=SEED)
+    request = {"k": k, "which": which, "tol": tol, "ncv": ncv, "maxiter": maxiter, "solver": solver, "rng": SEED}
     problem = Problem(
         (code,), (len(consts),), m + n, k, code.dtype, True, "2", "triplets", options, tuple(request.items())
     )

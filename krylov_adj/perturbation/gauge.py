@@ -113,7 +113,7 @@ def check_second_derivative(pairs: DeflatedPairs, error: float) -> None:
 def check_gaps(accuracy: Accuracy, reads: Array) -> None:
     """Say where a second derivative passes through eigenvalues of pairs that are read, (k,), and too close for it.
 
-    In that of a function of the whole cluster terms with the squares of a gap's reciprocal cancel, and whether they do is
+    In that of a function of the whole cluster terms with the squares of a gap's reciprocal cancel. Whether they do is
     not known here: it may be said of a loss of single members, too, which is as accurate as the gap.
     """
     pairs, spread = accuracy.pairs, accuracy.spread

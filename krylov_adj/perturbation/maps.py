@@ -131,9 +131,7 @@ def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: A
     return without_phase(xp, X, dX) if problem.unit and X.dtype.kind == "c" else dX
 
 
-def divide_by_gaps(
-    numerators: Any, values: Any, gaps: Any, couplings: Quotients, xp: Any = np
-) -> tuple[Any, Any]:
+def divide_by_gaps(numerators: Any, values: Any, gaps: Any, couplings: Quotients, xp: Any = np) -> tuple[Any, Any]:
     """Return the couplings numerators / gaps (k, k), traced, and which have a gap.
 
     ``values`` are those of the numerators. ``couplings`` are those that the solve has found: a numerator that is noise

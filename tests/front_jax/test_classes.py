@@ -1,4 +1,4 @@
-"""Twelve classes of eigenproblems, derivatives of every kind, against a dense oracle that shares nothing with the package."""
+"""Twelve classes of eigenproblems, derivatives of every kind, against a dense oracle of its own."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Everything besides `eigs` and `eigsh`: first and second derivatives against differences of the functions themselves."""
+"""Everything besides `eigs` and `eigsh`: first and second derivatives against differences."""
 
 import time
 import tracemalloc
@@ -94,7 +94,7 @@ def test_given_pairs(hermitian):
         return loss(*kj.attach_eigenpairs(matrix(p), *given, hermitian=hermitian))
 
     agrees(f, own=lambda p: loss(*pairs(p)))
-    with pytest.raises(ValueError, match="not eigenpairs|eigenpair"):
+    with pytest.raises(ValueError, match="eigenpair"):
         kj.attach_eigenpairs(matrix(0.5), *given, hermitian=hermitian)
     with pytest.raises(ValueError, match="normalised"):
         kj.attach_eigenpairs(matrix(0.3), given[0], 2 * given[1], hermitian=hermitian)
@@ -122,7 +122,9 @@ def test_nonlinear_problems():
 
     def functions(p):
         def T(lam):
-            return kj.LinearOperator((N, N), lambda x: lam**2 * x + lam * (C @ x) + B0 @ x + p * (B1 @ x), dtype=complex)
+            return kj.LinearOperator(
+                (N, N), lambda x: lam**2 * x + lam * (C @ x) + B0 @ x + p * (B1 @ x), dtype=complex
+            )
 
         return loss(*kj.attach_nonlinear(T, *given))
 

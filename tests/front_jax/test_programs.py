@@ -127,7 +127,7 @@ def test_errors_out_of_programs():
     run = jax.jit(lambda p: kj.eigsh(p * jnp.triu(jnp.ones((9, 9))), k=1)[0])
     with pytest.raises(jax.errors.JaxRuntimeError, match="ValueError"):
         run(1.0).block_until_ready()
-    with pytest.raises(ValueError, match="not Hermitian|Hermitian"), kj.errors():
+    with pytest.raises(ValueError, match="Hermitian"), kj.errors():
         run(1.0).block_until_ready()
     J = jnp.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 5.0]])
 

@@ -1,4 +1,4 @@
-"""Twelve classes of eigenproblems as functions of three parameters, and a dense oracle that shares nothing with the package.
+"""Twelve classes of eigenproblems as functions of three parameters, and a dense oracle of its own.
 
 The oracle takes Newton steps on (A − λM) x = 0, cᴴx = 1 from constant dense eigenpairs: two steps are exact to third
 order in the parameters, as each doubles the order that is right.
@@ -78,7 +78,9 @@ class Case:
     def loss(self, w, X):
         """Σ u Re λ + 0.3 Σ |λ|² + Σ C |X|² + |x₀ᴴ D x₁|², which reads no phase."""
         squares, coupling = jnp.abs(X) ** 2, jnp.sum(jnp.conj(X[:, 0]) * self.D * X[:, 1])
-        return jnp.sum(self.u * jnp.real(w) + 0.3 * jnp.abs(w) ** 2) + jnp.sum(self.C * squares) + jnp.abs(coupling) ** 2
+        return (
+            jnp.sum(self.u * jnp.real(w) + 0.3 * jnp.abs(w) ** 2) + jnp.sum(self.C * squares) + jnp.abs(coupling) ** 2
+        )
 
     def oracle(self, w):
         """The loss at P0 of the pairs next to w, its gradient, and derivatives of that along V and along V twice."""
