@@ -28,7 +28,7 @@ from ..perturbation.gauge import check_gaps
 from ..perturbation.problem import SideName
 from .formulas import finish_cotangents, finish_tangents, residual_of_tangent, right_hand_side, scaled_cotangents
 from .host import Host
-from .primitives import batch_one_by_one, instantiated, make_host_primitive, stopped
+from .primitives import batch_one_by_one, instantiated, is_active, make_host_primitive, stopped
 from .problems import POINT, Problem, residual_tangent
 
 __all__ = ["anchor_solution", "attach"]
@@ -64,7 +64,7 @@ def _attach_jvp(primals: Any, tangents: Any, *, problem: Problem) -> Any:
     cut = problem.operands
     consts, point = primals[:cut], primals[cut:]
     w, X = attach_p.bind(*primals, problem=problem)  # with all outer derivatives
-    active = tuple(i for i, t in enumerate(tangents[:cut]) if not _is_zero(t) and t.dtype != jax.dtypes.float0)
+    active = tuple(i for i, t in enumerate(tangents[:cut]) if is_active(t))
     if not active:
         return [w, X], [jnp.zeros_like(w), jnp.zeros_like(X)]
     dR = residual_tangent(problem, active, tuple(consts), tuple(tangents[i] for i in active), w, X)
@@ -199,7 +199,7 @@ def _moved(problem: Problem, side: SideName, theta: Any, dtheta: Any, chosen: An
     """The tangent of a solution Z: the system's of that of its residual."""
     # Of the point w and X are variables; shift, units and token are not.
     variables = problem.operands + 2
-    active = tuple(i for i, t in enumerate(dtheta[:variables]) if not _is_zero(t) and t.dtype != jax.dtypes.float0)
+    active = tuple(i for i, t in enumerate(dtheta[:variables]) if is_active(t))
     changes = tuple(dtheta[i] for i in active)
     d = residual_of_tangent(problem, side, active, tuple(theta), changes, chosen, ad.instantiate_zeros(drhs), Z)
     return bordered_p.bind(*theta, chosen, d, problem=problem, side=side)[0]

@@ -19,7 +19,7 @@ from .arguments import plain_operator, read_pencil
 from .codes import apply
 from .derivatives import shape_of
 from .host import Host, keep
-from .primitives import make_host_primitive, stopped
+from .primitives import is_active, make_host_primitive, stopped
 from .problems import Problem
 
 __all__ = ["solve"]
@@ -69,7 +69,7 @@ def _solve_jvp(
     call = partial(solve_p.bind, problem=problem, solver=solver, rtol=rtol)
     (x,) = call(*primals, stage=stage)
     d = ad.instantiate_zeros(tangents[-1])
-    active = tuple(i for i, t in enumerate(tangents[:cut]) if type(t) is not ad.Zero and t.dtype != jax.dtypes.float0)
+    active = tuple(i for i, t in enumerate(tangents[:cut]) if is_active(t))
     if active:
         changes = tuple(tangents[i] for i in active)
         d = d - _image_tangent(problem, stage, active, tuple(primals[:cut]), changes, x)

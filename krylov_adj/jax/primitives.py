@@ -21,7 +21,7 @@ from .host import Host, compiled_products, on_device, operators, products
 from .problems import Problem
 from .staging import run_staged
 
-__all__ = ["batch_one_by_one", "instantiated", "make_host_primitive", "stopped"]
+__all__ = ["batch_one_by_one", "instantiated", "is_active", "make_host_primitive", "stopped"]
 
 Shapes = Callable[..., Sequence[jax.ShapeDtypeStruct]]
 
@@ -90,6 +90,11 @@ def instantiated(primal: Any, tangent: Any) -> Any:
     if not jnp.issubdtype(jnp.result_type(primal), jnp.inexact):
         return np.zeros(np.shape(primal), jax.dtypes.float0)
     return ad.instantiate_zeros(tangent)
+
+
+def is_active(tangent: Any) -> bool:
+    """Return whether a tangent is one: no symbolic zero, and not that of an integer."""
+    return type(tangent) is not ad.Zero and getattr(tangent, "dtype", None) != jax.dtypes.float0
 
 
 def stopped(values: Sequence[Any]) -> list[Any]:
