@@ -20,8 +20,8 @@ import krylov_adj.jax as kj
 jax.config.update("jax_enable_x64", True)
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--grid", type=int, default=200, help="points of the grid")
-parser.add_argument("--steps", type=int, default=300, help="steps of Adam")
+parser.add_argument("--grid", type=int, default=120, help="points of the grid")
+parser.add_argument("--steps", type=int, default=150, help="steps of Adam")
 parser.add_argument("--levels", type=int, default=6, help="levels that are measured")
 arguments = parser.parse_args()
 

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from krylov_adj.autograd.diagnostics import GradientCheck
 from krylov_adj.autograd.operators.stencils import Stencil
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-MODULES = sorted(module.name for module in pkgutil.walk_packages(ka.__path__, "krylov_adj."))
+#: Front ends whose frameworks are not installed, and cannot be imported.
+ABSENT = tuple(f"krylov_adj.{name}" for name in ("jax",) if find_spec(name) is None)
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(ka.__path__, "krylov_adj.") if not module.name.startswith(ABSENT)
+)
 
 # The names of the package, those of its public module, and the classes that they return.
 NAMES = {
@@ -23,6 +28,10 @@ NAMES = {
     "Stencil": Stencil,
     "GradientCheck": GradientCheck,
 }
+if "krylov_adj.jax" not in ABSENT:
+    kj = importlib.import_module("krylov_adj.jax")
+    own = {name: getattr(kj, name) for name in kj.__all__}
+    NAMES |= {f"jax.{name}": thing for name, thing in own.items() if thing.__module__.startswith("krylov_adj.jax")}
 OURS = {name: thing for name, thing in NAMES.items() if thing.__module__.startswith("krylov_adj")}
 RETURNED = {"Report", "Stencil", "GradientCheck"}  # made by the package, not by its users
 
