@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..options import Adjoint
-from ..perturbation.derivatives import Maps
+from ..perturbation.derivatives import Maps, derivative_maps
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
 from .inverses import make_inverse, make_mass_inverse
 from .operands import as_complex
 from .scaling import Units, times_number, units
-from .solve import derivative_maps
 from .verify import check_adjoint, verified
 
 __all__ = ["accept_eigenpairs", "recall_eigenpairs"]

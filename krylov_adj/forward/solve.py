@@ -17,12 +17,11 @@ import numpy as np
 
 from ..krylov.precision import Precision
 from ..options import Adjoint
-from ..perturbation.derivatives import Maps
+from ..perturbation.derivatives import Maps, derivative_maps
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
 from ..perturbation.selection import Selection
 from ..perturbation.singular import AugmentedOperator
 from ..perturbation.structures import Nonlinear, Triplets
-from ..perturbation.systems import BorderedSystems
 from .continuation import Continuation
 from .eigenpairs import eigenpairs
 from .inverses import make_mass_inverse
@@ -75,13 +74,6 @@ def solve_eigenproblem(
     vectors = scale.eigenvector_factor(pairs.normalization)
     maps = replace(maps, values=scale.eigenvalue_factor, vectors=vectors, residuals=scale.a * vectors)
     return replace(pairs, w=scale.values(pairs.w), X=scale.vectors(pairs.X, pairs.normalization)), maps
-
-
-def derivative_maps(problem: Eigenproblem, pairs: Pairs, R: Array, options: Adjoint) -> Maps:
-    """Return the maps of pairs with the residuals R = A X − B X Λ, (n, k)."""
-    space, w, X = problem.space, pairs.w, pairs.X
-    sizes = space.norms(R) / space.norms(X)
-    return Maps(BorderedSystems.of(problem, w, X, options, sizes, space.gram(X, R)))
 
 
 def solve_triplets(

@@ -1,4 +1,4 @@
-"""What users pass, checked as far as it is known before anything runs."""
+"""Arguments of users, checked as far as it is known before anything runs."""
 
 from __future__ import annotations
 

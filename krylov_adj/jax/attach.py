@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..forward.given import accept_eigenpairs
+from ..forward.given import accept_eigenpairs, recall_eigenpairs
 from ..forward.verify import GRAM
 from ..krylov.precision import Precision
 from ..options import Adjoint
+from ..perturbation.derivatives import Maps
 from ..perturbation.problem import Pairs
 from ..perturbation.refusals import refuse_cut
 from ..perturbation.systems import left_vectors
 from .arguments import check_options, plain_operator, read_pencil, scalar
-from .derivatives import anchor_solution, attach, shape_of
-from .host import Host, keep, shift, units_of
+from .derivatives import anchor_solution, attach, shape_of, units_of
+from .host import Host, keep, shift
 from .primitives import make_host_primitive, stopped
 from .problems import Problem, at_point, point_shapes
 
@@ -38,6 +39,13 @@ def _run_accept(host: Host, w: Array, X: Array, sigma: Array, rtol: float) -> li
         given, host.A, host.M, problem.hermitian, problem.options, shift(problem, sigma), OPinv
     )
     return [pairs.w, pairs.X, units_of(maps), keep(maps)]
+
+
+def _recall(host: Host, w: Array, X: Array, sigma: Array) -> Maps:
+    problem = host.problem
+    given = Pairs(w, X, problem.normalization, "eigenpairs as given")
+    OPinv = dict(problem.request).get("OPinv")
+    return recall_eigenpairs(given, host.A, host.M, problem.hermitian, problem.options, shift(problem, sigma), OPinv)
 
 
 accept_p = make_host_primitive("krylov_adj_accept", _run_accept, lambda problem, *avals, rtol: point_shapes(problem))
@@ -72,8 +80,8 @@ def _accepted(
     kind = dtype if complex_pairs else whole
     request = () if OPinv is None else (("OPinv", plain_operator(OPinv, "OPinv")),)
     problem = Problem(
-        codes, counts, n, w.size, kind, hermitian, normalization, "pencil", options, request, sigma is not None,
-        complex_pairs,
+        codes, counts, n, w.size, kind, hermitian, _recall, normalization, "pencil", options, request,
+        sigma is not None, complex_pairs,
     )  # fmt: skip
     rtol = Precision.of(problem.X_dtype).half if rtol is None else float(rtol)
     aside = scalar(sigma, "sigma")
@@ -205,8 +213,8 @@ def left_eigenvectors(
 
     Derivative
     ----------
-    With respect to every array that A and M read; to any order, forward and reverse. The phases of Y follow those of
-    X. Functions of a whole cluster, such as the spectral projector X YᴴM, are right at any gap.
+    With respect to every array that A and M read; to any order, forward and reverse. Phases of left eigenvectors follow
+    those of right ones. Functions of a whole cluster, such as the spectral projector X YᴴM, are right at any gap.
 
     Examples
     --------

@@ -24,6 +24,7 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 from ..perturbation.block import solve_block, solve_tangent
+from ..perturbation.derivatives import Maps
 from ..perturbation.gauge import check_gaps
 from ..perturbation.problem import SideName
 from .formulas import finish_cotangents, finish_tangents, residual_of_tangent, right_hand_side, scaled_cotangents
@@ -31,13 +32,18 @@ from .host import Host
 from .primitives import batch_one_by_one, instantiated, is_active, make_host_primitive, stopped
 from .problems import POINT, Problem, residual_tangent
 
-__all__ = ["anchor_solution", "attach"]
+__all__ = ["anchor_solution", "attach", "shape_of", "units_of"]
 
 Array = np.ndarray
 
 
 def shape_of(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def units_of(maps: Maps) -> Array:
+    """Return what λ, X and R of the systems are multiplied by, (3,)."""
+    return np.array([maps.values, maps.vectors, maps.residuals], maps.X.real.dtype)
 
 
 def _is_zero(tangent: Any) -> bool:

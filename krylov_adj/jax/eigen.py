@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..forward.given import recall_eigenpairs
+from ..forward.request import Request
 from ..forward.solve import solve_eigenproblem
 from ..options import Adjoint
+from ..perturbation.derivatives import Maps
+from ..perturbation.problem import Pairs
+from ..perturbation.selection import Selection
 from .arguments import check_options, number_of_pairs, plain_operator, read_pencil, scalar, start_vector
-from .derivatives import attach
-from .host import Host, keep, shift, units_of
+from .derivatives import attach, units_of
+from .host import Host, keep, shift
 from .primitives import make_host_primitive, stopped
 from .problems import Problem, point_shapes
 
@@ -21,11 +27,25 @@ Array = np.ndarray
 
 def _run_eigen(host: Host, sigma: Array, v0: Array) -> list[Array]:
     problem = host.problem
-    request = problem.core_request(shift(problem, sigma), v0)
+    request = replace(_request(problem, sigma), v0=v0)
     pairs, maps = solve_eigenproblem(request, host.A, host.M, problem.options)
     if pairs.w.size != problem.k:
         raise ValueError(f"{pairs.w.size} eigenpairs were found, {problem.k} are expected")
     return [pairs.w, pairs.X, units_of(maps), keep(maps)]
+
+
+def _request(problem: Problem, sigma: Array) -> Request:
+    """The request for eigenpairs, but for v0."""
+    return replace(Request(**dict(problem.request)), sigma=shift(problem, sigma))
+
+
+def _recall(host: Host, w: Array, X: Array, sigma: Array) -> Maps:
+    problem, request = host.problem, _request(host.problem, sigma)
+    real_A, real_M = (operator is None or operator.dtype.kind != "c" for operator in (host.A, host.M))
+    ranking = request.ranking(real_A, real_M, host.M is not None and problem.normalization == "2")
+    selection = Selection(ranking, int(request.basis_size(problem.n)), 0)
+    given = Pairs(w, X, problem.normalization, "eigenpairs as given", selection=selection)
+    return recall_eigenpairs(given, host.A, host.M, problem.hermitian, problem.options, request.sigma, request.OPinv)
 
 
 eigen_p = make_host_primitive("krylov_adj_eigen", _run_eigen, lambda problem, *avals: point_shapes(problem))
@@ -204,7 +224,7 @@ def _solve(
         raise ValueError(f"k={k} must be greater than 0")
     fixed = {"k": k, "hermitian": hermitian, "normalization": normalization, **request}
     problem = Problem(
-        codes, counts, n, min(k, n), dtype, hermitian, normalization, "pencil", options, tuple(fixed.items()),
+        codes, counts, n, min(k, n), dtype, hermitian, _recall, normalization, "pencil", options, tuple(fixed.items()),
         sigma is not None, not hermitian,
     )  # fmt: skip
     aside = scalar(sigma, "sigma")

@@ -19,16 +19,12 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from ..forward.given import recall_eigenpairs
 from ..forward.operands import matrix_operator
-from ..forward.solve import recall_triplets, solve_nonlinear
-from ..perturbation.derivatives import Maps
-from ..perturbation.problem import Pairs, ValueOperator
-from ..perturbation.selection import Selection
+from ..perturbation.problem import ValueOperator
 from .codes import Code, compiled_rows
 from .problems import Problem
 
-__all__ = ["Host", "Products", "compiled_products", "keep", "on_device", "operators", "products", "shift", "units_of"]
+__all__ = ["Host", "Products", "compiled_products", "keep", "on_device", "operators", "products", "shift"]
 
 Array = np.ndarray
 
@@ -125,7 +121,7 @@ def _is_hermitian(problem: Problem) -> bool:
 
 @dataclass(frozen=True)
 class Host:
-    """What a solve on the host begins with: the problem and its operators."""
+    """A problem and its operators, with which a solve on the host begins."""
 
     problem: Problem
     operators: list[ValueOperator]
@@ -166,11 +162,10 @@ class Host:
     def M(self) -> ValueOperator | None:
         return self.operators[1] if len(self.operators) > 1 else None
 
-    def maps(self, point: Sequence[Array]) -> Maps:
+    def maps(self, point: Sequence[Array]) -> Any:
         """The derivative maps of the pairs of a point, with all that the last solves have found, where it is kept."""
         w, X, aside, _, token = point
-        maps: Maps = self.find(token, lambda: recall(self, w, X, aside))
-        return maps
+        return self.find(token, lambda: self.problem.recall(self, w, np.asfortranarray(X), aside))
 
 
 def shift(problem: Problem, sigma: Array) -> Any:
@@ -178,30 +173,12 @@ def shift(problem: Problem, sigma: Array) -> Any:
     return sigma.item() if problem.shifted else None
 
 
-def recall(host: Host, w: Array, X: Array, aside: Array) -> Maps:
-    """Return the maps of pairs that were computed or accepted before; ``aside`` is the shift, or −T′(λ) x."""
-    problem, X = host.problem, np.asfortranarray(X)
-    if problem.structure == "triplets":
-        return recall_triplets(problem.core_triplet_request(None), host.A, w, X, problem.options)
-    if problem.structure == "nonlinear":
-        return solve_nonlinear(host.A, w[0], X[:, 0], aside[:, 0], problem.options)
-    request, selection = dict(problem.request), None
-    sigma, OPinv = shift(problem, aside), request.get("OPinv")
-    if "k" in request:  # they were computed here
-        asked = problem.core_request(sigma, None)
-        any_pencil = host.M is not None and problem.normalization == "2"
-        ranking = asked.ranking(host.A.dtype.kind != "c", host.M is None or host.M.dtype.kind != "c", any_pencil)
-        selection = Selection(ranking, int(asked.basis_size(host.A.shape[0])), 0)
-    given = Pairs(w, X, problem.normalization, "eigenpairs as given", selection=selection)
-    return recall_eigenpairs(given, host.A, host.M, problem.hermitian, problem.options, sigma, OPinv)
-
-
 # ---- what is kept ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
-    """What is kept, and the lock of who uses it."""
+    """Something that is kept, and the lock of who uses it."""
 
     made: Any
     lock: Any = field(default_factory=Lock)
@@ -229,7 +206,7 @@ def _store(token: Array, made: Any) -> None:
 
 def _size(kept: Any) -> int:
     """About the numbers that maps, or a linear system, hold: vectors, matrices, and factors of those."""
-    if not isinstance(kept, Maps):
+    if not hasattr(kept, "systems"):
         return 0 if kept.matrix is None else 10 * int(getattr(kept.matrix, "nnz", kept.matrix.size))
     problem = kept.systems.problem
     size = 2 * kept.X.size if problem.surplus is None else 2 * kept.X.size + problem.surplus.V.size
@@ -237,11 +214,6 @@ def _size(kept: Any) -> int:
         if operator is not None and operator.explicit:
             size += 10 * int(getattr(operator.matrix, "nnz", operator.matrix.size))
     return size
-
-
-def units_of(maps: Maps) -> Array:
-    """Return what λ, X and R of the systems are multiplied by, (3,)."""
-    return np.array([maps.values, maps.vectors, maps.residuals], maps.X.real.dtype)
 
 
 def on_device(result: Any, aval: Any) -> Any:

@@ -37,6 +37,10 @@ def _system(host: Host, solver: str, rtol: float) -> LinearSystem:
     return LinearSystem(host.A, matrix, problem.n, problem.dtype, solver, rtol, WHOLE, inverse, complex_)
 
 
+def _no_pairs(host: Host, *point: Array) -> None:
+    """A linear system has none to recall."""
+
+
 def _preconditioner(given: Any) -> Any:
     return value_operator(given, False, "The preconditioner")
 
@@ -173,7 +177,7 @@ def solve(
     given = plain_operator(preconditioner, "preconditioner")
     request = () if given is None else (("preconditioner", given),)
     # Of a Hermitian A only A is applied; a wrong promise is an error of the solver.
-    problem = Problem(codes, counts, n, 1, dtype, name in HERMITIAN, request=request)
+    problem = Problem(codes, counts, n, 1, dtype, name in HERMITIAN, _no_pairs, request=request)
     b = b.astype(np.result_type(dtype, b.dtype, np.float32))
     start = jnp.zeros(0, b.dtype)
     if x0 is not None:

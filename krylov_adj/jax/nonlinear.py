@@ -11,10 +11,11 @@ import numpy as np
 
 from ..forward.solve import solve_nonlinear
 from ..options import Adjoint
+from ..perturbation.derivatives import Maps
 from .arguments import check_options
 from .codes import apply
-from .derivatives import attach
-from .host import Host, keep, units_of
+from .derivatives import attach, units_of
+from .host import Host, keep
 from .primitives import make_host_primitive, stopped
 from .problems import At, Problem, point_shapes
 from .reading import closure_code, read, read_function
@@ -31,6 +32,10 @@ def _run_nonlinear(host: Host, w: Array, X: Array, slope: Array) -> list[Array]:
         raise ValueError("T(lam) x does not depend on lam at the eigenpair: lam is no simple eigenvalue")
     maps = solve_nonlinear(host.A, w[0], X[:, 0], slope[:, 0], host.problem.options)
     return [w, X, units_of(maps), keep(maps)]
+
+
+def _recall(host: Host, w: Array, X: Array, slope: Array) -> Maps:
+    return solve_nonlinear(host.A, w[0], X[:, 0], slope[:, 0], host.problem.options)
 
 
 nonlinear_p = make_host_primitive("krylov_adj_nonlinear", _run_nonlinear, lambda problem, *avals: point_shapes(problem))
@@ -90,13 +95,13 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
     """
     options = check_options(adjoint)
     lam, x = (jax.lax.stop_gradient(jnp.asarray(value)) for value in (lam, x))
-    if lam.ndim == 1:
-        if x.ndim != 2 or x.shape[1] != lam.size:
-            raise ValueError(f"expected lam of shape (k,) and x of shape (n, k), got {lam.shape} and {x.shape}")
+    several = lam.ndim == 1
+    if lam.ndim > 1 or x.ndim != 1 + lam.ndim or x.shape[1:] != lam.shape:
+        wanted = "lam of shape (k,) and x of shape (n, k)" if several else "a scalar lam and x of shape (n,)"
+        raise ValueError(f"expected {wanted}, got {lam.shape} and {x.shape}")
+    if several:
         pairs = [attach_nonlinear(T, lam[i], x[:, i], adjoint=adjoint) for i in range(lam.size)]
         return jnp.stack([pair[0] for pair in pairs]), jnp.stack([pair[1] for pair in pairs], axis=1)
-    if lam.ndim != 0 or x.ndim != 1:
-        raise ValueError(f"expected a scalar lam and x of shape (n,), got {lam.shape} and {x.shape}")
     n = x.shape[0]
 
     def image(lam: Any, v: Any) -> Any:
@@ -111,7 +116,7 @@ def attach_nonlinear(T: Callable[[Any], Any], lam: Any, x: Any, *, adjoint: Adjo
         closed = read_function(image, avals)
         dtype = np.result_type(dtype, closed.out_avals[0].dtype)
     code, consts = closure_code(closed, None, (n, n), dtype, 1)
-    problem = Problem((code,), (len(consts),), n, 1, dtype, False, "2", "nonlinear", options)
+    problem = Problem((code,), (len(consts),), n, 1, dtype, False, _recall, "2", "nonlinear", options)
     w, X = lam.astype(dtype).reshape(1), x.astype(dtype).reshape(n, 1)
     one = jnp.ones((), X.real.dtype)
     slope = At(problem, stopped(consts), w, X, one, one).slope(X)

@@ -7,7 +7,7 @@ finds these systems again. Functions of this module compute in those units, mark
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..forward.request import Request
-from ..forward.triplets import TripletRequest
 from ..options import Adjoint
 from ..perturbation.problem import SideName
 from ..perturbation.structures import PENCIL, Nonlinear, Pencil, Triplets
@@ -31,7 +29,7 @@ POINT = 5
 
 @dataclass(frozen=True)
 class Problem:
-    """What is static of a call; equal ones share compiled programs.
+    """The static part of a call; equal ones share compiled programs.
 
     Attributes
     ----------
@@ -45,6 +43,8 @@ class Problem:
         Of the pencil.
     hermitian : bool
         The eigenvalues are real.
+    recall : callable
+        ``recall(host, w, X, aside)`` makes the derivative maps of pairs that were computed before.
     normalization : {"2", "M", "A"}
     structure : {"pencil", "triplets", "nonlinear"}
     options : Adjoint
@@ -62,6 +62,7 @@ class Problem:
     k: int
     dtype: np.dtype
     hermitian: bool
+    recall: Callable[[Any, Any, Any, Any], Any]
     normalization: str = "2"
     structure: str = "pencil"
     options: Adjoint = field(default_factory=Adjoint)
@@ -93,18 +94,10 @@ class Problem:
 
     @property
     def core_structure(self) -> Pencil:
-        """What the core knows as structure; the slope of a nonlinear problem is not known here."""
+        """The structure that the core knows; the slope of a nonlinear problem is not known here."""
         if self.structure == "triplets":
             return Triplets(self.codes[0].shape[0])
         return Nonlinear(np.zeros((0, 1))) if self.structure == "nonlinear" else PENCIL
-
-    def core_request(self, sigma: Any, v0: Any) -> Request:
-        """The request for eigenpairs, with what is known at run time."""
-        given = dict(self.request)
-        return replace(Request(**given), sigma=sigma, v0=v0)
-
-    def core_triplet_request(self, v0: Any) -> TripletRequest:
-        return replace(TripletRequest(**dict(self.request)), v0=v0)
 
     def parts(self, consts: Sequence[Any]) -> list[list[Any]]:
         """The operands of every code."""

@@ -288,6 +288,10 @@ def errors() -> Iterator[None]:
     A compiled program raises `jax.errors.JaxRuntimeError`, whose text names the class and has the message. JAX runs
     programs asynchronously: what is waited for has to be inside of the block.
 
+    Returns
+    -------
+    context manager
+
     Raises
     ------
     Exception

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ..forward.solve import solve_triplets
+from ..forward.solve import recall_triplets, solve_triplets
+from ..forward.triplets import TripletRequest
 from ..options import Adjoint
+from ..perturbation.derivatives import Maps
 from .arguments import check_options, number_of_pairs, start_vector
-from .derivatives import attach
-from .host import Host, keep, units_of
+from .derivatives import attach, units_of
+from .host import Host, keep
 from .primitives import make_host_primitive, stopped
 from .problems import Problem, point_shapes
 from .reading import read
@@ -26,9 +29,17 @@ SEED = 0
 
 def _run_triplets(host: Host, v0: Array) -> list[Array]:
     problem = host.problem
-    (U, s, V), maps = solve_triplets(problem.core_triplet_request(v0), host.A, problem.options)
+    (U, s, V), maps = solve_triplets(_request(problem, v0), host.A, problem.options)
     X = np.concatenate([U, V]) / U.dtype.type(np.sqrt(2))
     return [s, X, units_of(maps), keep(maps)]
+
+
+def _request(problem: Problem, v0: Array | None) -> TripletRequest:
+    return replace(TripletRequest(**dict(problem.request)), v0=v0)
+
+
+def _recall(host: Host, s: Array, X: Array, aside: Array) -> Maps:
+    return recall_triplets(_request(host.problem, None), host.A, s, X, host.problem.options)
 
 
 triplets_p = make_host_primitive("krylov_adj_triplets", _run_triplets, lambda problem, *avals: point_shapes(problem))
@@ -108,7 +119,7 @@ def svds(
         raise ValueError(f"k={k} must be between 1 and min(A.shape) = {min(m, n)}")
     request = {"k": k, "which": which, "tol": tol, "ncv": ncv, "maxiter": maxiter, "solver": solver, "rng": SEED}
     problem = Problem(
-        (code,), (len(consts),), m + n, k, code.dtype, True, "2", "triplets", options, tuple(request.items())
+        (code,), (len(consts),), m + n, k, code.dtype, True, _recall, "2", "triplets", options, tuple(request.items())
     )
     start = start_vector(v0, rng, min(m, n), code.dtype)
     s, X, units, token = triplets_p.bind(*stopped([*consts, start]), problem=problem)

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..options import Adjoint
 from .block import solve_adjoint, solve_tangent
 from .maps import Reading, RightHandSide, begin_adjoint, finish_tangent, pair_conjugates, read_cotangents
-from .problem import power_of_two
+from .problem import Eigenproblem, Pairs, power_of_two
 from .solutions import PairSolution
 from .systems import BorderedSystems
 
-__all__ = ["Maps"]
+__all__ = ["Maps", "derivative_maps"]
 
 Array = np.ndarray
 
@@ -118,3 +119,10 @@ class Maps:
         dX = finish_tangent(np, pairs, pairs.X, self.normaliser(), V, dS)
         dw = -np.diagonal(solution.M)
         return (np.real(dw) if np.isrealobj(pairs.w) else dw) * self.values, dX * self.vectors
+
+
+def derivative_maps(problem: Eigenproblem, pairs: Pairs, R: Array, options: Adjoint) -> Maps:
+    """Return the maps of pairs with the residuals R = A X − B X Λ, (n, k)."""
+    space, w, X = problem.space, pairs.w, pairs.X
+    sizes = space.norms(R) / space.norms(X)
+    return Maps(BorderedSystems.of(problem, w, X, options, sizes, space.gram(X, R)))
