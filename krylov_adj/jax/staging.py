@@ -62,6 +62,12 @@ call_p.def_abstract_eval(lambda *avals, function, shapes: [jax.core.ShapedArray(
 
 
 def _lower_call(ctx: Any, *operands: Any, function: Callable[..., Any], shapes: Shapes) -> Any:
+    if getattr(getattr(ctx.module_context, "lowering_parameters", None), "for_export", False):
+        raise NotImplementedError(
+            "a program that solves eigenproblems or linear systems with krylov_adj cannot be exported: its solvers run "
+            "in Python, on the host"
+        )
+
     def plain(*arrays: Any) -> Any:
         found = function(*map(np.asarray, arrays))
         return tuple(np.asarray(x, s.dtype).reshape(s.shape) for x, s in zip(found, shapes, strict=True))

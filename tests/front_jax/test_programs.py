@@ -10,6 +10,7 @@ import pytest
 
 jax = pytest.importorskip("jax")
 
+import jax.export  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
 import krylov_adj.jax as kj  # noqa: E402
@@ -153,6 +154,11 @@ def test_reports_come_with_errors_of_programs():
         with pytest.raises(kj.AdjointNoConvergence) as caught, kj.errors():
             jax.block_until_ready(run(1.0))
         assert list(caught.value.report.failed) == [0]
+
+
+def test_programs_cannot_be_exported():
+    with pytest.raises(NotImplementedError, match="krylov_adj cannot be exported"):
+        jax.export.export(jax.jit(f))(1.0)
 
 
 def test_an_aborted_program_leaves_no_waiting_thread(monkeypatch):
