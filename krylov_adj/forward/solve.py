@@ -17,11 +17,13 @@ import numpy as np
 
 from ..krylov.precision import Precision
 from ..options import Adjoint
-from ..perturbation.derivatives import Maps
+from ..perturbation.derivatives import Maps, derivative_maps
 from ..perturbation.examine import examine
 from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator, power_of_two
 from ..perturbation.refusals import refuse_cut
-from ..perturbation.structures import Nonlinear
+from ..perturbation.selection import Selection
+from ..perturbation.singular import AugmentedOperator
+from ..perturbation.structures import Nonlinear, Triplets
 from ..perturbation.systems import BorderedSystems, left_vectors
 from ..report.messages import not_eigenpairs
 from .continuation import Continuation
@@ -40,7 +42,14 @@ from .verify import (
     verified,
 )
 
-__all__ = ["given_eigenpairs", "left_of_eigenpairs", "solve_eigenproblem", "solve_nonlinear", "solve_triplets"]
+__all__ = [
+    "given_eigenpairs",
+    "left_of_eigenpairs",
+    "recall_triplets",
+    "solve_eigenproblem",
+    "solve_nonlinear",
+    "solve_triplets",
+]
 
 Array = np.ndarray
 
@@ -83,13 +92,6 @@ def solve_eigenproblem(
     vectors = scale.eigenvector_factor(pairs.normalization)
     maps = replace(maps, values=scale.eigenvalue_factor, vectors=vectors, residuals=scale.a * vectors)
     return replace(pairs, w=scale.values(pairs.w), X=scale.vectors(pairs.X, pairs.normalization)), maps
-
-
-def derivative_maps(problem: Eigenproblem, pairs: Pairs, R: Array, options: Adjoint) -> Maps:
-    """Return the maps of pairs with the residuals R = A X − B X Λ, (n, k)."""
-    space, w, X = problem.space, pairs.w, pairs.X
-    sizes = space.norms(R) / space.norms(X)
-    return Maps(BorderedSystems.of(problem, w, X, options, sizes, space.gram(X, R)))
 
 
 def given_eigenpairs(
@@ -227,6 +229,17 @@ def solve_triplets(
     maps = replace(derivative_maps(found.problem, pairs, R, options), values=scale.a, residuals=scale.a)
     root = pairs.X.dtype.type(np.sqrt(2))
     return (root * pairs.X[: A.shape[0]], scale.values(pairs.w), root * pairs.X[A.shape[0] :]), maps
+
+
+def recall_triplets(request: TripletRequest, A: ValueOperator, s: Array, X: Array, options: Adjoint) -> Maps:
+    """Return the maps of triplets (s, [U; V]/√2) that `solve_triplets` has computed before; they are not checked."""
+    scale = units(A, squared=True)
+    A, options, s = times_number(A, 1 / scale.a), scale.options(options), s / scale.a
+    H = AugmentedOperator(A)
+    selection = Selection(*request.selection, A.applications)
+    problem = Eigenproblem(H, None, True, "2", structure=Triplets(H.rows), units=scale.pair, selection=selection)
+    R = problem.pencil(X, s)
+    return replace(derivative_maps(problem, Pairs(s, X, "2", ""), R, options), values=scale.a, residuals=scale.a)
 
 
 def solve_nonlinear(T: ValueOperator, lam: Any, x: Array, slope: Array, options: Adjoint | None = None) -> Maps:

@@ -58,7 +58,7 @@ def check_adjoint(operator: ValueOperator, hermitian: bool) -> None:
     x, y = (random_vector(n, operator.dtype, seed, space) for n, seed in zip(sizes, (5, 6), strict=True))
     Ax, AHy = operator.apply(x), operator.adjoint(y)
     left, right = space.dot(y, Ax), space.dot(AHy, x)
-    error = abs(left - right) / max(space.norm(Ax), space.norm(AHy), Precision.of(np.float64).tiny)
+    error = abs(left - right) / max(space.norm(Ax), space.norm(AHy), Precision.of(operator.dtype).tiny)
     if not error <= Precision.of(operator.dtype).half:
         raise ValueError((operator_not_hermitian if hermitian else operator_adjoint_wrong)(operator.name, float(error)))
 

@@ -131,6 +131,20 @@ def check_second_derivative(pairs: DeflatedPairs, error: float) -> None:
         say(DegeneracyWarning, lost_second_derivative(error), pairs.options)
 
 
+def check_gaps(accuracy: Accuracy, reads: Array) -> None:
+    """Say where a second derivative passes through eigenvalues of pairs that are read, (k,), and too close for it.
+
+    In that of a function of the whole cluster terms with the squares of a gap's reciprocal cancel. Whether they do is
+    not known here: it may be said of a loss of single members, too, which is as accurate as the gap.
+    """
+    pairs, spread = accuracy.pairs, accuracy.spread
+    gaps = np.abs(pairs.w[:, None] - pairs.w)
+    tau = pairs.tolerances(pairs.w.size)
+    apart = (gaps > tau[:, None] + tau) & reads & reads[:, None]
+    if apart.any():
+        check_second_derivative(pairs, min(pairs.eps * (spread / float(np.min(gaps[apart]))) ** 2, 1.0))
+
+
 def _check_complete(accuracy: Accuracy, complete: Completeness, reads: Array) -> None:
     """Say what the loss reads of a cluster that k cut, or in the place of an eigenvalue that was missed."""
     pairs, problem, options = accuracy.pairs, accuracy.pairs.problem, accuracy.pairs.options

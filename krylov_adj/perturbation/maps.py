@@ -131,9 +131,12 @@ def finish_tangent(xp: Any, pairs: DeflatedPairs, X: Any, NX: Any, V: Any, dS: A
     return without_phase(xp, X, dX) if problem.unit and pairs.X.dtype.kind == "c" else dX
 
 
-def quotients_of(values: Array, couplings: Quotients) -> tuple[Array, Array]:
-    """Return what of the ``values`` (k, k) of numerators is noise, and one where a coupling has a gap, else zero."""
-    noise = np.where(couplings.noise, values, 0)
+def quotients_of(values: Any, couplings: Quotients, xp: Any = np) -> tuple[Any, Array]:
+    """Return what of the ``values`` (k, k) of numerators is noise, and one where a coupling has a gap, else zero.
+
+    ``xp`` is the namespace of the values, where these are known later.
+    """
+    noise = xp.where(couplings.noise, values, 0)
     return noise, (~(couplings.equal | np.eye(len(values), dtype=bool))).astype(values.real.dtype)
 
 

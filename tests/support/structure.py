@@ -23,6 +23,7 @@ RANKS = {
     "forms": 3,
     "forward": 3,
     "autograd": 4,
+    "jax": 4,
     "torch": 4,
     "__init__": 5,
 }
