@@ -4,7 +4,7 @@ A particle in one dimension, H = −½ d²/dx² + V(x), on a grid. The lowest le
 in a field that tilts it, and the network V_θ(x) is fitted to them. The whole step, eigenvalues included, is one
 `jit` function.
 
-    python examples/learn_a_potential_jax.py
+    python examples/frameworks/learn_a_potential_jax.py
 """
 
 import argparse

@@ -72,7 +72,7 @@ def coefficients(basis: Array, Y: Array) -> Array:
 
 def combine(y: Array, basis: Array) -> Array:
     """Return Σ y_a E_a."""
-    return np.asarray(np.tensordot(y, basis, 1))
+    return np.asarray((y @ basis.reshape(len(basis), -1)).reshape(basis.shape[1:]))
 
 
 def largest_sum(H: Array, r: int) -> float:
@@ -145,7 +145,8 @@ class Spectrum(NamedTuple):
             return Spectrum(U, s**2, self.z)
         K = (self.U * self.z**0.5) @ cholesky(WHOLE, identity - length * _scaled(change, self.z))
         large = s**2 > 0.5
-        P, t, _ = svd(WHOLE, U[:, large].conj().T @ K)
+        UH = U[:, large].conj().T
+        P, t, _ = svd(WHOLE, UH @ K)
         y, z = s[~large] ** 2, t**2
         return Spectrum(np.hstack([U[:, large] @ P, U[:, ~large]]), np.r_[1 - z, y], np.r_[z, 1 - y])
 

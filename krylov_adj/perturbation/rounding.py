@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..krylov import small
 from ..krylov.precision import NOISE
 from .accuracy import Accuracy
 from .couplings import Quotients
@@ -85,9 +86,9 @@ def check_solution(Z: Array, dZ: Array, dT: Array, dE: Array, weight: Array, acc
     """
     rounding = _rounding_of_motion(np, dE, weight, accuracy.pairs.eps)
     rounding *= accuracy.left_lengths[: len(dT), None]
-    lost = float(np.linalg.norm(rounding[np.abs(dT) > NOISE * rounding]))
+    lost = small.norm(rounding[np.abs(dT) > NOISE * rounding])
     if lost > 0:
-        rest = float(np.linalg.norm(dZ + Z @ dE[2:].conj().T))
+        rest = accuracy.space.norm(dZ + Z @ dE[2:].conj().T)
         check_second_derivative(accuracy.pairs, min(lost / rest, 1.0) if rest > 0 else 1.0)
 
 
@@ -127,8 +128,8 @@ def rounding_of_block(accuracy: Accuracy, z: Array, left: Array, v: Array, left_
     norms of what they leave of their own right-hand sides.
     """
     n = accuracy.pairs.X.shape[0]
-    size_v, m_v = (np.linalg.norm(part) for part in (v[:n], v[n:]))
-    size_z, m_z = (np.linalg.norm(part) for part in (z[:n], z[n:]))
+    size_v, m_v = accuracy.space.norm(v[:n]), small.norm(v[n:])
+    size_z, m_z = accuracy.space.norm(z[:n]), small.norm(z[n:])
     error = np.max(left) * size_v + np.max(left_of_v) * size_z
     error += accuracy.rounding * size_v * size_z + accuracy.pairs.eps * (m_v * size_z + m_z * size_v)
     return float(error)

@@ -395,8 +395,8 @@ def unequal_weights(groups: list[tuple[list[str], float | complex]]) -> str:
         "sorted eigenvalues of a Hermitian matrix). It may be that (a) a symmetry makes them coincide, and single ones "
         "are read, which have no gradient there: use a symmetric function of the cluster, such as its mean; (b) the "
         "loss is a smooth function of the whole cluster, such as Σ F(wᵢ) xᵢᴴWxᵢ, and has one, which is not the one "
-        "returned: (w, X) do not carry what couples the vectors. krylov_adj.invariant_subspace does; (c) "
-        "k cuts the cluster: increase k; (d) the levels cross here: move the parameters. "
+        "returned: (w, X) do not carry what couples the vectors. krylov_adj.invariant_subspace does, or read the mean "
+        "and the projector X Xᴴ; (c) k cuts the cluster: increase k; (d) the levels cross here: move the parameters. "
         "Adjoint(on_gauge='ignore') silences this."
     )
 

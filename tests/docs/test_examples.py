@@ -43,8 +43,7 @@ def is_picture(path: Path) -> bool:
 
 
 def test_each_example_is_in_the_gallery_and_in_the_index() -> None:
-    # Those for another framework are run by the tests of its front end.
-    names = sorted(path.stem for path in EXAMPLES.glob("*.py") if not path.stem.endswith("_jax"))
+    names = sorted(path.stem for path in EXAMPLES.glob("*.py"))
     makefile, index = (ROOT / "Makefile").read_text("utf-8"), (EXAMPLES / "README.md").read_text("utf-8")
     listed = re.search(r"for name in ([^;]+);", makefile)
     assert listed

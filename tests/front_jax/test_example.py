@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("equinox")
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "learn_a_potential_jax.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "frameworks" / "learn_a_potential_jax.py"
 
 
 def test_learn_a_potential():

@@ -10,7 +10,7 @@ import pytest
 
 jax = pytest.importorskip("jax")
 
-import jax.export  # noqa: E402
+import jax.export  # noqa: E402, F811
 import jax.numpy as jnp  # noqa: E402
 
 import krylov_adj.jax as kj  # noqa: E402
