@@ -290,23 +290,24 @@ class SubspaceSystems:
         solved = self._in_stages(side, F, scale)
         if self.problem.hermitian or not space.any(solved.U):
             return solved
-        if not side.consistent and self._is_suspicious(space.norm(solved.U) / space.norm(F)):
+        growth = space.norm(solved.U) / space.norm(F)
+        if not side.consistent and self._is_suspicious(growth):
             _ = self.left  # raises where an eigenvalue outside has coalesced with one inside
         rtol = self.options.tolerance(F.dtype)
-        for _ in range(REFINEMENTS):
+        for step in range(REFINEMENTS + 1):
             left = side.project_out(F - self.image(side, solved.U))
             floors = side.rounding(solved.U) + self.pairs.precision.floor * scale
             # What rounding of V leaves of the equation with H, past what each system was asked for.
             wanted = np.maximum(rtol * np.maximum(space.norms(F), scale), floors)
-            if np.all(space.norms(left) <= max(small.norm(blocks.V), 1.0) * wanted):
+            if step == REFINEMENTS or np.all(space.norms(left) <= max(small.norm(blocks.V), 1.0) * wanted):
                 break
             more = self._in_stages(side, left, space.norms(left))
             U = side.project_in(solved.U + more.U)
             now = space.norms(side.project_out(F - self.image(side, U)))
             if not np.all(now <= 0.5 * np.maximum(space.norms(left), wanted)):
                 break
-            solved = replace(solved, U=U)
-        return solved
+            solved = _joined([solved, more], U, 1.0, space.norms(U))
+        return replace(solved, errors=np.hypot(solved.errors, growth * space.norms(left)))
 
     def _in_stages(self, side: Side, F: Array, scale: Array) -> Complement:
         problem, space, blocks = self.problem, self.problem.space, self.blocks
