@@ -1,4 +1,4 @@
-"""What derivatives of invariant subspaces cost, relative to the forward solve: counts, no times.
+"""Costs of derivatives of invariant subspaces, relative to the forward solve: counts, no times.
 
     python benchmarks/subspace_cost.py [--small]
 

@@ -145,7 +145,7 @@ def test_a_hermitian_cluster_that_k_cuts():
 
 
 def test_copies_that_a_krylov_space_has_once_are_found():
-    """Of a diagonal matrix, whatever the start vector, a Krylov space has one copy of every eigenvalue."""
+    """A Krylov space of a diagonal matrix has one copy of every eigenvalue, whatever the start vector."""
     A, E = onp.diag(onp.r_[1.0, 1.0, 1.3, onp.linspace(3, 6, 27)]), onp.ones((30, 30))
     f = lambda p: TRACE(*ka.invariant_subspace(A + p * E, 3, which="SA", v0=onp.ones(30), hermitian=True))  # noqa: E731
     assert f(0.0) == pytest.approx(3.3, rel=1e-14)

@@ -1,4 +1,4 @@
-"""What cannot be trusted is said, eagerly and out of compiled programs; types and classes of problems."""
+"""Warnings and errors of what cannot be trusted, eagerly and out of compiled programs; types and classes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the package promises, through PyTorch: warnings, clusters, conjugate pairs, types, forms of operators."""
+"""The promises of the package, through PyTorch: warnings, clusters, conjugate pairs, types, forms of operators."""
 
 import subprocess
 import sys
