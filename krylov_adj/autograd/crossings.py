@@ -54,8 +54,8 @@ def cluster_gradient(H_of_p: Callable[[Any], Any], p: Any) -> ClusterGradient:
 
     Derivative
     ----------
-    None: call it outside of differentiated functions. It takes autograd's reverse mode of H(p), in `matrix` its forward
-    mode (where a function in it has none, reverse mode as often as there are numbers in H). GaugeWarnings of these
+    None: call it outside of differentiated functions. It takes autograd's reverse mode of H(p), in ``matrix`` its
+    forward mode (where a function in it has none, reverse mode as often as there are numbers in H). GaugeWarnings of these
     derivatives are silenced, as S*(Y) reads the cluster as a whole for every Y; those of other calls, other threads'
     and every other warning are given.
 
@@ -100,7 +100,7 @@ class Proximal(NamedTuple):
 
 
 class ClusterGradient:
-    """Derivatives of the eigenvalues of a cluster, made by `cluster_gradient`.
+    """Derivatives of the eigenvalues of a cluster, made by `krylov_adj.cluster_gradient`.
 
     S(d) = dH[d], (m, m), is linear in the direction d, and S*(Y) = ∇ Re tr(YᴴH), of the shape of p, in Y.
 
