@@ -55,9 +55,9 @@ def cluster_gradient(H_of_p: Callable[[Any], Any], p: Any) -> ClusterGradient:
     Derivative
     ----------
     None: call it outside of differentiated functions. It takes autograd's reverse mode of H(p), in ``matrix`` its
-    forward mode (where a function in it has none, reverse mode as often as there are numbers in H). GaugeWarnings of these
-    derivatives are silenced, as S*(Y) reads the cluster as a whole for every Y; those of other calls, other threads'
-    and every other warning are given.
+    forward mode (where a function in it has none, reverse mode as often as there are numbers in H). GaugeWarnings of
+    these derivatives are silenced, as S*(Y) reads the cluster as a whole for every Y; those of other calls, other
+    threads' and every other warning are given.
 
     References
     ----------
