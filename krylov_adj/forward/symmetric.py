@@ -1,4 +1,4 @@
-"""Eigenpairs of real symmetric problems for `eigsh`: Lanczos with an inverse, or with a filter.
+"""Eigenpairs of Hermitian problems for `eigsh`: Lanczos with an inverse, or with a filter.
 
 For what ARPACK needs most applications for, and with the certainty that no eigenvalue was missed
 (`krylov.lanczos`). What this does not apply to, or what does not converge, is ARPACK's.
@@ -59,12 +59,11 @@ OUTSIDE = 1.01
 def applies_to(request: Request, A: ValueOperator, M: ValueOperator | None) -> bool:
     """Return whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
 
-    Not: complex problems, M without sigma, modes other than "normal", small or invalid problems.
+    Not: M without sigma, modes other than "normal", small or invalid problems.
     """
     n, k, sigma, which, tol = A.shape[0], request.k, request.sigma, request.which, request.tol
     kind = which == "LM" if sigma is not None else M is None and which in ("SA", "LA", "LM")
-    real = all(operator.dtype.kind == "f" for operator in (A, M) if operator is not None) and not np.imag(sigma or 0.0)
-    if not kind or not real or request.mode != "normal" or n <= DENSE_ORDER:
+    if not kind or np.imag(sigma or 0.0) or request.mode != "normal" or n <= DENSE_ORDER:
         return False
     integers = all(value is None or isinstance(value, Integral) for value in (k, request.ncv, request.maxiter))
     if not integers or not 0 < k < n or (request.maxiter is not None and request.maxiter <= 0):
@@ -72,9 +71,8 @@ def applies_to(request: Request, A: ValueOperator, M: ValueOperator | None) -> b
     if request.Minv is not None or not isinstance(tol, Real) or not float(tol) >= 0:
         return False
     start = None if request.v0 is None else np.asarray(request.v0)
-    usable = start is None or (
-        start.shape == (n,) and start.dtype.kind in "fiub" and 0 < np.max(np.abs(start)) < np.inf
-    )
+    numbers = "fiubc" if any(operator.dtype.kind == "c" for operator in (A, M) if operator is not None) else "fiub"
+    usable = start is None or (start.shape == (n,) and start.dtype.kind in numbers and 0 < np.max(np.abs(start)) < np.inf)
     return usable and k + 4 <= _dimension(request, n)
 
 
@@ -92,22 +90,28 @@ def symmetric_pairs(
     continuation: Continuation | None = None,
     warm: Warm | None = None,
 ) -> Pairs | None:
-    """Return M-normalised pairs of a real symmetric problem that this `applies_to`; None where ARPACK is to be asked.
+    """Return M-normalised pairs of a Hermitian problem that this `applies_to`; None where ARPACK is to be asked.
 
-    That is what has not converged, and an inverse that is not real. It may have another shift than sigma.
+    That is what has not converged, and an inverse that is complex where A and M are real. It may have another shift than sigma.
     """
     n, k, sigma, which = A.shape[0], int(request.k), request.sigma, request.which
-    operators = (A, M, None if inverse is None else inverse.operator)
-    dtypes = [operator.dtype for operator in operators if operator is not None]
-    if (inverse is None) != (sigma is None) or any(dtype.kind != "f" for dtype in dtypes):
+    dtypes = [operator.dtype for operator in (A, M) if operator is not None]
+    if inverse is not None:
+        # SciPy solves with the real part of an inverse that is complex where A and M are real.
+        if inverse.operator.dtype.kind == "c" and all(dtype.kind == "f" for dtype in dtypes):
+            return None
+        dtypes.append(inverse.operator.dtype)
+    if (inverse is None) != (sigma is None) or any(dtype.kind not in "fc" for dtype in dtypes):
         return None
     v0, maxiter, tol = request.v0, request.maxiter, request.tol
     dimension, dtype = _dimension(request, n), np.result_type(*dtypes)
+    real_dtype = np.finfo(dtype).dtype
     rng = np.random.default_rng(SEED if request.rng is None else request.rng)
     scale = 1.0 if M is None else _scale(M)
 
     def random() -> Array:
-        return (scale * rng.standard_normal(n)).astype(dtype)
+        v = scale * rng.standard_normal(n)
+        return (v if dtype.kind == "f" else v + 1j * scale * rng.standard_normal(n)).astype(dtype)
 
     first = random()
     start = None if v0 is None else (np.asarray(v0) / np.max(np.abs(v0))).astype(dtype)
@@ -138,11 +142,14 @@ def symmetric_pairs(
         return None
     w = found.w
     order = np.argsort(w[:k])
-    # Signs that do not jump from one parameter to the next.
-    signs = np.where(A.space.gram(reference, found.X[:, :k]) < 0, -1, 1)
-    X = np.asfortranarray((found.X[:, :k] * signs.astype(dtype))[:, order])
-    surplus = Surplus(w[k:].astype(dtype) if found.resolved else None, found.other_w.astype(dtype), found.other_X)
-    return Pairs(w[:k][order].astype(dtype), X, "2" if M is None else "M", found.method, inverse, surplus)
+    # Signs, or phases, that do not jump from one parameter to the next.
+    along = A.space.gram(reference, found.X[:, :k])
+    size = np.abs(along)
+    phases = np.where(size > 0, along.conj(), 1) / np.where(size > 0, size, 1)
+    X = np.asfortranarray((found.X[:, :k] * phases.astype(dtype))[:, order])
+    next_w = w[k:].astype(real_dtype) if found.resolved else None
+    surplus = Surplus(next_w, found.other_w.astype(real_dtype), found.other_X)
+    return Pairs(w[:k][order].astype(real_dtype), X, "2" if M is None else "M", found.method, inverse, surplus)
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,7 @@ class _Solve:
 
         # As in ARPACK: T's range is where the eigenvectors are. And the unit of its values.
         start = image(self.first if self.start is None else self.start)
-        unit = start.dtype.type(A.space.largest(np.abs(start)))
+        unit = np.finfo(start.dtype).dtype.type(A.space.largest(np.abs(start)))
         if not unit > 0:
             return None
 
@@ -353,7 +360,7 @@ class _Solve:
         X = np.asfortranarray(found[1].T)
         AX = A.apply(X)
         G = A.space.gram(X, AX)
-        w, U = small.eigh(A.space, 0.5 * (G + G.T))
+        w, U = small.eigh(A.space, 0.5 * (G + G.conj().T))
         X, AX = X @ U, AX @ U
         accepted = np.maximum(1e3 * eps * norm, 10 * self.tol * np.abs(w))
         wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
@@ -379,5 +386,5 @@ def _scale(M: ValueOperator) -> Any:
     """
     if not M.explicit:
         return 1.0
-    diagonal = np.asarray(M.matrix.diagonal())
+    diagonal = np.real(M.matrix.diagonal())
     return np.where(diagonal > 0, diagonal, np.max(diagonal)) ** -0.5

@@ -1,4 +1,4 @@
-"""Where a solve of a real symmetric problem starts that follows another one: vectors, and a better shift."""
+"""Where a solve of a Hermitian problem starts that follows another one: vectors, and a better shift."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def rayleigh_ritz(
         Q, MQ = np.asfortranarray(Q @ U), MQ @ U
     AQ = A.apply(Q)
     G = space.gram(Q, AQ)
-    w, Y = small.eigh(space, 0.5 * (G + G.T))
+    w, Y = small.eigh(space, 0.5 * (G + G.conj().T))
     first = np.argsort(np.abs(w - sigma))[:k]
     w, Y = w[first], Y[:, first]
     MX = MQ @ Y

@@ -1,7 +1,7 @@
 """Thick-restart Lanczos for the forward pass, and the proof that it has seen every eigenvector.
 
-T is real and self-adjoint in the inner product of B: T = A, a polynomial of A, or (A − σB)⁻¹B. The basis V is
-B-orthonormal and T V = V H + v⁺ β eᵀ. When it is full it is contracted to the wanted half of the Ritz vectors, on
+T is self-adjoint in the inner product of B: T = A, a polynomial of A, or (A − σB)⁻¹B, real or complex. The basis V is
+B-orthonormal and T V = V H + v⁺ β eᵀ; H and β are real in complex arithmetic, too. When it is full it is contracted to the wanted half of the Ritz vectors, on
 which H is diagonal with one more row, the residuals (Wu & Simon, SIAM J. Matrix Anal. Appl. 22 (2000) 602).
 A step subtracts what the recurrence knows and then, once, what is left along the whole basis; twice where
 that was not small (Daniel, Gragg, Kaufman & Stewart, Math. Comp. 30 (1976) 772).
@@ -10,15 +10,15 @@ A single start vector has no more than one direction of every eigenspace, and no
 orthogonal to (symmetry); a multiple eigenvalue's other copies come by rounding, or do not. Whether one was missed,
 `Lanczos.complete` finds out for all values past a limit ℓ.
 
-*Counting.* Y are Ritz vectors, p of them with values past ℓ and q with values θ_j < ℓ, with T Y = Y Θ + R, YᵀBR = 0
+*Counting.* Y are Ritz vectors, p of them with values past ℓ and q with values θ_j < ℓ, with T Y = Y Θ + R, YᴴBR = 0
 and the residuals' norms ρ_j; C is the compression of T to the B-orthogonal complement of Y. In the basis of Y and its
-complement T is [[Θ, Rᵀ], [R, C]]. If C < ℓ, then for ℓ′ = ℓ + ε, ε = Σ_q ρ_j²/(ℓ − θ_j), T − ℓ′ has no
-more positive eigenvalues than its Schur complement Θ − ℓ′ + Rᵀ(ℓ′ − C)⁻¹R (Haynsworth), whose block of the q is
+complement T is [[Θ, Rᴴ], [R, C]]. If C < ℓ, then for ℓ′ = ℓ + ε, ε = Σ_q ρ_j²/(ℓ − θ_j), T − ℓ′ has no
+more positive eigenvalues than its Schur complement Θ − ℓ′ + Rᴴ(ℓ′ − C)⁻¹R (Haynsworth), whose block of the q is
 negative: ‖(ℓ′ − C)⁻¹‖ < 1/ε. So at most p eigenvalues of T are larger than ℓ′, however good or bad the p vectors are.
 The q are chosen such that ε is a tenth of what `Precision.near` tells apart.
 
 *Growth.* C < ℓ is decided by Lanczos on C from a random vector r. Let Cz = ζz with ζ ≥ ℓ. With the orthonormal
-polynomials p_j of that process zᵀB v_j = p_j(ζ) zᵀB r, and because the v_j are orthonormal (zᵀB r)² Σ p_j(ζ)² ≤ 1;
+polynomials p_j of that process zᴴB v_j = p_j(ζ) zᴴB r, and because the v_j are orthonormal |zᴴB r|² Σ p_j(ζ)² ≤ 1;
 past the largest Ritz value p_j² grows with ζ, so that Σ p_j(ℓ)² bounds it from below. A random unit r has a share
 of z of about 1/√n. So once Σ p_j(ℓ)² is so large that the share would have to be a thousandth of this, there is no
 such z. The sum grows fast, because what lies next to ℓ is in Y.
@@ -116,6 +116,10 @@ class Lanczos:
 
     # ---- one step ----------------------------------------------------------------------------
 
+    def _square(self, v: Array, image: Array) -> float:
+        """vᴴ C v of a self-adjoint C: the imaginary part is rounding."""
+        return float(self.space.dot(v, image).real)
+
     def _orthogonal(self, w: Array, rows: int) -> tuple[Array, Array, float]:
         """w (in place) without its part in the first rows, its image and its norm."""
         V, W = self.V[:rows], self.W[:rows]
@@ -123,14 +127,14 @@ class Lanczos:
             h = self.space.overlaps(W, w)
             w -= h @ V
             image = w if self.B is None else self.B(w)
-            norm = float(np.sqrt(max(float(self.space.dot(w, image)), 0.0)))
+            norm = float(np.sqrt(max(self._square(w, image), 0.0)))
             if small.norm(h) <= norm:
                 break
         return w, image, norm
 
     def _elsewhere(self, w: Array, rows: int) -> tuple[Array, Array, float]:
         """Return a vector outside of the basis' span, made orthogonal as by `_orthogonal`."""
-        square = float(self.space.dot(w, w if self.B is None else self.B(w)))
+        square = self._square(w, w if self.B is None else self.B(w))
         w, image, norm = self._orthogonal(w, rows)
         if not norm**2 > Precision.of(w.dtype).eps * max(square, 0.0):  # negative where B is no inner product
             raise InvariantSubspace
@@ -163,7 +167,7 @@ class Lanczos:
         V, W = self.V[self.locked :], self.W[self.locked :]
         w = self.apply(W[j])
         self.steps += 1
-        H[j, j] = alpha = float(self.space.dot(W[j], w))
+        H[j, j] = alpha = self._square(W[j], w)
         w = w - V.dtype.type(alpha) * V[j]
         if j > self.kept:
             w -= V.dtype.type(H[j, j - 1]) * V[j - 1]
@@ -302,7 +306,7 @@ class Lanczos:
             v, image = v / v.dtype.type(norm), image / v.dtype.type(norm)
             w = self.apply(image)
             self.steps += 1
-            alpha = float(self.space.dot(image, w))
+            alpha = self._square(image, w)
             w = w - v.dtype.type(alpha) * v - v.dtype.type(beta) * before
             w, image, norm = self._orthogonal(w, rows)
             self._seen_by_B(w, norm)
