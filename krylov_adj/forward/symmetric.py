@@ -235,7 +235,7 @@ class _Solve:
         return bool(np.any(residuals > Precision.of(X.dtype).half * np.max(sizes)))
 
     def largest(self, A: ValueOperator) -> _Found | None:
-        """Return the pairs largest in modulus: by a filter where all are at one end of the spectrum, else T = A."""
+        """Return the pairs largest in modulus: by a filter for the end that has them, or for both; else T = A."""
         eps = Precision.of(self.first.dtype).eps
 
         def rounding(key: float) -> float:
@@ -256,6 +256,9 @@ class _Solve:
                 q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side)
                 if -spectrum.lower < side * q.edge and q.degree > EASY:
                     return self.filtered(A, side, spectrum)
+            found = self.filtered(A, 0, survey(space, 0))
+            if found is not None:
+                return found
         found = wanted_pairs(space, self.k, accept, self.most) if np.any(space.H) else None
         if found is None:
             return None
@@ -267,7 +270,7 @@ class _Solve:
     def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> _Found | None:
         """Return pairs by T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
 
-        At the lower end of the spectrum (``side`` −1) or at the upper one (1). No polynomial where the first steps,
+        At the lower end of the spectrum (``side`` −1), at the upper one (1) or at both (0). No polynomial where the first steps,
         from which the spectrum is known (unless it is given), find them already.
         """
         kept, before, what = self.continuation, A.applications, (self.k, side)
@@ -296,6 +299,8 @@ class _Solve:
             return None
         multiple, norm = spectrum.multiple(self.k), spectrum.norm
         q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side, multiple)
+        if not side and (spectrum.clustered() or q.degree <= EASY):
+            return None
         if resolved or spectrum.clustered() or q.degree <= EASY:
             width = float(spectrum.ritz[0]) - spectrum.lower
             q = identity_filter(spectrum.lower, width, side)
@@ -311,11 +316,12 @@ class _Solve:
             for _ in range(min(self.k + EXPLORE, self.dimension)):
                 space.step()
             theta, S, _ = space.ritz()
-            outside = theta > 1
+            outside = q.wanted.key(theta) > 1
             count = counts(S[0] ** 2, self.first.size)[outside]
             if not outside.any() or count[-1] < 2 * wanted_count(self.k):
                 break
-            q, degree = design(side * q.inverse(theta[outside]), count, spectrum.lower, self.k, side), q.degree
+            ritz = q.inverse(theta[outside])
+            q, degree = design(side * ritz if side else np.abs(ritz), count, spectrum.lower, self.k, side), q.degree
             space = None
         return self._with(A, side, q, norm, space)  # what was begun is worth more than another start
 
@@ -326,7 +332,7 @@ class _Solve:
 
     def _space(self, A: ValueOperator, q: Chebyshev, start: Array, norm: float) -> Lanczos:
         apply, rounding = partial(q.apply, A.apply), partial(_rounding, q, norm * Precision.of(start.dtype).eps)
-        return Lanczos(A.space, apply, None, start, self.dimension, Ordering(), self.random, rounding=rounding)
+        return Lanczos(A.space, apply, None, start, self.dimension, q.wanted, self.random, rounding=rounding)
 
     def _with(
         self,
@@ -341,12 +347,12 @@ class _Solve:
 
         def accept(theta: Array) -> Array:
             # An error e along an eigenvector far away is θ e in this residual, and up to ‖A‖ e in that of A.
-            return np.maximum(self.tol * np.abs(q.inverse(theta)) / norm, NOISE * eps) * theta
+            return np.maximum(self.tol * np.abs(q.inverse(theta)) / norm, NOISE * eps) * np.abs(theta)
 
         space, left = space or self._space(A, q, start, norm), self.most
         while True:
             space.converge(self.k, accept, min(TRIAL * self.dimension, left // q.degree))
-            if space.m >= self.k and space.ritz()[0][self.k - 1] > OUTSIDE:
+            if space.m >= self.k and q.wanted.key(space.ritz()[0])[self.k - 1] > OUTSIDE:
                 break
             left -= space.steps * q.degree
             if left <= self.dimension * q.degree:
@@ -363,15 +369,15 @@ class _Solve:
         w, U = small.eigh(A.space, 0.5 * (G + G.conj().T))
         X, AX = X @ U, AX @ U
         accepted = np.maximum(1e3 * eps * norm, 10 * self.tol * np.abs(w))
-        wrong = side * (w - q.edge) <= 0  # beyond the other end of the interval
-        if np.any(wrong | (A.space.safe_norms(AX - X * w) > accepted)):
+        if np.any(~q.outside(w) | (A.space.safe_norms(AX - X * w) > accepted)):
             return None
-        last = float(found[0][self.k - 1])
+        last = float(q.wanted.key(found[0])[self.k - 1])
         others, V = space.others(last - space.near(last))
-        outside = others > OUTSIDE
+        outside = q.wanted.key(others) > OUTSIDE
         method, resolved = "Lanczos" if q.degree == 1 else "filtered Lanczos", space.rounding(last) <= FARTHEST
         others, V = q.inverse(others[outside]), V[outside].T
-        return _Found(w[::-side], X[:, ::-side], method, resolved, others, V, (q, norm))
+        first = np.argsort(-np.abs(w), kind="stable") if not side else np.arange(w.size)[::-side]
+        return _Found(w[first], X[:, first], method, resolved, others, V, (q, norm))
 
 
 def _rounding(q: Chebyshev, error: float, theta: float) -> float:

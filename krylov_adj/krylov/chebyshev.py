@@ -22,6 +22,7 @@ import numpy as np
 
 from . import small
 from .lanczos import Lanczos
+from .ordering import LargestInModulus, Ordering
 from .precision import Precision
 
 Array = np.ndarray
@@ -37,11 +38,16 @@ LOOK = 30
 
 @dataclass(frozen=True)
 class Chebyshev:
-    """q(z) = T_d(x), x = (z − centre)/halfwidth; a negative halfwidth has x > 1 below the interval."""
+    """q(z) = T_d(x), x = (z − centre)/halfwidth; a negative halfwidth has x > 1 below the interval.
+
+    ``both``: eigenvalues are wanted on both sides of an interval around zero. The degree is odd then, so that q has the
+    sign of z, and λ and −λ stay apart.
+    """
 
     centre: float
     halfwidth: float
     degree: int
+    both: bool = False
 
     @property
     def edge(self) -> float:
@@ -68,13 +74,24 @@ class Chebyshev:
         w *= v.dtype.type(factor / self.halfwidth)
         return w
 
+    @property
+    def wanted(self) -> Ordering:
+        """Which values of q(A) are."""
+        return LargestInModulus() if self.both else Ordering()
+
+    def outside(self, z: Array) -> Array:
+        """Whether z is out of the interval, where eigenvalues are wanted."""
+        x = (z - self.centre) / self.halfwidth
+        return (np.abs(x) if self.both else x) > 1
+
     def inverse(self, q: Array) -> Array:
-        """The z of x ≥ 1 with q(z) = q; the edge of the interval for q < 1."""
-        return self.centre + self.halfwidth * np.cosh(np.arccosh(np.maximum(q, 1.0)) / self.degree)
+        """The z of x ≥ 1 with q(z) = q; the edge of the interval for q < 1. Of ``both`` sides, with the sign of q."""
+        x = np.cosh(np.arccosh(np.maximum(self.wanted.key(q), 1.0)) / self.degree)
+        return self.centre + self.halfwidth * (np.copysign(x, q) if self.both else x)
 
     def slope(self, z: Array) -> Array:
         """|q′(z)| for x ≥ 1."""
-        x = np.maximum((z - self.centre) / self.halfwidth, 1.0)
+        x = np.maximum(self.wanted.key((z - self.centre) / self.halfwidth), 1.0)
         t = np.arccosh(x)
         steep = np.where(t > 0, np.sinh(self.degree * t) / np.where(t > 0, np.sinh(t), 1), self.degree)
         return self.degree * steep / abs(self.halfwidth)
@@ -82,7 +99,7 @@ class Chebyshev:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The spectrum of A, or of −A, as a few Lanczos steps from a random vector know it: wanted ones are largest.
+    """The spectrum of A, of −A, or of |A|, as a few Lanczos steps from a random vector know it: wanted ones are largest.
 
     Attributes
     ----------
@@ -91,7 +108,7 @@ class Spectrum:
     count : ndarray
         About how many eigenvalues there are from each Ritz value on.
     lower : float
-        A bound below the spectrum.
+        A bound below the spectrum; of |A| zero.
     norm : float
         ‖A‖, from above.
     settled : bool
@@ -115,17 +132,19 @@ class Spectrum:
 
 
 def survey(space: Lanczos, side: int) -> Spectrum:
-    """Return the spectrum of ``side`` (1 or −1) times T, as a random vector's Krylov space knows it."""
+    """Return the spectrum of ``side`` (1 or −1) times T, or of |T| (0), as a random vector's Krylov space knows it."""
     precision, H = Precision.of(space.V.dtype), space.H[: space.m, : space.m]
-    ritz, S = small.eigh(space.space, side * H)
-    ritz, weights, residuals = ritz[::-1], S[0, ::-1] ** 2, space.beta * np.abs(S[-1, ::-1])
+    ritz, S = small.eigh(space.space, H)
+    ritz = side * ritz if side else np.abs(ritz)
+    order = np.argsort(-ritz, kind="stable")
+    ritz, weights, residuals = ritz[order], S[0, order] ** 2, space.beta * np.abs(S[-1, order])
     reach = float(np.max(residuals))
     # Values that came again, of multiple eigenvalues.
     apart = max(precision.half * (ritz[0] - ritz[-1]), precision.tied * np.max(np.abs(ritz)))
     first = np.append(0, 1 + np.flatnonzero(ritz[:-1] - ritz[1:] > apart))
     ritz, weights, residuals = ritz[first], np.add.reduceat(weights, first), np.minimum.reduceat(residuals, first)
     # The extreme Ritz vector's own residual is too small a margin: q grows fast on what lies outside.
-    lower = float(ritz[-1] - reach)
+    lower = float(ritz[-1] - reach) if side else 0.0
     settled = bool(ritz.size > 1 and residuals[0] <= 1e-3 * (ritz[0] - ritz[1]))
     norm = max(abs(lower), abs(float(ritz[0]) + reach))
     return Spectrum(ritz, counts(weights, space.space.size(space.V.shape[1])), lower, norm, settled)
@@ -145,7 +164,7 @@ def wanted_count(k: int) -> int:
 
 
 def design(ritz: Array, count: Array, lower: float, k: int, side: int, multiple: bool = False) -> Chebyshev:
-    """The filter for the k largest eigenvalues of ``side`` A; ``ritz`` and ``count`` are as a `Spectrum` has them.
+    """The filter for the k largest eigenvalues of ``side`` A, or of |A| (0), as a `Spectrum` has ``ritz``, ``count``.
 
     ``multiple``: the largest Ritz value is an eigenvalue, and they are all the same.
     """
@@ -159,9 +178,11 @@ def design(ritz: Array, count: Array, lower: float, k: int, side: int, multiple:
         # Eigenvalues go on past the outermost Ritz value, about as densely as they are next to it.
         beyond = count[0] * (ritz[0] - ritz[1]) / max(count[1] - count[0], 1.0)
         top += float(min(beyond, ritz[0] - ritz[1]))
-    width = edge - lower
+    width = edge - lower if side else 2 * edge
     x = 1 + 2 * max((top - edge) / width, Precision.of(float).eps)
     degree = int(np.clip(np.arccosh(GROWTH) / np.arccosh(x), 1, LARGEST_DEGREE))
+    if not side:
+        return Chebyshev(0.0, edge, degree - 1 + degree % 2, both=True)
     return Chebyshev(side * 0.5 * (edge + lower), side * 0.5 * width, degree)
 
 
@@ -175,6 +196,10 @@ def widened(q: Chebyshev, outermost: float) -> Chebyshev:
 
     Where the interval would be empty, no filter at all.
     """
+    if q.both:
+        moved = max(abs(outermost) - q.edge, 5 / q.degree**2 * q.halfwidth)
+        half = q.halfwidth - moved
+        return replace(q, halfwidth=half) if half > 0 else Chebyshev(0.0, abs(outermost) / GROWTH, 1, both=True)
     moved = max(abs(outermost - q.edge), 5 / q.degree**2 * abs(q.halfwidth))
     if not moved < 2 * abs(q.halfwidth):
         lower, side = q.centre - q.halfwidth, 1 if q.halfwidth > 0 else -1
