@@ -212,10 +212,11 @@ def eigsh(
 
     Notes
     -----
-    Calls that are traced, or on operators of this package, of real symmetric problems of order above 200, with
-    ``sigma`` or with ``which="SA"``, ``"LA"`` or ``"LM"`` and no M, run Lanczos: with the inverse, or with a polynomial
-    filter in place of ARPACK's restarts. They prove that no eigenvalue was missed, whatever the start vector, or find
-    it. The sign of a vector is that of its product with ``v0`` (with a fixed vector by default), not ARPACK's. ``ncv``
+    Calls that are traced, or on operators of this package, of order above 200, with ``sigma`` or with ``which="SA"``,
+    ``"LA"`` or ``"LM"`` and no M, run Lanczos, real or complex: with the inverse, or with a polynomial filter in place
+    of ARPACK's restarts. So does ``which="SM"`` where all eigenvalues have one sign. They prove that no eigenvalue was
+    missed, whatever the start vector, or find it. The product of ``v0`` (by default a fixed vector) with every
+    eigenvector is positive: their signs and phases are not ARPACK's. ``ncv``
     is the basis, and ``maxiter`` limits restarts, as in SciPy; what does not converge so is left to ARPACK.
 
     For k ≥ n (complex: k ≥ n − 1), and where a singular M leaves ARPACK no room, LAPACK computes all pairs and those

@@ -47,7 +47,7 @@ class Continuation:
     -----
     *Where eigenvectors are expected.* From three calls on, as far along their last move as the move before it tells.
 
-    *Real symmetric problems.* `eigsh` calls that are traced, or on operators of this package, start without ``sigma``
+    *Hermitian problems.* `eigsh` calls that are traced, or on operators of this package, start without ``sigma``
     from the expected eigenvectors, and put a polynomial filter where it was; with ``sigma`` they start from the best
     approximations that the last three calls' eigenvectors can be combined to (Rayleigh and Ritz: up to 3 k
     applications of A). There, with explicit matrices and no OPinv, they factorise A − σ′M at a shift σ′ among the
@@ -109,7 +109,7 @@ class Continuation:
     def clear(self) -> None:
         """Forget everything."""
         self.calls = 0
-        #: k and end of the spectrum, filter, norm, and applications of the call that placed it, see `symmetric`.
+        #: k and end of the spectrum, filter, norm, and applications of the call that placed it, see `lanczos`.
         self.placed: tuple[tuple[int, int], Any, float, int] | None = None
         #: k, sigma, and how far the next eigenvalue was from the last call's, see `warm_start`.
         self.gap: tuple[int, float, float] | None = None

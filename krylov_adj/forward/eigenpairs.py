@@ -17,11 +17,11 @@ from ..report.errors import EigenNoConvergence
 from ..report.messages import other_normalization
 from .arpack import accepted_residual, call_scipy, in_order_of_values, is_inner_product, next_to_one, spoiled_residual
 from .continuation import Continuation
+from .hermitian import applies_to, hermitian_pairs
 from .inverses import make_inverse
 from .lapack import arrays, dense_pairs, matrices_for_lapack
 from .operands import as_scipy, named_boxes, scipy_operand
 from .request import Request
-from .symmetric import applies_to, symmetric_pairs
 from .warm_start import warm_arnoldi, warm_start
 
 __all__ = ["eigenpairs", "scipy_pairs"]
@@ -158,12 +158,12 @@ def _by_lanczos(
         except SingularMatrix:  # the shift is an eigenvalue, exactly
             inverse = None
         if inverse is not None:
-            own = symmetric_pairs(request, A, M, inverse, continuation, start)
+            own = hermitian_pairs(request, A, M, inverse, continuation, start)
             if own is not None:
                 return own, inverse, 0
             solves = inverse.operator.applications
     inverse = inverse_at(sigma)
-    return symmetric_pairs(request, A, M, inverse, continuation, start), inverse, solves
+    return hermitian_pairs(request, A, M, inverse, continuation, start), inverse, solves
 
 
 def _started(request: Request, A: Any, M: Any, continuation: Continuation | None) -> Request:

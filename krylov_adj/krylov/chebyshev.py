@@ -99,7 +99,7 @@ class Chebyshev:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The spectrum of A, of −A, or of |A|, as a few Lanczos steps from a random vector know it: wanted ones are largest.
+    """The spectrum of A, −A or |A|, as a few Lanczos steps from a random vector know it: wanted ones are largest.
 
     Attributes
     ----------

@@ -1,10 +1,10 @@
 """Thick-restart Lanczos for the forward pass, and the proof that it has seen every eigenvector.
 
 T is self-adjoint in the inner product of B: T = A, a polynomial of A, or (A − σB)⁻¹B, real or complex. The basis V is
-B-orthonormal and T V = V H + v⁺ β eᵀ; H and β are real in complex arithmetic, too. When it is full it is contracted to the wanted half of the Ritz vectors, on
-which H is diagonal with one more row, the residuals (Wu & Simon, SIAM J. Matrix Anal. Appl. 22 (2000) 602).
-A step subtracts what the recurrence knows and then, once, what is left along the whole basis; twice where
-that was not small (Daniel, Gragg, Kaufman & Stewart, Math. Comp. 30 (1976) 772).
+B-orthonormal and T V = V H + v⁺ β eᵀ, with real H and β of complex T, too. When it is full it is contracted to the
+wanted half of the Ritz vectors, on which H is diagonal with one more row, the residuals (Wu & Simon, SIAM J. Matrix
+Anal. Appl. 22 (2000) 602). A step subtracts what the recurrence knows and then, once, what is left along the whole
+basis; twice where that was not small (Daniel, Gragg, Kaufman & Stewart, Math. Comp. 30 (1976) 772).
 
 A single start vector has no more than one direction of every eigenspace, and none of one that it is
 orthogonal to (symmetry); a multiple eigenvalue's other copies come by rounding, or do not. Whether one was missed,

@@ -136,7 +136,7 @@ class Inverse:
 class Surplus:
     """Knowledge of a forward solve that proves its completeness, besides the pairs that were asked for.
 
-    Lanczos of our own does, of real symmetric problems, and LAPACK.
+    Lanczos of our own does, of Hermitian problems, and LAPACK.
 
     Attributes
     ----------

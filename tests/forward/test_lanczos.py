@@ -1,4 +1,4 @@
-"""Real symmetric problems by our own Lanczos: SciPy's pairs, and none missed."""
+"""Hermitian problems by our own Lanczos: SciPy's pairs, and none missed."""
 
 import threading
 import warnings
@@ -12,8 +12,8 @@ import scipy.sparse.linalg as spla
 from autograd import grad
 
 import krylov_adj as ka
+from krylov_adj.forward.hermitian import hermitian_pairs
 from krylov_adj.forward.request import Request
-from krylov_adj.forward.symmetric import symmetric_pairs
 from krylov_adj.krylov import blocks
 from krylov_adj.krylov.chebyshev import LOOK, Chebyshev, design, identity_filter, survey, widened
 from krylov_adj.krylov.factors import factorise
@@ -30,24 +30,29 @@ def operator(matrix, name="A", dtype=None):
 
 
 def solve(A, k, M=None, **arguments):
-    """`symmetric_pairs` of a matrix, and how often the operator was applied."""
+    """`hermitian_pairs` of a matrix, and how often the operator was applied."""
     op_A, inverse, sigma = operator(A), None, arguments.get("sigma")
     if sigma is not None:
         apply, adjoint, dtype = factorise(A, M, sigma)
         inverse = Inverse(sigma, ValueOperator(A.shape, dtype, apply, adjoint, "OPinv"))
     request = Request(k, True, **{"which": "SA" if sigma is None else "LM", **arguments})
-    found = symmetric_pairs(request, op_A, None if M is None else operator(M, "M"), inverse)
+    found = hermitian_pairs(request, op_A, None if M is None else operator(M, "M"), inverse)
     return found, (op_A if inverse is None else inverse.operator).applications
 
 
-def rotation(n=N, seed=3):
-    return la.qr(onp.random.default_rng(seed).standard_normal((n, n)))[0]
+def rotation(n=N, seed=3, field="real"):
+    rng = onp.random.default_rng(seed)
+    Q = rng.standard_normal((n, n))
+    return la.qr(Q if field == "real" else Q + 1j * rng.standard_normal((n, n)))[0]
 
 
-def with_spectrum(w, seed=3):
-    Q = rotation(len(w), seed)
-    A = (Q * w) @ Q.T
-    return 0.5 * (A + A.T)
+def with_spectrum(w, seed=3, field="real"):
+    Q = rotation(len(w), seed, field)
+    A = (Q * w) @ Q.conj().T
+    return 0.5 * (A + A.conj().T)
+
+
+FIELDS = ["real", "complex"]
 
 
 def laplacian(n):
@@ -88,7 +93,7 @@ def check(found, A, w, k, M=None, rtol=1e-13, **arguments):
     assert found.X.shape == (A.shape[0], k)
     residuals = onp.linalg.norm(A @ found.X - (M @ found.X) * found.w, axis=0)
     assert onp.max(residuals / onp.linalg.norm(found.X, axis=0)) <= 10 * rtol * size
-    onp.testing.assert_allclose(found.X.T @ (M @ found.X), onp.eye(k), atol=300 * eps)
+    onp.testing.assert_allclose(found.X.conj().T @ (M @ found.X), onp.eye(k), atol=300 * eps)
 
 
 # ---- pairs against LAPACK ----------------------------------------------------------------------
@@ -125,12 +130,13 @@ def spectrum(kind):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["simple", "multiple", "clusters", "rounded", "outliers", "shifted", "mirrored"])
-def test_pairs_are_those_of_lapack(kind, way):
+@pytest.mark.parametrize("field", FIELDS)
+def test_pairs_are_those_of_lapack(field, kind, way):
     w, k, arguments = spectrum(kind), 6, dict(WAYS[way])
     if "sigma" in arguments:
         arguments["sigma"] += 1e6 if kind == "shifted" else 0.0
         arguments["sigma"] -= 2e6 if kind == "outliers" and way == "below" else 0.0
-    A = with_spectrum(w)
+    A = with_spectrum(w, field=field)
     found, _ = solve(A, k, **arguments)
     if kind == "mirrored" and way == "inside":
         distances = onp.sort(abs(w - arguments["sigma"]))[:k]  # of two at the same distance either may come
@@ -148,10 +154,11 @@ FEW = {
 }
 
 
+@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("which", ["SA", "LA"])
 @pytest.mark.parametrize("name", FEW)
-def test_few_different_eigenvalues(name, which):
-    A = with_spectrum(onp.sort(FEW[name]))
+def test_few_different_eigenvalues(name, which, field):
+    A = with_spectrum(onp.sort(FEW[name]), field=field)
     found, applications = solve(A, 4, which=which)
     check(found, A, onp.sort(FEW[name]), 4, which=which)
     assert applications < 400
@@ -222,20 +229,20 @@ def starts(Q, k):
         "ones": onp.ones(N),
         "first unit vector": onp.eye(N)[0],
         "an eigenvector": Q[:, 1].copy(),
-        "orthogonal to wanted ones": r - Q[:, :3] @ (Q[:, :3].T @ r),
-        "orthogonal to all wanted": r - Q[:, :k] @ (Q[:, :k].T @ r),
+        "orthogonal to wanted ones": r - Q[:, :3] @ (Q[:, :3].conj().T @ r),
+        "orthogonal to all wanted": r - Q[:, :k] @ (Q[:, :k].conj().T @ r),
         "two eigenvectors": Q[:, 0] + Q[:, N - 1],
         "integers": onp.arange(N),
         "single": r.astype("f"),
     }
 
 
+@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("way", ["lowest", "below"])
 @pytest.mark.parametrize("name", starts(onp.eye(N), 5))
-def test_structured_start_vectors_hide_nothing(name, way):
-    w, Q, k = spectrum("multiple"), rotation(), 5
-    A = (Q * w) @ Q.T
-    A = 0.5 * (A + A.T)
+def test_structured_start_vectors_hide_nothing(name, way, field):
+    w, Q, k = spectrum("multiple"), rotation(field=field), 5
+    A = with_spectrum(w, field=field)
     check(solve(A, k, v0=starts(Q, k)[name], **WAYS[way])[0], A, w, k, **WAYS[way])
 
 
@@ -400,11 +407,12 @@ def test_a_cut_is_known_on_both_sides():
     assert {-5.0, 5.0} == set(onp.round(theta[2:], 9))
 
 
+@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("gap", [0.0, 1e-13, 1e-10, 3e-9])
 @pytest.mark.parametrize("way", ["lowest", "below"])
-def test_a_cluster_that_k_cuts_is_computed_on(way, gap):
+def test_a_cluster_that_k_cuts_is_computed_on(way, gap, field):
     w = onp.sort(onp.append(onp.linspace(0, 1, N - 2), [0.5 / (N - 3), 0.5 / (N - 3) + gap]))
-    found, _ = solve(with_spectrum(w), 2, **WAYS[way])
+    found, _ = solve(with_spectrum(w, field=field), 2, **WAYS[way])
     onp.testing.assert_allclose(found.surplus.cut, w[2:3], atol=1e-13)
 
 
@@ -475,14 +483,20 @@ def test_the_growth_test_is_not_fooled_by_an_end_it_does_not_look_at():
     assert not space.complete(9.9)
 
 
+@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("with_mass", [False, True])
-def test_contraction_keeps_the_recurrence(with_mass):
-    """T V = V H + β v⁺ eᵀ, V B-orthonormal and W = B V, after steps, a restart and more steps."""
+def test_contraction_keeps_the_recurrence(with_mass, field):
+    """T V = V H + β v⁺ eᵀ with a real H, V B-orthonormal and W = B V, after steps, a restart and more steps."""
     rng = onp.random.default_rng(6)
-    B = onp.diag(rng.uniform(0.5, 2, N)) if with_mass else None
-    A = with_spectrum(onp.sort(rng.standard_normal(N)))
-    space = lanczos(A, rng.standard_normal(N), dimension=16, B=B)
+    B = with_spectrum(rng.uniform(0.5, 2, N), 4, field) if with_mass else None
+    A = with_spectrum(onp.sort(rng.standard_normal(N)), field=field)
+    start = rng.standard_normal(N)
+    space = lanczos(A, start if field == "real" else start * onp.exp(1j * onp.arange(N)), dimension=16, B=B)
     T = A if B is None else A @ B
+
+    def b_norms(R, axis):
+        return onp.sqrt(onp.sum(R.conj() * (B @ R), axis=axis).real)
+
     for _ in range(3):
         while space.m < 16:
             space.step()
@@ -498,13 +512,14 @@ def test_contraction_keeps_the_recurrence(with_mass):
                 expected[:, -1] = space.beta * space.V[space.m]
             onp.testing.assert_allclose(left, expected, atol=1e-12)
             full = space.V[: space.m + 1]
-            onp.testing.assert_allclose(full @ (full if B is None else full @ B).T, onp.eye(space.m + 1), atol=1e-13)
+            image = full if B is None else full @ B.T
+            onp.testing.assert_allclose(full.conj() @ image.T, onp.eye(space.m + 1), atol=1e-13)
             if B is not None:
-                onp.testing.assert_allclose(space.W[: space.m + 1], full @ B, atol=1e-12)
+                onp.testing.assert_allclose(space.W[: space.m + 1], image, atol=1e-12)
             if space.m == space.kept:
                 break
             Y = V @ S
-            norms = onp.linalg.norm if B is None else lambda R, axis: onp.sqrt(onp.sum(R * (B @ R), axis=axis))
+            norms = onp.linalg.norm if B is None else b_norms
             onp.testing.assert_allclose(norms(T @ Y - Y * theta, axis=0), residuals, atol=1e-12)
             space.restart(S[:, :7], theta[:7])
 
@@ -558,6 +573,9 @@ def masses(name):
     if name == "full":
         G = rng.standard_normal((N, N))
         return G @ G.T / N + onp.eye(N)
+    if name == "complex":
+        G = rng.standard_normal((N, N)) + 1j * rng.standard_normal((N, N))
+        return G @ G.conj().T / N + onp.eye(N)
     d[rng.permutation(N)[: N // 3]] = 0
     return onp.diag(d)
 
@@ -570,9 +588,12 @@ def dense_pencil(A, M):
 
 
 @pytest.mark.parametrize("sigma", [-0.1, 1.234])
-@pytest.mark.parametrize("name", ["diagonal", "contrast", "consistent", "full", "singular"])
+@pytest.mark.parametrize("name", ["diagonal", "contrast", "consistent", "full", "singular", "complex"])
 def test_masses(name, sigma):
     A, M = laplacian(N).toarray() * 20 + 0.1 * onp.eye(N), masses(name)
+    if name == "complex":
+        phases = onp.exp(1j * onp.arange(N) ** 2)
+        A = phases[:, None] * A * phases.conj()
     if sp.issparse(M):
         A = sp.csr_matrix(A)
     w = dense_pencil(A, M)
@@ -581,7 +602,7 @@ def test_masses(name, sigma):
     for v0 in (None, onp.ones(N), onp.eye(N)[onp.argmax(M.diagonal())]):
         found, _ = solve(A, 5, M, sigma=sigma, v0=v0)
         onp.testing.assert_allclose(found.w, expected, rtol=1e-9)
-        onp.testing.assert_allclose(found.X.T @ (M @ found.X), onp.eye(5), atol=1e-13)
+        onp.testing.assert_allclose(found.X.conj().T @ (M @ found.X), onp.eye(5), atol=1e-13)
         residuals = onp.linalg.norm(A @ found.X - (M @ found.X) * found.w, axis=0)
         size = onp.linalg.norm(M @ found.X, axis=0) * abs(found.w) + 80 * onp.linalg.norm(found.X, axis=0)
         assert onp.max(residuals / size) < 1e-11
@@ -617,10 +638,11 @@ def test_a_mass_of_low_rank_is_not_taken_for_more():
 
 
 @pytest.mark.parametrize(("way", "with_mass"), [*((way, False) for way in WAYS), ("below", True), ("inside", True)])
-def test_single_precision_stays_single(way, with_mass):
+@pytest.mark.parametrize(("field", "dtype"), [("real", "f"), ("complex", "F")])
+def test_single_precision_stays_single(field, dtype, way, with_mass):
     w = spectrum("multiple")
-    A = with_spectrum(w).astype("f")
-    M = onp.diag(onp.linspace(1, 2, N)).astype("f") if with_mass else None
+    A = with_spectrum(w, field=field).astype(dtype)
+    M = onp.diag(onp.linspace(1, 2, N)).astype(dtype) if with_mass else None
     seen = set()
 
     def apply(V):
@@ -629,14 +651,15 @@ def test_single_precision_stays_single(way, with_mass):
 
     sigma, inverse = WAYS[way].get("sigma"), None
     if sigma is not None:
-        solver, adjoint, dtype = factorise(A, M, sigma)
-        inverse = Inverse(sigma, ValueOperator(A.shape, dtype, solver, adjoint, "OPinv"))
+        solver, adjoint, _ = factorise(A, M, sigma)
+        inverse = Inverse(sigma, ValueOperator(A.shape, onp.dtype(dtype), solver, adjoint, "OPinv"))
     request = Request(4, True, **{"which": "SA" if sigma is None else "LM", "v0": onp.ones(N), **WAYS[way]})
-    op = ValueOperator(A.shape, "f", apply, apply, "A", A)
-    found = symmetric_pairs(request, op, None if M is None else operator(M, "M"), inverse)
-    assert {found.w.dtype, found.X.dtype, found.surplus.cut.dtype} == {onp.dtype("f")}
-    assert seen <= {onp.dtype("f")}
-    full = la.eigvalsh(A.astype(float), None if M is None else M.astype(float))
+    op = ValueOperator(A.shape, onp.dtype(dtype), apply, apply, "A", A)
+    found = hermitian_pairs(request, op, None if M is None else operator(M, "M"), inverse)
+    assert {found.w.dtype, found.surplus.cut.dtype} == {onp.dtype("f")}
+    assert found.X.dtype == dtype
+    assert seen <= {onp.dtype(dtype)}
+    full = la.eigvalsh(A.astype("D"), None if M is None else M.astype("D"))
     onp.testing.assert_allclose(found.w, wanted(full, 4, **{"which": "SA", **WAYS[way]}), atol=2e-5)
 
 
@@ -742,6 +765,34 @@ def test_filter_is_the_polynomial(side):
     onp.testing.assert_allclose(q.slope(z[x > 1]), polynomial.deriv()(x[x > 1]) / 0.7, rtol=1e-11)
 
 
+def test_a_filter_for_both_ends_is_odd_and_the_polynomial():
+    q, polynomial = Chebyshev(0.0, 0.7, 5, both=True), onp.polynomial.chebyshev.Chebyshev.basis(5)
+    z = onp.linspace(-3, 3, N)
+    x = z / 0.7
+    applied = q.apply(lambda v: z * v, onp.ones(N))
+    onp.testing.assert_allclose(applied, polynomial(x), rtol=1e-11)
+    out = abs(x) > 1
+    onp.testing.assert_array_equal(q.outside(z), out)
+    onp.testing.assert_allclose(q.inverse(applied[out]), z[out], rtol=1e-12)
+    onp.testing.assert_allclose(q.slope(z[out]), abs(polynomial.deriv()(x[out])) / 0.7, rtol=1e-11)
+
+
+def test_a_filter_for_both_ends_is_designed_by_the_modulus():
+    w = onp.sort(onp.random.default_rng(0).uniform(-1, 1, 1000))
+    spectrum = looked(w, onp.random.default_rng(1).standard_normal(1000), 0)
+    q = design(spectrum.ritz, spectrum.count, spectrum.lower, 5, 0)
+    assert q.both
+    assert q.centre == 0
+    assert q.degree % 2 == 1
+    assert 5 < onp.count_nonzero(q.outside(w)) < 80
+    halfwidths = []
+    while q.degree > 1:
+        halfwidths.append(q.halfwidth)
+        q = widened(q, -1.001 * q.halfwidth)
+    assert onp.all(onp.diff(halfwidths) < 0)
+    assert abs(q.inverse(onp.array(-3.0))) == pytest.approx(1.001 * halfwidths[-1])
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_filter_that_is_made_wider_ends_without_one(side):
     q = Chebyshev(side * 0.5, side * 0.5, 20)
@@ -772,7 +823,7 @@ def test_operators_may_return_their_own_array():
     def apply(v):
         return onp.dot(A, v, out=image) if v.ndim == 1 else A @ v
 
-    found = symmetric_pairs(Request(4, True, "SA"), ValueOperator(A.shape, float, apply, apply, "A"), None, None)
+    found = hermitian_pairs(Request(4, True, "SA"), ValueOperator(A.shape, float, apply, apply, "A"), None, None)
     check(found, A, spectrum("simple"), 4)
 
 
@@ -815,45 +866,47 @@ POTENTIAL = onp.random.default_rng(3).random(255)
 WEIGHT = onp.random.default_rng(4).standard_normal(255)
 
 
-def traced(p, sigma, loss, reports):
+def traced(p, sigma, loss, reports, field):
+    H = HERMITIAN[field]
     if sigma is None:
-        A = ka.LinearOperator((255, 255), lambda v: np.dot(DENSE, v) + p * POTENTIAL * v, dtype=float)
+        A = ka.LinearOperator((255, 255), lambda v: np.dot(H, v) + p * POTENTIAL * v, dtype=H.dtype)
     else:
-        A = DENSE + p * np.diag(POTENTIAL)
+        A = H + p * np.diag(POTENTIAL)
     options, which = ka.Adjoint(callback=reports.append), "SA" if sigma is None else "LM"
     w, X = ka.eigsh(A, k=4, sigma=sigma, which=which, adjoint=options)
-    return np.sum(w * np.arange(1, 5)) if loss == "values" else np.sum(np.dot(WEIGHT, X) ** 2 * w)
+    return np.sum(w * np.arange(1, 5)) if loss == "values" else np.sum(np.abs(np.dot(WEIGHT, X)) ** 2 * w)
 
 
 DENSE = BASE.toarray()
+HERMITIAN = {"real": DENSE, "complex": DENSE + 0.3j * (onp.eye(255, k=1) - onp.eye(255, k=-1))}
 
 
-def dense_gradient(p, sigma, loss):
+def dense_gradient(p, sigma, loss, field):
     """Perturbation theory with all eigenvectors."""
-    w, X = la.eigh(DENSE + p * onp.diag(POTENTIAL))
+    w, X = la.eigh(HERMITIAN[field] + p * onp.diag(POTENTIAL))
     i = onp.sort(onp.argsort(abs(w - sigma))[:4]) if sigma is not None else onp.arange(4)
-    D = X.T @ (POTENTIAL[:, None] * X)
-    dw = onp.diagonal(D)[i]
+    D = X.conj().T @ (POTENTIAL[:, None] * X)
+    dw = onp.diagonal(D)[i].real
     if loss == "values":
         return float(dw @ onp.arange(1, 5))
     gaps = w[i] - w[:, None]
     F = onp.where(gaps == 0, 0, D[:, i] / onp.where(gaps == 0, 1, gaps))
     dX = X @ F
     c = WEIGHT @ X[:, i]
-    return float(onp.sum(2 * c * (WEIGHT @ dX) * w[i] + c**2 * dw))
+    return float(onp.sum(2 * (c.conj() * (WEIGHT @ dX)).real * w[i] + abs(c) ** 2 * dw))
 
 
 @pytest.mark.parametrize("sigma", [None, -0.05, 2.345])
 @pytest.mark.parametrize("loss", ["values", "vectors"])
-def test_gradients_against_the_dense_formula(loss, sigma):
+@pytest.mark.parametrize("field", FIELDS)
+def test_gradients_against_the_dense_formula(field, loss, sigma):
     reports = []
-    g = grad(lambda p: traced(p, sigma, loss, reports))(0.7)
-    assert reports[0].method == ("filtered Lanczos" if sigma is None else "Lanczos")
-    onp.testing.assert_allclose(g, dense_gradient(0.7, sigma, loss), rtol=1e-8)
+    g = grad(lambda p: traced(p, sigma, loss, reports, field))(0.7)
+    assert reports[0].method.endswith("Lanczos")
+    onp.testing.assert_allclose(g, dense_gradient(0.7, sigma, loss, field), rtol=1e-8)
 
 
 COVERED_NOT = {
-    "smallest modulus": {"which": "SM"},
     "both ends": {"which": "BE"},
     "highest next to sigma": {"sigma": -0.05, "which": "LA"},
     "buckling": {"sigma": 0.5, "mode": "buckling", "M": True},
@@ -883,19 +936,38 @@ def test_arpack_has_the_rest(name):
     onp.testing.assert_allclose(f(0.7), onp.sum(w), rtol=1e-10)
 
 
-def test_arpack_has_complex_problems_and_our_order_starts_past_200():
+@pytest.mark.parametrize(("n", "method"), [(200, "ARPACK"), (201, "Lanczos")])
+@pytest.mark.parametrize("field", FIELDS)
+def test_our_solver_starts_past_200(n, method, field):
     reports = []
 
-    def f(p, A, n):
-        A = A[:n, :n] + p * np.diag(POTENTIAL[:n])
+    def f(p):
+        A = HERMITIAN[field][:n, :n] + p * np.diag(POTENTIAL[:n])
         return np.sum(ka.eigsh(A, k=3, which="SA", adjoint=ka.Adjoint(callback=reports.append))[0])
 
-    H = DENSE + 0.3j * (onp.eye(255, k=1) - onp.eye(255, k=-1))
-    grad(f)(0.7, H, 255)
-    assert reports[0].method == "ARPACK"
-    reports.clear()
-    grad(f)(0.7, DENSE, 201)
-    assert reports[0].method == "filtered Lanczos"
+    grad(f)(0.7)
+    assert reports[0].method.endswith(method)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("zeros", [0, 3])
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_smallest_modulus_at_an_end_of_the_spectrum(field, zeros, sign):
+    w = onp.linspace(0.2, 3, N)
+    w[:zeros] = 0  # of which rounding makes values of either sign
+    A = sign * with_spectrum(w, field=field)
+    found, applications = solve(A, 5, which="SM")
+    onp.testing.assert_allclose(onp.sort(abs(found.w)), w[:5], atol=1e-13)
+    onp.testing.assert_allclose(found.X.conj().T @ found.X, onp.eye(5), atol=1e-13)
+    assert applications < 900
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_smallest_modulus_inside_is_left_to_arpack_after_a_look(field):
+    for w in (onp.linspace(-1, 1, N), onp.append(onp.linspace(0.5, 3, N - 1), -0.6)):
+        found, applications = solve(with_spectrum(onp.sort(w), field=field), 3, which="SM")
+        assert found is None
+        assert applications < 400  # the second one: only the pairs at the end show that there is a negative one
 
 
 @pytest.mark.parametrize("vectors", [True, False])

@@ -1,7 +1,6 @@
-"""Eigenpairs of Hermitian problems for `eigsh`: Lanczos with an inverse, or with a filter.
+"""The ways of `krylov.lanczos` to a few eigenpairs of a Hermitian problem: an inverse, a filter, or A itself.
 
-For what ARPACK needs most applications for, and with the certainty that no eigenvalue was missed
-(`krylov.lanczos`). What this does not apply to, or what does not converge, is ARPACK's.
+What each of them finds is complete: see `krylov.lanczos`.
 """
 
 from __future__ import annotations
@@ -9,31 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 
 from ..krylov import small
 from ..krylov.chebyshev import LOOK, Chebyshev, Spectrum, counts, design, identity_filter, survey, wanted_count, widened
 from ..krylov.lanczos import FARTHEST, Lanczos, wanted_pairs
-from ..krylov.ordering import ClosestTo, InvariantSubspace, LargestInModulus, Ordering
+from ..krylov.ordering import ClosestTo, LargestInModulus, Ordering
 from ..krylov.precision import Precision
-from ..options import DENSE_ORDER
-from ..perturbation.problem import Inverse, Pairs, Surplus, ValueOperator
+from ..perturbation.problem import Inverse, ValueOperator
 from .continuation import Continuation
-from .request import Request
-from .warm_start import Warm, gap_beyond
+from .warm_start import gap_beyond
+
+__all__ = ["Found", "LanczosSolve"]
 
 Array = np.ndarray
-
-#: The basis, unless ``ncv`` says: as ARPACK's without an inverse, where it may be the memory, and with one
-#: enough for most problems without a restart.
-DIMENSION = 20
-INVERSE_DIMENSION = 30
-
-#: Of the random vectors, unless ``rng`` is given: equal calls have equal results.
-SEED = 7
 
 #: A filter of no higher degree is not worth a new beginning.
 EASY = 2
@@ -56,104 +45,8 @@ TRIAL = 4
 OUTSIDE = 1.01
 
 
-def applies_to(request: Request, A: ValueOperator, M: ValueOperator | None) -> bool:
-    """Return whether a problem is for `symmetric_pairs`, as far as can be told without its inverse.
-
-    Not: M without sigma, modes other than "normal", small or invalid problems.
-    """
-    n, k, sigma, which, tol = A.shape[0], request.k, request.sigma, request.which, request.tol
-    kind = which == "LM" if sigma is not None else M is None and which in ("SA", "LA", "LM")
-    if not kind or np.imag(sigma or 0.0) or request.mode != "normal" or n <= DENSE_ORDER:
-        return False
-    integers = all(value is None or isinstance(value, Integral) for value in (k, request.ncv, request.maxiter))
-    if not integers or not 0 < k < n or (request.maxiter is not None and request.maxiter <= 0):
-        return False
-    if request.Minv is not None or not isinstance(tol, Real) or not float(tol) >= 0:
-        return False
-    start = None if request.v0 is None else np.asarray(request.v0)
-    numbers = "fiubc" if any(operator.dtype.kind == "c" for operator in (A, M) if operator is not None) else "fiub"
-    usable = start is None or (start.shape == (n,) and start.dtype.kind in numbers and 0 < np.max(np.abs(start)) < np.inf)
-    return usable and k + 4 <= _dimension(request, n)
-
-
-def _dimension(request: Request, n: int) -> int:
-    """Return the number of vectors of the basis."""
-    default = DIMENSION if request.sigma is None else INVERSE_DIMENSION
-    return min(int(request.ncv or max(3 * request.k, default)), n // 2)
-
-
-def symmetric_pairs(
-    request: Request,
-    A: ValueOperator,
-    M: ValueOperator | None,
-    inverse: Inverse | None,
-    continuation: Continuation | None = None,
-    warm: Warm | None = None,
-) -> Pairs | None:
-    """Return M-normalised pairs of a Hermitian problem that this `applies_to`; None where ARPACK is to be asked.
-
-    That is what has not converged, and an inverse that is complex where A and M are real. It may have another shift than sigma.
-    """
-    n, k, sigma, which = A.shape[0], int(request.k), request.sigma, request.which
-    dtypes = [operator.dtype for operator in (A, M) if operator is not None]
-    if inverse is not None:
-        # SciPy solves with the real part of an inverse that is complex where A and M are real.
-        if inverse.operator.dtype.kind == "c" and all(dtype.kind == "f" for dtype in dtypes):
-            return None
-        dtypes.append(inverse.operator.dtype)
-    if (inverse is None) != (sigma is None) or any(dtype.kind not in "fc" for dtype in dtypes):
-        return None
-    v0, maxiter, tol = request.v0, request.maxiter, request.tol
-    dimension, dtype = _dimension(request, n), np.result_type(*dtypes)
-    real_dtype = np.finfo(dtype).dtype
-    rng = np.random.default_rng(SEED if request.rng is None else request.rng)
-    scale = 1.0 if M is None else _scale(M)
-
-    def random() -> Array:
-        v = scale * rng.standard_normal(n)
-        return (v if dtype.kind == "f" else v + 1j * scale * rng.standard_normal(n)).astype(dtype)
-
-    first = random()
-    start = None if v0 is None else (np.asarray(v0) / np.max(np.abs(v0))).astype(dtype)
-    reference = first if start is None else start
-    if warm is not None:
-        # Completeness is proved, so that no random part is needed for what the kept vectors do not have.
-        reference, start = warm.reference, warm.start.astype(dtype)
-    solve = _Solve(
-        k=k,
-        dimension=dimension,
-        tol=max(float(tol), Precision.of(dtype).eps),
-        most=10 * n if maxiter is None else dimension + int(maxiter) * (dimension - k),
-        random=random,
-        first=first,
-        start=start,
-        continuation=continuation,
-    )
-    try:
-        if inverse is not None:
-            found = solve.inverted(A, inverse, M, float(np.real(sigma)))
-        elif which == "LM":
-            found = solve.largest(A)
-        else:
-            found = solve.filtered(A, 1 if which == "LA" else -1)
-    except InvariantSubspace:
-        return None
-    if found is None:
-        return None
-    w = found.w
-    order = np.argsort(w[:k])
-    # Signs, or phases, that do not jump from one parameter to the next.
-    along = A.space.gram(reference, found.X[:, :k])
-    size = np.abs(along)
-    phases = np.where(size > 0, along.conj(), 1) / np.where(size > 0, size, 1)
-    X = np.asfortranarray((found.X[:, :k] * phases.astype(dtype))[:, order])
-    next_w = w[k:].astype(real_dtype) if found.resolved else None
-    surplus = Surplus(next_w, found.other_w.astype(real_dtype), found.other_X)
-    return Pairs(w[:k][order].astype(real_dtype), X, "2" if M is None else "M", found.method, inverse, surplus)
-
-
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """Eigenpairs, the most wanted first, with those next to the k-th; others that are nearly converged.
 
     ``resolved``: rounding leaves what is next to the k-th value apart from it. ``place``: the filter, and ‖A‖.
@@ -169,7 +62,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Solve:
+class LanczosSolve:
     """The input of both ways.
 
     ``first`` is a random vector; ``start`` another start if there is one, for spaces that looking for a filter has not
@@ -185,7 +78,7 @@ class _Solve:
     start: Array | None
     continuation: Continuation | None
 
-    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> _Found | None:
+    def inverted(self, A: ValueOperator, inverse: Inverse, M: ValueOperator | None, sigma: float) -> Found | None:
         """Return pairs by T = (A − σ′M)⁻¹M in the inner product of M, σ′ the inverse's shift."""
         B = None if M is None else M.apply
         shift, eps = float(np.real(inverse.sigma)), Precision.of(self.first.dtype).eps
@@ -225,7 +118,7 @@ class _Solve:
         gap = gap_beyond(float(w[self.k - 1]) - sigma, others - sigma)
         if self.continuation is not None and gap is not None:
             self.continuation.gap = self.k, sigma, gap
-        return _Found(w, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
+        return Found(w, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
 
     def _spoiled(self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array) -> bool:
         """Return whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
@@ -234,7 +127,7 @@ class _Solve:
         residuals = A.space.safe_norms(np.asfortranarray(AX - MX * w))
         return bool(np.any(residuals > Precision.of(X.dtype).half * np.max(sizes)))
 
-    def largest(self, A: ValueOperator) -> _Found | None:
+    def largest(self, A: ValueOperator) -> Found | None:
         """Return the pairs largest in modulus: by a filter for the end that has them, or for both; else T = A."""
         eps = Precision.of(self.first.dtype).eps
 
@@ -256,22 +149,37 @@ class _Solve:
                 q = design(spectrum.ritz, spectrum.count, spectrum.lower, self.k, side)
                 if -spectrum.lower < side * q.edge and q.degree > EASY:
                     return self.filtered(A, side, spectrum)
-            found = self.filtered(A, 0, survey(space, 0))
-            if found is not None:
-                return found
+            filtered = self.filtered(A, 0, survey(space, 0))
+            if filtered is not None:
+                return filtered
         found = wanted_pairs(space, self.k, accept, self.most) if np.any(space.H) else None
         if found is None:
             return None
         theta, X = found
         last = abs(float(theta[self.k - 1]))
         others, V = space.others(last - space.near(last))
-        return _Found(theta, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
+        return Found(theta, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
 
-    def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> _Found | None:
+    def smallest(self, A: ValueOperator) -> Found | None:
+        """Return the pairs smallest in modulus, where zero is next to an end of the spectrum; None where it is not."""
+        space = Lanczos(A.space, A.apply, None, self.first, max(LOOK, self.dimension), Ordering(), self.random)
+        while space.steps < LOOK:
+            space.step()
+        theta = space.ritz()[0]
+        if np.min(theta) < 0 < np.max(theta):
+            return None
+        side = -1 if theta[0] > 0 else 1
+        found = self.filtered(A, side, survey(space, side))
+        if found is None:
+            return None
+        # Past the last one there is none on its side. On the other side there is none beyond the first.
+        return found if -side * found.w[self.k - 1] >= side * found.w[0] else None
+
+    def filtered(self, A: ValueOperator, side: int, spectrum: Spectrum | None = None) -> Found | None:
         """Return pairs by T = q(A) with a Chebyshev polynomial that is large where the wanted eigenvalues are.
 
-        At the lower end of the spectrum (``side`` −1), at the upper one (1) or at both (0). No polynomial where the first steps,
-        from which the spectrum is known (unless it is given), find them already.
+        At the lower end of the spectrum (``side`` −1), at the upper one (1) or at both (0). No polynomial where the
+        first steps, from which the spectrum is known (unless it is given), find them already.
         """
         kept, before, what = self.continuation, A.applications, (self.k, side)
         placed = None if kept is None else kept.placed
@@ -287,7 +195,7 @@ class _Solve:
             kept.placed = what, *found.place, A.applications - before
         return found
 
-    def _anew(self, A: ValueOperator, side: int, spectrum: Spectrum | None) -> _Found | None:
+    def _anew(self, A: ValueOperator, side: int, spectrum: Spectrum | None) -> Found | None:
         """Return pairs by a polynomial for what is seen of the spectrum."""
         seen, resolved = None, False
         if spectrum is None:
@@ -341,7 +249,7 @@ class _Solve:
         q: Chebyshev,
         norm: float,
         space: Lanczos | None = None,
-    ) -> _Found | None:
+    ) -> Found | None:
         """Return the pairs by q(A), from ``space`` where it has been begun; None if q is in a wrong place."""
         eps, start = Precision.of(self.first.dtype).eps, self.first if self.start is None else self.start
 
@@ -377,20 +285,9 @@ class _Solve:
         method, resolved = "Lanczos" if q.degree == 1 else "filtered Lanczos", space.rounding(last) <= FARTHEST
         others, V = q.inverse(others[outside]), V[outside].T
         first = np.argsort(-np.abs(w), kind="stable") if not side else np.arange(w.size)[::-side]
-        return _Found(w[first], X[:, first], method, resolved, others, V, (q, norm))
+        return Found(w[first], X[:, first], method, resolved, others, V, (q, norm))
 
 
 def _rounding(q: Chebyshev, error: float, theta: float) -> float:
     """Return the relative error of an eigenvalue of q(A) for an ``error`` of A's."""
     return ROUNDING * error * float(q.slope(q.inverse(np.array(theta)))) / abs(theta)
-
-
-def _scale(M: ValueOperator) -> Any:
-    """Return M's diagonal to the power of −½, where it is explicit.
-
-    A vector of random entries on this scale has an equal share of all eigenvectors, wherever they live.
-    """
-    if not M.explicit:
-        return 1.0
-    diagonal = np.real(M.matrix.diagonal())
-    return np.where(diagonal > 0, diagonal, np.max(diagonal)) ** -0.5
