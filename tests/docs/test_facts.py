@@ -17,7 +17,7 @@ from structure import MAX_LINES, RANKS
 import krylov_adj as ka
 from krylov_adj import options
 from krylov_adj.autograd import differences
-from krylov_adj.forward import symmetric, warm_start
+from krylov_adj.forward import hermitian, warm_start
 from krylov_adj.krylov import augmented, chebyshev
 from krylov_adj.krylov import factors as shift_invert
 from krylov_adj.krylov.precision import DEFECTIVE, Precision
@@ -203,10 +203,10 @@ STATED = [
     (
         "docs/guides/large_problems.md",
         r"\((\d+) or so by default, (\d+) with `sigma`\)",
-        (symmetric.DIMENSION, symmetric.INVERSE_DIMENSION),
+        (hermitian.DIMENSION, hermitian.INVERSE_DIMENSION),
     ),
     ("docs/guides/large_problems.md", r"then solved to (\S+)\.", tolerances()[1:]),
-    ("docs/performance.md", r"ours keeps (\d+) vectors, too", (symmetric.DIMENSION,)),
+    ("docs/performance.md", r"ours keeps (\d+) vectors, too", (hermitian.DIMENSION,)),
     ("docs/performance.md", r"without an inverse holds (\d+) vectors of its own", (engines.FILTERED_DIMENSION,)),
     ("docs/derivation.md", r"a is put where 3k \+ (\d+) are counted", (chebyshev.wanted_count(0),)),
     ("docs/derivation.md", r"a from \|q\| = (\S+) at the innermost", (augmented.EDGE,)),
