@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .autograd.operators.kronecker import kron, kronsum
     from .autograd.operators.matrices import aslinearoperator
     from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+    from .autograd.singular_subspace import singular_subspace
     from .autograd.spectral import softmax_eigenvalue, spectral_function, spectral_sum
     from .autograd.subspace import attach_subspace, invariant_subspace
     from .autograd.svd import svds
@@ -75,6 +76,7 @@ _MODULES = {
     "kronsum": ".autograd.operators.kronecker",
     "left_eigenvectors": ".autograd.left",
     "pde": ".autograd.operators",
+    "singular_subspace": ".autograd.singular_subspace",
     "softmax_eigenvalue": ".autograd.spectral",
     "solve": ".autograd.linear",
     "spectral_function": ".autograd.spectral",
@@ -118,6 +120,7 @@ __all__ = [
     "kronsum",
     "left_eigenvectors",
     "pde",
+    "singular_subspace",
     "softmax_eigenvalue",
     "solve",
     "spectral_function",

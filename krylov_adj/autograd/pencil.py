@@ -141,3 +141,14 @@ class TracedNonlinear:
         assert self.A is not None
         assert self.A_adjoint is not None
         return seen_from(self.A(Z) if side == "tangent" else self.A_adjoint(Z), t)
+
+
+def augmented_pencil(
+    apply: Callable[[Any], Any], apply_adjoint: Callable[[Any], Any], rows: int, problem: Eigenproblem, options: Adjoint
+) -> TracedPencil:
+    """Return [[0, A], [Aᴴ, 0]] of a traced A with so many rows; ``problem`` has it on plain values."""
+
+    def augmented(X: Any) -> Any:
+        return anp.concatenate([apply(X[rows:]), apply_adjoint(X[:rows])])
+
+    return TracedPencil(problem, options, augmented, augmented, None, None)

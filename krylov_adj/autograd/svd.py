@@ -21,7 +21,7 @@ from .attach import attach_verified
 from .elementary import beside, xp
 from .operators.base import LinearOperator
 from .operators.matrices import aslinearoperator
-from .pencil import TracedPencil
+from .pencil import augmented_pencil
 from .trace import UNTRACED, guarded, is_box
 from .values import as_value, check_options, plain_operand, restored, scaled
 
@@ -170,13 +170,8 @@ def _attach(
     """Return u, s, v as functions of whatever the operator is traced in."""
     m = operator.shape[0]
     found = resolve_triplets(request, value, triplets, options, scale)
-    apply, apply_adjoint = guarded(operator._apply, deepest), guarded(operator._apply_adjoint, deepest)
-
-    def augmented(X: Any) -> Any:
-        return xp.concatenate([apply(X[m:]), apply_adjoint(X[:m])])
-
-    pencil = TracedPencil(found.problem, options, augmented, augmented, None, None)
-    pairs = found.pairs
+    maps = guarded(operator._apply, deepest), guarded(operator._apply_adjoint, deepest)
+    pencil, pairs = augmented_pencil(*maps, m, found.problem, options), found.pairs
     w, X = attach_verified(pencil, pairs.w, pairs.X, pairs.rtol, forward_report(pairs))
     root = pairs.X.dtype.type(np.sqrt(2))
     U, w, V = root * X[:m], restored(scale, w, None, "2")[0], root * X[m:]

@@ -23,7 +23,7 @@ from ..krylov.space import Space
 from ..options import Adjoint
 from ..perturbation import structures
 from ..perturbation.pairs import DeflatedPairs
-from ..perturbation.problem import Eigenproblem
+from ..perturbation.problem import Eigenproblem, ValueOperator
 from ..perturbation.sides import tangent_side
 from ..perturbation.singular import AugmentedOperator
 from ..perturbation.solving import solve
@@ -99,7 +99,7 @@ def refined(H: AugmentedOperator, U: Array, s: Array, V: Array, rtol: float, opt
     return Triplets(*_in_phase(space, given, U, s, V), residuals, needed(s), strayed)
 
 
-def vanishing(H: AugmentedOperator, s: Array) -> float:
+def vanishing(H: ValueOperator, s: Array) -> float:
     """Return the largest σ that rounding does not tell from zero."""
     return Precision.of(s.dtype).indistinct * max(float(np.max(s)), Eigenproblem(H, None, True, "2").norms[0])
 

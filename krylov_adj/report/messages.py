@@ -430,6 +430,14 @@ def triplets_not_resolved(s: np.ndarray, residuals: np.ndarray, strayed: np.ndar
     )
 
 
+def zero_in_subspace(s: np.ndarray) -> str:
+    listed = ", ".join(f"{value:.1e}" for value in s)
+    return (
+        f"Among the singular values are some that are zero to rounding, {listed}: the subspace of their vectors is no "
+        f"function of A. Lower k to the rank of A."
+    )
+
+
 def vanishing_triplets(report: Report, s: np.ndarray) -> str:
     listed = ", ".join(f"{i} (σ = {s[i]:.1e})" for i in report.neighbours)
     return (
