@@ -5,6 +5,7 @@ import re
 import adjoint_cost
 import against_peers
 import completeness
+import membrane
 import numpy as np
 import pytest
 import scaling
@@ -81,6 +82,12 @@ def test_adjoint_cost(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["adjoint_cost.py", "--small"])
     adjoint_cost.main()
     assert "Schrödinger, sigma" in capsys.readouterr().out
+
+
+def test_membrane(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["membrane.py", "--small"])
+    membrane.main()
+    assert "0 solves of the adjoint" in capsys.readouterr().out
 
 
 def test_subspace_cost(monkeypatch, capsys):
