@@ -48,7 +48,7 @@ def main() -> None:
     for E, row in zip(units, known, strict=True):
         errors.append(np.max(np.abs(cluster.gradient(T @ E @ T.T) - row)) / np.max(np.abs(row)))
     start = time.perf_counter()
-    g, _, norm, certificate = cluster.minimal_norm()
+    _, _, norm, certificate = cluster.minimal_norm()
     solve = time.perf_counter() - start
     reference = np.sqrt(1.625) / (N + 1)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
