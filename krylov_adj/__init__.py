@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .autograd.operators.kronecker import kron, kronsum
     from .autograd.operators.matrices import aslinearoperator
     from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+    from .autograd.roots import attach_root
     from .autograd.spectral import softmax_eigenvalue, spectral_function, spectral_sum
     from .autograd.subspace import attach_subspace, invariant_subspace
     from .autograd.svd import svds
@@ -56,6 +57,7 @@ _MODULES = {
     "assemble": ".autograd.operators.sparse",
     "attach_eigenpairs": ".autograd.attach",
     "attach_nonlinear": ".autograd.nonlinear",
+    "attach_root": ".autograd.roots",
     "attach_subspace": ".autograd.subspace",
     "canonical_phase": ".autograd.diagnostics",
     "check_gauge": ".autograd.gauge_check",
@@ -99,6 +101,7 @@ __all__ = [
     "assemble",
     "attach_eigenpairs",
     "attach_nonlinear",
+    "attach_root",
     "attach_subspace",
     "canonical_phase",
     "check_gauge",

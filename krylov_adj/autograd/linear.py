@@ -21,7 +21,7 @@ from .operators.matrices import aslinearoperator
 from .trace import UNTRACED, is_box, seen_from, strip
 from .values import as_value, check_operators
 
-__all__ = ["inverse", "solve"]
+__all__ = ["NO_NORMS", "inverse", "preconditioner_value", "solve"]
 
 #: Of residuals: no channel carries them.
 NO_NORMS = np.zeros(0)
@@ -335,12 +335,12 @@ def _system(
     dtype = np.result_type(operator.dtype, b.real.dtype, np.float32)
     inverse, is_complex = None, False
     if preconditioner is not None:
-        inverse, is_complex = _preconditioner(preconditioner, operator.shape, adjoint)
+        inverse, is_complex = preconditioner_value(preconditioner, operator.shape, adjoint)
     matrix = value.matrix if solver == "direct" else None
     return LinearSystem(value, matrix, b.shape[0], dtype, solver, rtol, WHOLE, inverse, is_complex)
 
 
-def _preconditioner(given: Any, shape: tuple[int, int], adjoint: bool) -> tuple[Operator, bool]:
+def preconditioner_value(given: Any, shape: tuple[int, int], adjoint: bool) -> tuple[Operator, bool]:
     """A preconditioner on plain arrays, and whether it is complex."""
     if callable(given) and not hasattr(given, "matvec"):
 
