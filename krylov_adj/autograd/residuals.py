@@ -1,9 +1,9 @@
 """A function F of one or more arrays as a map of one vector, and its Jacobian.
 
-Complex arrays. F that is complex-linear in du (holomorphic) has a complex Jacobian, and its vector is complex. Any other
-F of complex u, such as |u|² u, is a map of real and imaginary parts: its vector has those, array by array, and its
-Jacobian is real. Which of both it is, is measured: DF(i v) = i DF(v), at u and at a point beside it, as a derivative may
-happen to be complex-linear at u itself (|u|² u at zero) while the next one is not.
+Complex arrays. F that is complex-linear in du (holomorphic) has a complex Jacobian, and its vector is complex. Any
+other F of complex u, such as |u|² u, is a map of real and imaginary parts: its vector has those, array by array, and
+its Jacobian is real. Which of both it is, is measured: DF(i v) = i DF(v), at u and at a point beside it, as a
+derivative may happen to be complex-linear at u itself (|u|² u at zero) while the next one is not.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..forward.operands import check_numbers, named_boxes
 from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..report.root_messages import sizes_differ
@@ -57,6 +58,11 @@ class Layout:
             parts.append(part)
         return tuple(parts) if self.several else parts[0]
 
+    def norms(self, z: np.ndarray) -> np.ndarray:
+        """Return the norm of each array of a vector."""
+        arrays = self.arrays(z)
+        return np.array([WHOLE.norm(np.ravel(array)) for array in (arrays if self.several else [arrays])])
+
 
 def join(parts: list[Any], split: bool) -> Any:
     """Return arrays as one vector, real and imaginary parts of complex ones one after the other where ``split``."""
@@ -90,7 +96,9 @@ class Residual:
     deepest: int
 
     def __call__(self, z: Any) -> Any:
-        return join(_arrays_of(self.F(self.layout.arrays(z)), "F(u)", self.layout.several), self.layout.split)
+        with named_boxes():
+            image = self.F(self.layout.arrays(z))
+        return join(_arrays_of(image, "F(u)", self.layout.several), self.layout.split)
 
     def push(self, z: Any, v: Any) -> Any:
         """J v, by forward mode; where F has no forward mode, as the transpose of Jᵀ."""
@@ -127,14 +135,10 @@ def _arrays_of(given: Any, name: str, several: bool) -> list[Any]:
     parts = list(given) if several else [given]
     parts = [part if is_box(part) else np.asarray(part) for part in parts]
     for part in parts:
-        kind = np.asarray(strip(part)).dtype.kind
-        if kind == "O":
-            raise TypeError(
-                f"{name} holds objects of type {type(np.ravel(np.asarray(strip(part)))[0]).__name__}: a traced value went "
-                "into an array of numpy. Use autograd.numpy"
-            )
-        if kind not in "biufc":
-            raise TypeError(f"{name} must be made of numbers, not of dtype {np.asarray(strip(part)).dtype}")
+        values = np.asarray(strip(part))
+        check_numbers(values)
+        if values.dtype.kind not in "biufc":
+            raise TypeError(f"{name} must be made of numbers, not of dtype {values.dtype}")
     return parts
 
 
@@ -160,7 +164,9 @@ def make_residual(F: Callable[[Any], Any], u: Any) -> tuple[Residual, np.ndarray
     parts = [part.astype(np.result_type(precision, part) if part.dtype.kind == "c" else precision) for part in parts]
     complexes = tuple(part.dtype.kind == "c" for part in parts)
     shapes = tuple(part.shape for part in parts)
-    image = _arrays_of(F(tuple(parts) if several else parts[0]), "F(u)", several)
+    with named_boxes():
+        image = F(tuple(parts) if several else parts[0])
+    image = _arrays_of(image, "F(u)", several)
     for name, arrays in (("u", parts), ("F(u)", image)):
         if not all(np.all(np.isfinite(strip(array))) for array in arrays):
             raise ValueError(f"{name} holds NaN or infinity")

@@ -7,10 +7,10 @@ below, and
     u ← root_primitive(−F(u), u),    du = J(u)⁻¹ d(residual) + the du that u brings along.
 
 So the derivative is that of one step of Newton's method at a root, u ← u − J⁻¹F(u), where dJ is multiplied by F = 0.
-It is exact to first order only while J is a constant: J⁻¹ itself depends on u and p when it is differentiated again. There
-the Jacobian stands in a linear equation, J(u) z = r, of the u that the primitive was given, with the Boxes that it has
-by then; its image J(u) z is traced through F (forward mode), that of Jᴴ too (reverse mode), and `equations.py` makes the
-solution differentiable to any order.
+It is exact to first order only while J is a constant: J⁻¹ itself depends on u and p when it is differentiated again.
+There the Jacobian stands in a linear equation, J(u) z = r, of the u that the primitive was given, with the Boxes that
+it has by then; its image J(u) z is traced through F (forward mode), that of Jᴴ too (reverse mode), and `equations.py`
+makes the solution differentiable to any order.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 import scipy.sparse as sp
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..krylov.linear_system import LinearSystem
 from ..krylov.linear_solvers import HERMITIAN
+from ..krylov.linear_system import LinearSystem
 from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..options import Adjoint
@@ -92,8 +92,8 @@ def attach_root(F: Callable[[Any], Any], u: Any, *, J: Any = None, adjoint: Adjo
     Where nothing is traced u is returned, unchecked. Where something is, the check of u takes two or three systems with
     J, solved to a few digits.
 
-    Complex u: F that is holomorphic in u has a complex Jacobian. Any other F (\\|u\\|² u, real parts, conjugates), and u
-    with real and complex arrays, is treated as a function of real and imaginary parts; n counts both, and J is real,
+    Complex u: F that is holomorphic in u has a complex Jacobian. Any other F (\\|u\\|² u, real parts, conjugates), and
+    u with real and complex arrays, is treated as a function of real and imaginary parts; n counts both, and J is real,
     its rows and columns in the order: real parts of an array, its imaginary parts, the next array. Which it is, is
     measured at u and beside it.
 
@@ -210,9 +210,9 @@ def _solve(system: LinearSystem, side: Side, rhs: np.ndarray) -> np.ndarray:
     try:
         return system.solve(side, rhs)
     except (LinearNoConvergence, AdjointNoConvergence) as error:
-        raise type(error)(jacobian_not_solved(str(error)), error.report) from error
+        raise type(error)(jacobian_not_solved(error.report), error.report) from error
     except np.linalg.LinAlgError as error:
-        raise np.linalg.LinAlgError(jacobian_singular(str(error))) from error
+        raise np.linalg.LinAlgError(jacobian_singular()) from error
 
 
 def _check_options(adjoint: Any) -> Adjoint:
@@ -242,7 +242,8 @@ def _system(residual: Residual, z: np.ndarray, J: Any, options: Adjoint) -> Line
 
     products = LinearOperator((n, n), lambda v: plain.push(z, v), apply_adjoint, dtype=residual.dtype)
     value = as_value(products, False, "dF/du", residual.deepest)
-    matrix, given = None, None if J is None else _given(J, residual, z)
+    matrix: Any = None
+    given = None if J is None else _given(J, residual, z)
     if given is not None:
         matrix = given.explicit()
         own = as_value(with_adjoint(given), False, "J")
@@ -255,7 +256,7 @@ def _system(residual: Residual, z: np.ndarray, J: Any, options: Adjoint) -> Line
         solver = "gmres" if matrix is None or preconditioner is not None else "direct"
     if solver == "dense":
         matrix = value.apply(np.eye(n, dtype=residual.dtype)) if matrix is None else matrix
-        matrix, solver = matrix.toarray() if sp.issparse(matrix) else matrix, "direct"
+        matrix, solver = np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix), "direct"
     if solver == "direct" and preconditioner is not None:
         raise ValueError(f"attach_root: method={options.method!r} takes no preconditioner")
     inverse, is_complex = None, False
@@ -277,7 +278,8 @@ def _given(J: Any, residual: Residual, z: np.ndarray) -> LinearOperator:
     if alone and operator.has_matrix() and operator.shape == (n // 2, n // 2) and operator.dtype.kind == "c":
         # F is complex-linear for all that the caller knows: the comparison with F tells.
         matrix = sp.csr_array(operator.explicit())
-        operator = aslinearoperator(sp.block_array([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]], format="csr"))
+        parts = [[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]
+        operator = aslinearoperator(sp.block_array(parts, format="csr"))
     if operator.shape != (n, n):
         split = " (real and imaginary parts counted)" if residual.layout.split else ""
         raise ValueError(f"J has shape {operator.shape}, expected {(n, n)} for {n} unknowns{split}")
@@ -298,25 +300,27 @@ def _check_jacobian(residual: Residual, products: ValueOperator, given: ValueOpe
 def _check_root(residual: Residual, system: LinearSystem, z: np.ndarray, value: np.ndarray) -> None:
     """Raise where a step of Newton's method would move u, or where rounding of u would change the derivative.
 
-    With δ = J⁻¹F(u) the first is ‖δ‖/‖u‖. For the second let η be a rounding of F, 10 ε ‖J‖‖u‖ in a random direction:
-    δ = J⁻¹(F(u) + η) is how far u may be from the root, and J⁻¹(J(u − δ) − J(u)) δ/‖δ‖ what that changes of J⁻¹dF,
-    relative to it (Deuflhard, Newton Methods for Nonlinear Problems, Springer 2004, section 2.1: it does not depend on
-    the scales of F and u). Next to a fold, where J is nearly singular, it is not small. To a few digits.
+    With δ = J⁻¹F(u) the first is ‖δ‖/‖u‖ of every array, unless rounding leaves no less. For the second let η be a
+    rounding of F, 10 ε ‖J‖‖u‖ in a random direction: δ = J⁻¹(F(u) + η) is how far u may be from the root, and
+    J⁻¹(J(u − δ) − J(u)) δ/‖δ‖ what that changes of J⁻¹dF, relative to it (Deuflhard, Newton Methods for Nonlinear
+    Problems, Springer 2004, section 2.1: it does not depend on the scales of F and u). Next to a fold, where J is
+    nearly singular, it is not small. All to a few digits.
     """
-    precision, size = Precision.of(z.dtype), WHOLE.norm(z)
+    precision, sizes = Precision.of(z.dtype), residual.layout.norms(z)
     if not WHOLE.norm(system.operator.apply(WHOLE.random(residual.n, residual.dtype, SEED))):
         raise np.linalg.LinAlgError(jacobian_is_zero())
-    rough = replace(system, rtol=max(precision.few_digits, system.rtol))
+    rough, size = replace(system, rtol=max(precision.few_digits, system.rtol)), WHOLE.norm(z)
     noise = rough.probe()[:, 0] * (precision.floor * rough.norm * size)
-    steps = _solve(rough, "forward", np.stack([value, value + noise], axis=1))
-    step = WHOLE.norm(steps[:, 0])
-    if not step <= precision.half * size:
-        raise ValueError(not_a_root(step, size, precision.half))
-    length = WHOLE.norm(steps[:, 1])
+    steps = _solve(rough, "forward", np.stack([value, noise], axis=1))
+    step, rounding = (residual.layout.norms(steps[:, column]) for column in (0, 1))
+    if np.any(~(step <= np.maximum(precision.half * sizes, np.minimum(rounding, precision.said * size)))):
+        raise ValueError(not_a_root(step, sizes, precision.half))
+    step = steps.sum(axis=1)
+    length = WHOLE.norm(step)
     if not length > 0:
         return
-    direction, plain = steps[:, 1] / length, residual.on_values()
-    moved, here = (np.asarray(strip(plain.push(at, direction))) for at in (z - steps[:, 1], z))
+    direction, plain = step / length, residual.on_values()
+    moved, here = (np.asarray(strip(plain.push(at, direction))) for at in (z - step, z))
     change = WHOLE.norm(_solve(rough, "forward", moved - here))
     if not change <= precision.few_digits:
         raise np.linalg.LinAlgError(at_a_fold(change))

@@ -178,7 +178,7 @@ def pullback(function: Callable[[Any], Any], x: Any, deepest: int) -> Callable[[
 
 
 def pushforward(function: Callable[[Any], Any], x: Any, v: Any, deepest: int) -> Any:
-    """dfunction/dx v at x, by forward mode, traced here and now; x and v may be traced. ``deepest`` as in `pullback`."""
+    """dfunction/dx v at x, by forward mode, traced here and now; x and v may be traced, see `pullback`."""
     with _trace_above(max([deepest, *levels(x, v)])) as t:
         output = function(new_box(x, t, JVPNode.new_root(v)))
         return output._node.g if level(output) == t else np.zeros_like(strip(output))

@@ -129,7 +129,7 @@ def test_options_reach_the_solver():
         assert adjoint.requested == 1e-6
         steps[name] = adjoint.iterations
     assert steps["inverse"] <= 2 < steps["none"]
-    with pytest.raises(ka.LinearNoConvergence, match=r"A system with the Jacobian J = dF/du was not solved"):
+    with pytest.raises(ka.LinearNoConvergence, match=r"A system with J was not solved, .* in 1 iterations"):
         grad(lambda p: loss_of(ka.attach_root(lambda u: F(u, p), root(P), adjoint=ka.Adjoint(maxiter=1))))(P)
 
 
@@ -274,9 +274,10 @@ def test_a_self_consistent_field_with_an_eigenproblem_inside():
     """ρ = |x₀(V + gρ)|²: F solves an eigenproblem, and is differentiated in forward and reverse mode."""
     n = 40
     x = onp.linspace(-4, 4, n)
-    T = sp.diags_array([-0.5 * onp.ones(n - 1), onp.ones(n), -0.5 * onp.ones(n - 1)], offsets=[-1, 0, 1]) / (
-        x[1] - x[0]
-    ) ** 2
+    T = (
+        sp.diags_array([-0.5 * onp.ones(n - 1), onp.ones(n), -0.5 * onp.ones(n - 1)], offsets=[-1, 0, 1])
+        / (x[1] - x[0]) ** 2
+    )
     kinetic = ka.aslinearoperator(sp.csr_array(T))
 
     def ground_state(V):
@@ -323,7 +324,12 @@ def test_a_base_flow_feeds_an_eigenproblem():
             onp.zeros(n),
         )
         u = ka.attach_root(lambda u: F(u, p), u)
-        L = second * p[0] - ka.diags_array(u) @ slope - ka.diags_array(slope @ u) + 3.0 * ka.aslinearoperator(sp.eye_array(n))
+        L = (
+            second * p[0]
+            - ka.diags_array(u) @ slope
+            - ka.diags_array(slope @ u)
+            + 3.0 * ka.aslinearoperator(sp.eye_array(n))
+        )
         return np.real(ka.eigs(L, k=1, sigma=0.0, v0=onp.ones(n))[0][0])
 
     p, d = onp.array([0.4, 1.5]), onp.array([0.3, -0.9])
@@ -337,7 +343,9 @@ def test_no_forward_mode_is_needed():
 
     def f(p):
         plain = getval(getval(p))
-        u = scipy.optimize.fsolve(lambda u: onp.linalg.solve(S, u**3 + 3 * u) - plain * onp.ones(N), onp.ones(N), xtol=1e-14)
+        u = scipy.optimize.fsolve(
+            lambda u: onp.linalg.solve(S, u**3 + 3 * u) - plain * onp.ones(N), onp.ones(N), xtol=1e-14
+        )
         u = ka.attach_root(lambda u: np.linalg.solve(S, u**3 + 3 * u) - p * onp.ones(N), u)
         return np.sum(u**2)
 
@@ -374,3 +382,140 @@ def test_threads_do_not_disturb_one_another():
         thread.join()
     for result in results:
         close(result, expected)
+
+
+# ---- what is refused --------------------------------------------------------------------------
+
+
+U = onp.linspace(0.5, 1.5, N)
+S = random(7, N, N) + 4 * onp.eye(N)
+JACOBIAN = S * (3 * U**2 + 1)
+SINGULAR = onp.diag(onp.arange(float(N)))
+
+
+def equation(u, p):
+    return np.dot(S, u**3 + u) - p * np.dot(S, U**3 + U)
+
+
+def folded(u, p):
+    """One of the equations has a fold at u₀ = 1, p = 1."""
+    return np.dot(S, np.concatenate([(u[:1] - 1) ** 2 - (p - 1), u[1:] ** 3 - 1]))
+
+
+def modulus(u, p):
+    return np.abs(u) ** 2 * u - p
+
+
+REFUSED = {
+    "not a root": (equation, U * (1 + 1e-6), {}, ValueError, r"would move it by [34]\.\de-06, with ‖u‖ = 3"),
+    "one of two is not": (
+        lambda u, p: (equation(u[0], p), u[1] - 1e-5 * p),
+        (U, onp.float64(1.1e-5)),
+        {},
+        ValueError,
+        r"1\.0e-06, with ‖u‖ = 1\.1e-05 \(array by array\)",
+    ),
+    "a fold": (folded, onp.ones(N) + 1e-8 * onp.eye(N)[0], {}, onp.linalg.LinAlgError, "at a fold or a bifurcation"),
+    "exactly at a fold": (folded, onp.ones(N), {}, ka.LinearNoConvergence, "at a fold or a bifurcation"),
+    "a fold of one equation": (lambda u, p: (u - 1) ** 2 - (p - 1), 1.0, {}, onp.linalg.LinAlgError, "J v = 0 for"),
+    "a free constant": (
+        lambda u, p: p * np.dot(SINGULAR, u - U),
+        U,
+        {"J": sp.csc_array(SINGULAR)},
+        onp.linalg.LinAlgError,
+        "a phase, a translation, or an additive constant is free",
+    ),
+    "not depending on u": (lambda u, p: equation(U, p), U, {}, onp.linalg.LinAlgError, "reads u from its closure"),
+    "a wrong Jacobian": (equation, U, {"J": JACOBIAN.T}, ValueError, r"J is not the Jacobian of F.*of an earlier step"),
+    "a slightly wrong one": (equation, U, {"J": JACOBIAN + 1e-6}, ValueError, r"J is not the Jacobian of F"),
+    "a wrong operator": (
+        equation,
+        U,
+        {"J": ka.LinearOperator((N, N), lambda v: np.dot(JACOBIAN.T, v), dtype=float)},
+        ValueError,
+        "J is not the Jacobian of F",
+    ),
+    "a complex Jacobian": (equation, U, {"J": JACOBIAN + 0j}, TypeError, "J is complex, and F is a function of real"),
+    "moduli with a complex Jacobian": (
+        modulus,
+        onp.ones(2) + 0j,
+        {"J": 3 * onp.eye(2) + 0j},
+        ValueError,
+        r"F is not complex-linear in u .* then J is real and of order 2n",
+    ),
+    "a Jacobian of another shape": (equation, U, {"J": JACOBIAN[:4]}, ValueError, r"J has shape \(4, 8\), expected"),
+    "too few equations": (lambda u, p: equation(u, p)[:3], U, {}, ValueError, "F has 3 equations and u 8 unknowns"),
+    "real equations of complex u": (
+        lambda u, p: np.abs(u) ** 2 - p,
+        onp.ones(2) + 0j,
+        {},
+        ValueError,
+        "2 equations and u 4 unknowns .real and imaginary parts counted",
+    ),
+    "a tuple for an array": (lambda u, p: (equation(u, p),), U, {}, TypeError, "must be one array, as u is"),
+    "an array for a tuple": (lambda u, p: equation(u[0], p), (U,), {}, TypeError, "must be a tuple of arrays, as u is"),
+    "an array of objects": (lambda u, p: onp.array([p * 1.0 - u[0]]), U[:1], {}, TypeError, "Use autograd.numpy"),
+    "a sparse matrix": (lambda u, p: sp.csr_array(S) @ u - p * (S @ U), U, {}, TypeError, "aslinearoperator.S. @ v"),
+    "NaN": (equation, U * onp.nan, {}, ValueError, "u holds NaN"),
+    "nothing": (lambda u, p: (), (), {}, ValueError, "an empty tuple"),
+    "strings": (equation, onp.array(["a"]), {}, TypeError, "u must be made of numbers"),
+    "eigenproblems' method": (equation, U, {"adjoint": ka.Adjoint(method="shared")}, ValueError, "for eigenproblems"),
+    "direct without a matrix": (equation, U, {"adjoint": ka.Adjoint(method="direct")}, ValueError, "needs J="),
+    "a restart": (equation, U, {"adjoint": ka.Adjoint(restart=3)}, ValueError, "takes no restart="),
+    "no options": (equation, U, {"adjoint": {"method": "direct"}}, TypeError, "must be krylov_adj.Adjoint"),
+    "two ways": (
+        equation,
+        U,
+        {"J": JACOBIAN, "adjoint": ka.Adjoint(method="direct", preconditioner=lambda V: V)},
+        ValueError,
+        "takes no preconditioner",
+    ),
+    "minres": (equation, U, {"adjoint": ka.Adjoint(method="minres")}, ValueError, "needs a Hermitian A"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    F, u, options, kind, text = REFUSED[name]
+
+    def f(p):
+        root = ka.attach_root(lambda u: F(u, p), u, **options)
+        return np.sum(np.real(root[0] if isinstance(root, tuple) else root))
+
+    with pytest.raises(kind, match=text):
+        grad(f)(1.0)
+
+
+def test_not_a_function():
+    with pytest.raises(TypeError, match="F must be a function of u, not ndarray"):
+        ka.attach_root(U, U)
+
+
+def test_close_to_a_fold_the_derivative_is_right():
+    for distance in (1e-4, 1e-2):
+        u = onp.ones(N) + distance * onp.eye(N)[0]
+        g = grad(lambda p, u=u: ka.attach_root(lambda u: folded(u, p), u)[0])(1 + distance**2)
+        onp.testing.assert_allclose(g, 1 / (2 * distance), rtol=1e-6)
+
+
+def test_ill_conditioned_equations_are_as_exact_as_rounding_allows():
+    """A beam, κ = 1e10: no solver can make a step of Newton's method smaller than half of the digits."""
+    n = 400
+    second = sp.diags_array([-onp.ones(n - 1), 2 * onp.ones(n), -onp.ones(n - 1)], offsets=[-1, 0, 1]) * (n + 1) ** 2
+    K = sp.csc_array(second @ second)
+    beam = ka.aslinearoperator(K)
+    jacobian = lambda u: sp.csc_array(K + sp.diags_array(150 * u**2))  # noqa: E731
+    u = spla.spsolve(K, 100 * onp.ones(n))
+    for _ in range(6):
+        u = u - spla.spsolve(jacobian(u), K @ u + 50 * u**3 - 100)
+    g = grad(lambda p: np.sum(ka.attach_root(lambda u: p * (beam @ u) + 50 * u**3 - 100, u, J=jacobian)))(1.0)
+    onp.testing.assert_allclose(g, -onp.sum(spla.spsolve(jacobian(u), K @ u)), rtol=1e-5)
+
+
+def test_nothing_traced_returns_what_was_given():
+    u = ka.attach_root(lambda u: equation(u, 1.0), U)
+    assert type(u) is onp.ndarray
+    onp.testing.assert_array_equal(u, U)
+    pair = ka.attach_root(lambda u: (u[0] - 1, u[1] - 2), (1, onp.array([[2]])))
+    assert [type(part) for part in pair] == [onp.ndarray, onp.ndarray]
+    assert [part.dtype for part in pair] == [float, float]
