@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ..forward.operands import check_numbers
 from ..krylov.linear_solvers import HERMITIAN
 from ..krylov.linear_system import SOLVERS, LinearSystem, Operator, Stage
 from ..krylov.space import WHOLE
@@ -281,6 +282,7 @@ def _check_vectors(x: Any, name: str, n: int) -> Any:
         raise TypeError(f"{name} is sparse: pass a dense array, {name}.toarray()")
     if not is_box(x):
         x = np.asarray(x)
+        check_numbers(x)
     shape, dtype = np.shape(strip(x)), np.asarray(strip(x)).dtype
     if len(shape) not in (1, 2) or shape[0] != n:
         raise ValueError(f"expected {name} of shape ({n},) or ({n}, m), got {shape}")

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from ...forward.operands import random_vector
+from ...report.container_messages import sparse_times_traced
 from ..elementary import xp
 from ..trace import is_box, strip, transpose, without_boxes
 
@@ -225,10 +226,10 @@ class LinearOperator(spla.LinearOperator):
         if X.ndim == 1:
             if single is None:
                 return self._call(single, block, xp.reshape(X, (-1, 1)), rows, name)[:, 0]
-            return self._checked(single(X), (rows,), name)
+            return self._checked(_call_named(single, X), (rows,), name)
         if block is not None:
-            return self._checked(block(X), (rows, X.shape[1]), name.replace("vec", "mat"))
-        columns = [self._checked(single(X[:, j]), (rows,), name) for j in range(X.shape[1])]
+            return self._checked(_call_named(block, X), (rows, X.shape[1]), name.replace("vec", "mat"))
+        columns = [self._checked(_call_named(single, X[:, j]), (rows,), name) for j in range(X.shape[1])]
         return xp.stack(columns, axis=1)
 
     def _checked(self, result: Any, shape: tuple[int, ...], name: str) -> Any:
@@ -363,6 +364,16 @@ class LinearOperator(spla.LinearOperator):
         if reflected is None or method != "__call__" or kwargs or len(inputs) != 2 or inputs[1] is not self:
             return NotImplemented
         return reflected(inputs[0])
+
+
+def _call_named(function: Callable[[Any], Any], X: Any) -> Any:
+    """function(X), with an error that says so where it multiplies a SciPy matrix with a traced vector."""
+    try:
+        return function(X)
+    except TypeError as error:
+        if "dtype('O')" not in str(error):
+            raise
+        raise TypeError(sparse_times_traced()) from error
 
 
 def _complex(X: Any) -> bool:
