@@ -78,8 +78,8 @@ def attach_root(F: Callable[[Any], Any], u: Any, *, J: Any = None, adjoint: Adjo
     Raises
     ------
     ValueError
-        u is not a root: a step of Newton's method would move it by more than √ε of its size. J is not the Jacobian of
-        F. Wrong shapes, as many equations as unknowns are not there, NaN or infinity, bad options.
+        u is not a root: a step of Newton's method would move it by more than √ε of its size. A wrong Jacobian J. Wrong
+        shapes, as many equations as unknowns are not there, NaN or infinity, bad options.
     TypeError
         F does not return what u is, or u or F(u) are not made of numbers.
     numpy.linalg.LinAlgError

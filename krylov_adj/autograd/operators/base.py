@@ -8,37 +8,21 @@ algebra; scalars and dense matrices in them may be traced.
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 
 from ...forward.operands import random_vector
 from ...report.container_messages import sparse_times_traced
 from ..elementary import xp
 from ..trace import is_box, strip, transpose, without_boxes
+from .interface import SciPyInterface
 
-__all__ = ["Arithmetic", "LinearOperator"]
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """Functions that make operators of operators: `algebra.py` has them."""
-
-    as_operator: Callable[[Any], LinearOperator]
-    adjoint: Callable[[LinearOperator], LinearOperator]
-    transpose: Callable[[LinearOperator], LinearOperator]
-    add: Callable[[LinearOperator, LinearOperator], LinearOperator]
-    multiply: Callable[[LinearOperator, LinearOperator], LinearOperator]
-    scale: Callable[..., LinearOperator]
-    power: Callable[[LinearOperator, int], LinearOperator]
+__all__ = ["LinearOperator"]
 
 
-class LinearOperator(spla.LinearOperator):
+class LinearOperator(SciPyInterface):
     """A linear map given by functions, whose results may be traced by autograd.
 
     A `scipy.sparse.linalg.LinearOperator` (and accepted wherever SciPy takes one) that never
@@ -75,7 +59,8 @@ class LinearOperator(spla.LinearOperator):
     the functions, as subclasses of SciPy's class do.
 
     ``+ - * / @ ** .T .H`` make new operators; scalar factors may be traced. With autograd ≥ 1.9 a
-    traced scalar may stand on either side, before that on the right: ``op * t``.
+    traced scalar may stand on either side, before that on the right: ``op * t``. ``A[rows][:, columns]`` is the
+    operator between some rows and columns (slices, indices, masks), ``toarray()`` the dense matrix.
 
     Derivative
     ----------
@@ -92,9 +77,6 @@ class LinearOperator(spla.LinearOperator):
     >>> grad(f)(np.array([1.0, 2.0, 3.0]))
     array([2., 2., 2.])
     """
-
-    #: Set by `algebra.py`, whose operators are made of this class.
-    _arithmetic: ClassVar[Arithmetic]
 
     def __init__(
         self,
@@ -229,6 +211,8 @@ class LinearOperator(spla.LinearOperator):
             return self._checked(_call_named(single, X), (rows,), name)
         if block is not None:
             return self._checked(_call_named(block, X), (rows, X.shape[1]), name.replace("vec", "mat"))
+        if X.shape[1] == 0:
+            return np.zeros((rows, 0), np.result_type(self.dtype, strip(X).dtype))
         columns = [self._checked(_call_named(single, X[:, j]), (rows,), name) for j in range(X.shape[1])]
         return xp.stack(columns, axis=1)
 
@@ -256,115 +240,6 @@ class LinearOperator(spla.LinearOperator):
             )
         return result
 
-    # ---- SciPy's interface -------------------------------------------------------------------
-
-    def matvec(self, x: Any) -> Any:
-        """A x for x of shape (n,) or (n, 1)."""
-        x = _array(x)
-        _expect(x.shape in ((self.shape[1],), (self.shape[1], 1)), self, x)
-        return self._apply(x)
-
-    def rmatvec(self, x: Any) -> Any:
-        """Aᴴ x for x of shape (m,) or (m, 1)."""
-        x = _array(x)
-        _expect(x.shape in ((self.shape[0],), (self.shape[0], 1)), self.H, x)
-        return self._apply_adjoint(x)
-
-    def matmat(self, X: Any) -> Any:
-        """A X for X of shape (n, k)."""
-        X = _array(X)
-        _expect(X.ndim == 2 and X.shape[0] == self.shape[1], self, X)
-        return self._apply(X)
-
-    def rmatmat(self, X: Any) -> Any:
-        """Aᴴ X for X of shape (m, k)."""
-        X = _array(X)
-        _expect(X.ndim == 2 and X.shape[0] == self.shape[0], self.H, X)
-        return self._apply_adjoint(X)
-
-    # SciPy's own methods H, T, adjoint() and transpose() call these, and its wrappers the rest.
-
-    def _adjoint(self) -> LinearOperator:
-        return self._arithmetic.adjoint(self)
-
-    def _transpose(self) -> LinearOperator:
-        return self._arithmetic.transpose(self)
-
-    def _matvec(self, x: Any) -> Any:
-        return self._apply(x)
-
-    def _rmatvec(self, x: Any) -> Any:
-        return self._apply_adjoint(x)
-
-    def _matmat(self, X: Any) -> Any:
-        return self._apply(X)
-
-    def _rmatmat(self, X: Any) -> Any:
-        return self._apply_adjoint(X)
-
-    def dot(self, x: Any) -> Any:
-        """A x for a vector or block, A·B for an operator, a scaled operator for a scalar."""
-        if isinstance(x, spla.LinearOperator) or sp.issparse(x):
-            return self._arithmetic.multiply(self, self._arithmetic.as_operator(x))
-        if np.ndim(strip(x)) == 0:
-            return self._arithmetic.scale(self, x)
-        x = _array(x)
-        return self.matvec(x) if x.ndim == 1 else self.matmat(x)
-
-    def __call__(self, x: Any) -> Any:
-        return self.dot(x)
-
-    def __mul__(self, x: Any) -> Any:
-        return self.dot(x)
-
-    def __matmul__(self, x: Any) -> Any:
-        if not isinstance(x, spla.LinearOperator) and not sp.issparse(x) and np.ndim(strip(x)) == 0:
-            raise ValueError("Scalar operands are not allowed, use '*' instead")
-        return self.dot(x)
-
-    def __rmul__(self, x: Any) -> Any:
-        if not sp.issparse(x) and np.ndim(strip(x)) == 0:
-            return self._arithmetic.scale(self, x)
-        return self.__rmatmul__(x)
-
-    def __rmatmul__(self, x: Any) -> Any:
-        if isinstance(x, spla.LinearOperator) or sp.issparse(x):
-            return self._arithmetic.multiply(self._arithmetic.as_operator(x), self)
-        x = _array(x)
-        return self.T.matvec(x) if x.ndim == 1 else xp.transpose(self.T.matmat(xp.transpose(x)))
-
-    def __truediv__(self, scalar: Any) -> LinearOperator:
-        return self._arithmetic.scale(self, scalar, operator.truediv)
-
-    def __neg__(self) -> LinearOperator:
-        return self._arithmetic.scale(self, -1)
-
-    def __add__(self, other: Any) -> LinearOperator:
-        return self._arithmetic.add(self, self._arithmetic.as_operator(other))
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> LinearOperator:
-        return self._arithmetic.add(self, -self._arithmetic.as_operator(other))
-
-    def __rsub__(self, other: Any) -> LinearOperator:
-        return self._arithmetic.add(-self, self._arithmetic.as_operator(other))
-
-    def __pow__(self, power: int) -> LinearOperator:
-        return self._arithmetic.power(self, power)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Arithmetic with a NumPy scalar or array, or an autograd Box, on the left."""
-        reflected = {
-            np.multiply: self.__rmul__,
-            np.add: self.__radd__,
-            np.subtract: self.__rsub__,
-            np.matmul: self.__rmatmul__,
-        }.get(ufunc)
-        if reflected is None or method != "__call__" or kwargs or len(inputs) != 2 or inputs[1] is not self:
-            return NotImplemented
-        return reflected(inputs[0])
-
 
 def _call_named(function: Callable[[Any], Any], X: Any) -> Any:
     """function(X), with an error that says so where it multiplies a SciPy matrix with a traced vector."""
@@ -378,12 +253,3 @@ def _call_named(function: Callable[[Any], Any], X: Any) -> Any:
 
 def _complex(X: Any) -> bool:
     return bool(np.iscomplexobj(strip(X)))
-
-
-def _array(x: Any) -> Any:
-    return np.asarray(x) if strip(x) is x else x
-
-
-def _expect(condition: bool, operator: LinearOperator, x: Any) -> None:
-    if not condition:
-        raise ValueError(f"dimension mismatch: operator of shape {operator.shape} applied to shape {x.shape}")
