@@ -307,7 +307,8 @@ def _solver_name(solver: str | None, operator: LinearOperator, preconditioner: A
         if not operator.has_matrix():
             raise ValueError(
                 "solver='direct' needs an explicit matrix (dense or sparse, or algebra of such), and A is given by "
-                "functions: use solver='gmres', or another iterative one"
+                "functions: use solver='gmres', or another iterative one, or sparsity=, the places of its entries, of "
+                "krylov_adj.LinearOperator"
             )
     assert solver is not None
     return solver

@@ -1,4 +1,4 @@
-"""The texts of messages about traced values in arrays and matrices of NumPy and SciPy: as in `messages.py`."""
+"""The texts of messages about arrays, matrices and operators that hold traced values or have no matrix."""
 
 from __future__ import annotations
 
@@ -35,4 +35,33 @@ def sparse_times_traced() -> str:
     return (
         "a SciPy sparse matrix was multiplied with a traced vector, which it takes for an array of objects. Use "
         "krylov_adj.aslinearoperator(S) @ v in place of S @ v"
+    )
+
+
+def pattern_of_numbers(kind: str) -> str:
+    return (
+        "LinearOperator: sparsity must be a SciPy sparse matrix, or a dense one, whose nonzero entries say where the "
+        f"operator's may stand, not {kind}; for a stencil on a grid pass grid=(nx, ny), reach=(1, 1)"
+    )
+
+
+def outside_of_pattern(difference: float, grid: tuple[int, ...], reach: tuple[int, ...]) -> str:
+    stencil = (
+        f"reach={reach} is too short for the stencil on grid={grid}; (b) vectors are not the grid's points in C order"
+        if grid
+        else "entries are missing in sparsity; (b) boundaries are periodic, and no entries of it wrap around"
+    )
+    return (
+        "the operator has entries where its pattern has none: its product with a random vector and that of its probed "
+        f"matrix differ by {difference:.1e} of their size. It may be that (a) {stencil}; (c) the operator is not "
+        "linear: see krylov_adj.check_operator"
+    )
+
+
+def needs_inverse(residual: float, iterations: int) -> str:
+    return (
+        "sigma needs solves with A − sigma M, and A or M is given by functions alone: GMRES reached a relative "
+        f"residual of {residual:.1e} in {iterations} iterations. Give krylov_adj.LinearOperator the places of its "
+        "entries, sparsity=S (a SciPy sparse matrix), or grid=(nx, ny) with reach=(1, 1) for a stencil: its matrix is "
+        "found by a few products, and factorised. Or pass OPinv=, an operator that applies (A − sigma M)⁻¹"
     )

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ...forms.probing import Places, probe, read_places
 from ...forward.operands import random_vector
 from ...report.container_messages import sparse_times_traced
-from ..elementary import xp
-from ..trace import is_box, strip, transpose, without_boxes
+from ..elementary import deepest_level, xp
+from ..trace import guarded, is_box, strip, transpose, without_boxes
 from .interface import SciPyInterface
 
 __all__ = ["LinearOperator"]
@@ -44,17 +45,28 @@ class LinearOperator(SciPyInterface):
         integers in double precision. A real operator is
         applied to the real and imaginary parts of a complex vector separately, and must return
         real results.
+    sparsity : SciPy sparse matrix, optional
+        Its stored entries are the places where the operator's may be other than zero. Then the operator has a
+        matrix: for ``sigma``, direct solves, ``explicit()`` for preconditioners, and solvers apply it.
+    grid, reach : tuple of int, optional
+        The same for a stencil on a grid (C order) that couples points up to ``reach`` apart along each axis;
+        ``grid=(nx, ny), reach=(1, 1)`` has room for nine points. It may wrap around the edges.
 
     Raises
     ------
     ValueError
-        From an application: a result or an argument of the wrong shape.
+        From an application: a result or an argument of the wrong shape. From ``explicit()``: entries outside of the
+        pattern. A pattern of another shape.
     TypeError
         From an application: complex results of an operator declared real; a ``matvec`` that
         autograd cannot transpose.
 
     Notes
     -----
+    The matrix of an operator with a pattern is found by as many products as there are colours of columns that share no
+    row (seven for a five-point stencil, nine for nine points, 27 in three dimensions), and checked on one random
+    vector, anew in every solve. Derivatives go through the functions.
+
     A subclass may define ``_matvec`` (and ``_rmatvec`` or ``_adjoint``, ``_matmat``, ``_rmatmat``) in place of
     the functions, as subclasses of SciPy's class do.
 
@@ -78,6 +90,9 @@ class LinearOperator(SciPyInterface):
     array([2., 2., 2.])
     """
 
+    #: Where entries may stand, for probing.
+    _places: Places | None = None
+
     def __init__(
         self,
         shape: tuple[int, int],
@@ -86,6 +101,10 @@ class LinearOperator(SciPyInterface):
         matmat: Callable[[Any], Any] | None = None,
         rmatmat: Callable[[Any], Any] | None = None,
         dtype: Any = None,
+        *,
+        sparsity: Any = None,
+        grid: Any = None,
+        reach: Any = None,
     ):
         if isinstance(shape, (type, str, np.dtype)):
             raise TypeError(
@@ -93,6 +112,7 @@ class LinearOperator(SciPyInterface):
                 "matvec, ...) here; in SciPy's base class it is (dtype, shape): name them, shape=..., dtype=..."
             )
         super().__init__(dtype=dtype, shape=shape)
+        self._places = sparsity if isinstance(sparsity, Places) else read_places(sparsity, grid, reach, shape)
         own = self._overridden()
         given = {"matvec": matvec, "rmatvec": rmatvec, "matmat": matmat, "rmatmat": rmatmat}
         for name, function in given.items():
@@ -174,7 +194,13 @@ class LinearOperator(SciPyInterface):
                 "autograd.numpy, or assigns in place: rewrite it; (c) it calls compiled code: pass rmatvec=."
             ) from error
         return LinearOperator(
-            self.shape, matvec or self._apply, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype
+            self.shape,
+            matvec or self._apply,
+            lambda v: xp.conj(transposed(xp.conj(v))),
+            matmat,
+            None,
+            self.dtype,
+            sparsity=self._places,
         )
 
     def plain(self) -> LinearOperator:
@@ -182,15 +208,22 @@ class LinearOperator(SciPyInterface):
         if type(self) is not LinearOperator:
             return self
         matvec, rmatvec, matmat, rmatmat = map(without_boxes, self._functions)
-        return LinearOperator(self.shape, matvec, rmatvec, matmat, rmatmat, self.dtype)
+        return LinearOperator(self.shape, matvec, rmatvec, matmat, rmatmat, self.dtype, sparsity=self._places)
 
     def explicit(self) -> Any:
         """The plain matrix (ndarray or SciPy sparse) of the operator's value, assembled anew, or None."""
-        return None
+        if self._places is None:
+            return None
+        apply = guarded(self.plain()._apply, deepest_level(self))
+        return probe(
+            lambda V: strip(apply(V)) if self.applies_blocks() else np.stack([strip(apply(v)) for v in V.T], axis=1),
+            self._places,
+            self.dtype,
+        )
 
     def has_matrix(self) -> bool:
         """Whether ``explicit()`` is a matrix, without assembling it."""
-        return type(self).explicit is not LinearOperator.explicit
+        return self._places is not None or type(self).explicit is not LinearOperator.explicit
 
     def applied_by_matrix(self) -> bool:
         """Whether solvers, which apply the operator many times, should apply its matrix."""

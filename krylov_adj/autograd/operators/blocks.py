@@ -155,15 +155,15 @@ class Block(Composite):
         format: str | None,
     ):
         super().__init__((sum(heights), sum(widths)), np.result_type(*(a.dtype for a in operands)), *operands)
-        self._heights, self._widths, self._places, self._format = heights, widths, places, format
+        self._heights, self._widths, self._positions, self._format = heights, widths, places, format
 
     def _apply(self, X: Any) -> Any:
         functions = [operand._apply for operand in self._operands]
-        return self._summed(X, functions, self._places, self._heights, self._widths)
+        return self._summed(X, functions, self._positions, self._heights, self._widths)
 
     def _apply_adjoint(self, X: Any) -> Any:
         functions = [operand._apply_adjoint for operand in self._operands]
-        return self._summed(X, functions, [(j, i) for i, j in self._places], self._widths, self._heights)
+        return self._summed(X, functions, [(j, i) for i, j in self._positions], self._widths, self._heights)
 
     def _summed(
         self, X: Any, functions: list[Any], places: list[tuple[int, int]], heights: list[int], widths: list[int]
@@ -180,7 +180,7 @@ class Block(Composite):
 
     def _matrix(self, *matrices: Any) -> Any:
         rows: list[list[Any]] = [[None] * len(self._widths) for _ in self._heights]
-        for (i, j), matrix in zip(self._places, matrices, strict=True):
+        for (i, j), matrix in zip(self._positions, matrices, strict=True):
             rows[i][j] = sp.csr_array(matrix)
         return sp.block_array(rows, format=self._format or "csr")
 
