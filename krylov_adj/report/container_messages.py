@@ -65,3 +65,10 @@ def needs_inverse(residual: float, iterations: int) -> str:
         "entries, sparsity=S (a SciPy sparse matrix), or grid=(nx, ny) with reach=(1, 1) for a stencil: its matrix is "
         "found by a few products, and factorised. Or pass OPinv=, an operator that applies (A − sigma M)⁻¹"
     )
+
+
+def complex_start() -> str:
+    return (
+        "v0 is complex, and A and M are real: SciPy would drop its imaginary part. Pass v0.real, or make A complex: "
+        "A + 0j, or A * (1 + 0j) of an operator"
+    )
