@@ -30,6 +30,10 @@ def random(seed, *shape, dtype=float):
     return values + 1j * rng.standard_normal(shape) if dtype is complex else values
 
 
+U = onp.linspace(0.5, 1.5, N)
+S = random(7, N, N) + 4 * onp.eye(N)
+
+
 def cubic(kind):
     """F(u, p) and its root as a function of p."""
     dtype = float if kind == "real" else complex
@@ -299,7 +303,8 @@ def test_a_self_consistent_field_with_an_eigenproblem_inside():
 
     p, d = onp.array([1.0, 3.0]), onp.array([0.6, 0.8])
     close(grad(energy)(p) @ d, difference(energy, p, d), rtol=1e-6)
-    close(grad(lambda p: grad(energy)(p) @ d)(p) @ d, difference(lambda p: grad(energy)(p) @ d, p, d), rtol=1e-5)
+    second = (grad(energy)(p + 1e-3 * d) - grad(energy)(p - 1e-3 * d)) @ d / 2e-3
+    close(grad(lambda p: grad(energy)(p) @ d)(p) @ d, second, rtol=1e-5)
 
 
 def test_a_base_flow_feeds_an_eigenproblem():
@@ -337,9 +342,38 @@ def test_a_base_flow_feeds_an_eigenproblem():
     close(hessian(growth)(p) @ d @ d, difference(lambda p: grad(growth)(p) @ d, p, d), rtol=1e-5)
 
 
+def test_a_minimum_feeds_another_root_to_third_order():
+    """F is a gradient, which opens traces of its own; the second root depends on the first."""
+    matrix = S @ S.T / 10 + onp.eye(N)
+
+    def energy(u, p):
+        return np.dot(u, np.dot(matrix, u)) / 2 + np.sum(np.cosh(u * p[0])) - np.sum(np.sin(p[1] * onp.arange(N)) * u)
+
+    def minimum(p):
+        hess = hessian(energy)
+        u = onp.zeros(N)
+        for _ in range(12):
+            u = u - onp.linalg.solve(hess(u, p), grad(energy)(u, p))
+        return u
+
+    def f(p):
+        plain = getval(getval(getval(p)))
+        u = ka.attach_root(lambda u: grad(energy)(u, p), minimum(plain), adjoint=ka.Adjoint(method="minres"))
+        q = getval(getval(getval(u)))
+        v = ka.attach_root(lambda v: v**3 + 3 * v - u, 2 * onp.sinh(onp.arcsinh(q / 2) / 3))
+        return np.sum(v**2) + np.sum(u**3)
+
+    g, second = grad(f), lambda p: grad(lambda p: grad(f)(p) @ D)(p)
+    close(g(P) @ D, difference(f, P, D), rtol=1e-7)
+    close(second(P) @ D, difference(lambda p: g(p) @ D, P, D), rtol=1e-6)
+    close(make_jvp(g)(P)(D)[1], second(P))
+    close(grad(lambda p: make_jvp(f)(p)(D)[1])(P), second(P))
+    third = (second(P + 1e-4 * D) - second(P - 1e-4 * D)) @ D / 2e-4
+    close(grad(lambda p: second(p) @ D)(P) @ D, third, rtol=1e-5)
+
+
 def test_no_forward_mode_is_needed():
     """`np.linalg.solve` of autograd has reverse mode only: J v is then the transpose of Jᵀ."""
-    S = random(3, N, N) + 4 * onp.eye(N)
 
     def f(p):
         plain = getval(getval(p))
@@ -387,8 +421,6 @@ def test_threads_do_not_disturb_one_another():
 # ---- what is refused --------------------------------------------------------------------------
 
 
-U = onp.linspace(0.5, 1.5, N)
-S = random(7, N, N) + 4 * onp.eye(N)
 JACOBIAN = S * (3 * U**2 + 1)
 SINGULAR = onp.diag(onp.arange(float(N)))
 
