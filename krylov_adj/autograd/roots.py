@@ -279,7 +279,7 @@ def _given(J: Any, residual: Residual, z: np.ndarray) -> LinearOperator:
         # F is complex-linear for all that the caller knows: the comparison with F tells.
         matrix = sp.csr_array(operator.explicit())
         parts = [[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]
-        operator = aslinearoperator(sp.block_array(parts, format="csr"))
+        operator = aslinearoperator(sp.csr_array(sp.bmat(parts, format="csr")))
     if operator.shape != (n, n):
         split = " (real and imaginary parts counted)" if residual.layout.split else ""
         raise ValueError(f"J has shape {operator.shape}, expected {(n, n)} for {n} unknowns{split}")

@@ -128,6 +128,7 @@ BAD = {
     "widths": (ValueError, r"block \[1\]\[0\] has 4 columns, and blocks before it in column 0", lambda: [[A], [B]]),
     "zeros alone": (ValueError, "row 1 of blocks is None alone", lambda: [[A, B], [None, None]]),
     "a column of zeros": (ValueError, "column 1 of blocks is None alone", lambda: [[A, None]]),
+    "one row of operators": (ValueError, "rows of as many blocks", lambda: [A, B]),
     "ragged": (ValueError, "rows of as many blocks", lambda: [[A, B], [C]]),
     "nothing": (ValueError, "rows of as many blocks", lambda: []),
     "no operator": (TypeError, "type not understood", lambda: [["A"]]),
@@ -228,6 +229,8 @@ def test_single_entries_are_those_of_sparse_matrices_alone():
         closure(M)[[1, 2], [0, 1]]
     with pytest.raises(TypeError, match="not iterable"):
         list(closure(M))
+    with pytest.raises(TypeError, match=r"has no derivative. Add the change, A \+ krylov_adj\.coo_array"):
+        ka.csr_array(M)[0, 0] = 1.0
 
 
 # ---- what users of SciPy's sparse arrays type -------------------------------------------------------
@@ -241,7 +244,9 @@ def test_entries_with_the_places_of_a_matrix(format):
         close(make((2 * S.data, S)).toarray(), 2 * S.toarray())
         g = grad(lambda data, make=make: np.real(np.sum(make((data, S)).toarray() * M)))(S.data)
         rows, columns = (
-            S.tocoo().coords if format != "csc" else (S.indices, onp.repeat(onp.arange(5), onp.diff(S.indptr)))
+            (S.tocoo().row, S.tocoo().col)
+            if format != "csc"
+            else (S.indices, onp.repeat(onp.arange(5), onp.diff(S.indptr)))
         )
         close(g, M[rows, columns])  # df = Re Σ g dz
 
@@ -270,6 +275,8 @@ def test_parts_of_a_sparse_matrix_are_traced(matrix):
 
     made = ka.csr_array((data, indices, indptr), shape)
     D = dense(data)
+    with pytest.raises(ValueError, match="no axis 2"):
+        made.sum(axis=2)
     assert (made.nnz, made.T.nnz, made.ndim) == (5, 5, 2)
     onp.testing.assert_array_equal(made.data, data)
     parts = {
@@ -291,6 +298,9 @@ def test_parts_of_a_sparse_matrix_are_traced(matrix):
         "times a column": (lambda A: A.multiply(W[:, :1]).toarray(), D * W[:, :1]),
         "times a sparse matrix": (lambda A: A.multiply(sp.csc_array(W * (W > 0))).toarray(), D * (W * (W > 0))),
         "times itself": (lambda A: A.multiply(A).toarray(), D * D),
+        "sum": (lambda A: A.sum(), D.sum()),
+        "sum of columns": (lambda A: A.sum(axis=0), D.sum(axis=0)),
+        "sum of rows": (lambda A: A.sum(axis=-1), D.sum(axis=-1)),
         "conj": (lambda A: A.conj().toarray(), D),
         "another format": (lambda A: A.tocsc().asformat("lil").copy().toarray(), D),
     }

@@ -65,7 +65,8 @@ def block_array(blocks: Any, *, format: str | None = None, dtype: Any = None) ->
     >>> print(round(float(grad(decay)(0.1)), 6))  # λ = −c/2 ± i √(k − c²/4)
     -0.5
     """
-    rows = [list(row) for row in blocks] if not isinstance(blocks, np.ndarray) or blocks.ndim > 1 else [list(blocks)]
+    # A row that is an array of numbers is a block: one row of blocks, without its brackets.
+    rows = [list(row) if _is_row(row) else [] for row in blocks]
     if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
         raise ValueError("block_array: expected rows of as many blocks each, [[A, B], [C, D]], None for zeros")
     heights: list[int | None] = [None] * len(rows)
@@ -143,6 +144,10 @@ def block_diag(mats: Any, format: str | None = None, dtype: Any = None) -> Linea
     return block_array(rows, format=format, dtype=dtype)
 
 
+def _is_row(row: Any) -> bool:
+    return isinstance(row, (list, tuple)) or (isinstance(row, np.ndarray) and row.dtype.kind == "O")
+
+
 class Block(Composite):
     """Operands at places (i, j) of a grid of blocks."""
 
@@ -182,7 +187,7 @@ class Block(Composite):
         rows: list[list[Any]] = [[None] * len(self._widths) for _ in self._heights]
         for (i, j), matrix in zip(self._positions, matrices, strict=True):
             rows[i][j] = sp.csr_array(matrix)
-        return sp.block_array(rows, format=self._format or "csr")
+        return sp.csr_array(sp.bmat(rows, format="csr")).asformat(self._format or "csr")
 
 
 def _of_type(block: LinearOperator, dtype: Any) -> LinearOperator:

@@ -72,7 +72,8 @@ class csr_array(LinearOperator):
     pattern cannot be changed. ``explicit()`` is a SciPy ``csr_array`` of the plain value, with
     explicit zeros, on arrays of its own. Rows and columns are selected as in SciPy, ``A[rows][:, columns]``; single
     entries ``A[i, j]``, and ``A[rows, columns]`` as an array, carry derivatives too. ``tocsr``, ``tocsc``, … return
-    the same operator, which has one format.
+    the same operator, which has one format. ``A * v`` with an array is the product A v, as of every `LinearOperator`
+    (SciPy's ``csr_array`` multiplies entry by entry there): that is ``A.multiply(v)``.
 
     Derivative
     ----------
@@ -152,6 +153,15 @@ class csr_array(LinearOperator):
         m, n = self.shape
         length = max(min(m + min(k, 0), n - max(k, 0)), 0)
         return self._at(np.arange(length) - min(k, 0), np.arange(length) + max(k, 0))
+
+    def sum(self, axis: int | None = None) -> Any:
+        """The sum of all entries, or of the columns (``axis=0``) or rows (``axis=1``), an array."""
+        if axis is None:
+            return xp.sum(self._data)
+        if axis not in (0, 1, -1, -2):
+            raise ValueError(f"sum: a matrix has no axis {axis}")
+        ones = np.ones(self.shape[axis % 2], np.finfo(self.dtype).dtype)
+        return self._apply(ones) if axis % 2 else xp.conj(self._apply_adjoint(ones))
 
     def multiply(self, other: Any) -> csr_array:
         """The product entry by entry with a number, an array that broadcasts (traced or not) or a sparse matrix."""

@@ -166,6 +166,13 @@ class SciPyInterface(spla.LinearOperator):
 
     __iter__ = None  # not by indices
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            "operators cannot be assigned to: an assignment in place has no derivative. Add the change, "
+            "A + krylov_adj.coo_array((values, (rows, columns)), A.shape), or select rows and columns: "
+            "A[rows][:, columns]"
+        )
+
 
 def _array(x: Any) -> Any:
     return np.asarray(x) if strip(x) is x else x

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from ...forms.patterns import check_shape, index_dtype
 from ..elementary import xp
@@ -174,7 +173,9 @@ def eye_array(m: int, n: int | None = None, *, k: int = 0, dtype: Any = float, f
      [0. 0. 2.]]
     """
     shape = check_shape((m, m if n is None else n), "eye_array")
-    return csr_array(sp.eye_array(*shape, k=k, dtype=dtype, format="csr"))
+    length = max(min(shape[0] + min(k, 0), shape[1] - max(k, 0)), 0)
+    places = np.arange(length) - min(k, 0), np.arange(length) + max(k, 0)
+    return csr_array((np.ones(length, dtype), places), shape)
 
 
 def assemble(element_matrices: Any, dofs: Any, shape: tuple[int, int]) -> csr_array:
