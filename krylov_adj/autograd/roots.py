@@ -79,7 +79,7 @@ def attach_root(F: Callable[[Any], Any], u: Any, *, J: Any = None, adjoint: Adjo
     ------
     ValueError
         u is not a root: a step of Newton's method would move it by more than √ε of its size. A wrong Jacobian J. Wrong
-        shapes, as many equations as unknowns are not there, NaN or infinity, bad options.
+        shapes, another number of equations than of unknowns, NaN or infinity, bad options.
     TypeError
         F does not return what u is, or u or F(u) are not made of numbers.
     numpy.linalg.LinAlgError
