@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from .autograd.nonlinear import attach_nonlinear
     from .autograd.operators import pde
     from .autograd.operators.base import LinearOperator
+    from .autograd.operators.blocks import block_array, block_diag
+    from .autograd.operators.csr import csr_array
     from .autograd.operators.kronecker import kron, kronsum
     from .autograd.operators.matrices import aslinearoperator
-    from .autograd.operators.sparse import assemble, coo_array, csr_array, diags_array
+    from .autograd.operators.sparse import assemble, coo_array, diags_array, eye_array
+    from .autograd.roots import attach_root
     from .autograd.singular_subspace import singular_subspace
     from .autograd.spectral import softmax_eigenvalue, spectral_function, spectral_sum
     from .autograd.subspace import attach_subspace, invariant_subspace
@@ -57,7 +60,10 @@ _MODULES = {
     "assemble": ".autograd.operators.sparse",
     "attach_eigenpairs": ".autograd.attach",
     "attach_nonlinear": ".autograd.nonlinear",
+    "attach_root": ".autograd.roots",
     "attach_subspace": ".autograd.subspace",
+    "block_array": ".autograd.operators.blocks",
+    "block_diag": ".autograd.operators.blocks",
     "canonical_phase": ".autograd.diagnostics",
     "check_gauge": ".autograd.gauge_check",
     "check_gradient": ".autograd.diagnostics",
@@ -65,10 +71,11 @@ _MODULES = {
     "cluster_gradient": ".autograd.crossings",
     "condition_numbers": ".autograd.left",
     "coo_array": ".autograd.operators.sparse",
-    "csr_array": ".autograd.operators.sparse",
+    "csr_array": ".autograd.operators.csr",
     "diags_array": ".autograd.operators.sparse",
     "eigs": ".autograd.eigen",
     "eigsh": ".autograd.eigen",
+    "eye_array": ".autograd.operators.sparse",
     "find_exceptional_point": ".autograd.exceptional",
     "invariant_subspace": ".autograd.subspace",
     "inverse": ".autograd.linear",
@@ -101,7 +108,10 @@ __all__ = [
     "assemble",
     "attach_eigenpairs",
     "attach_nonlinear",
+    "attach_root",
     "attach_subspace",
+    "block_array",
+    "block_diag",
     "canonical_phase",
     "check_gauge",
     "check_gradient",
@@ -113,6 +123,7 @@ __all__ = [
     "diags_array",
     "eigs",
     "eigsh",
+    "eye_array",
     "find_exceptional_point",
     "invariant_subspace",
     "inverse",

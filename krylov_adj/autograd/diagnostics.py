@@ -122,7 +122,7 @@ def check_operator(A: Any, hermitian: bool = False, rtol: float | None = None, r
     dtype = np.result_type(operator.dtype, np.float32)
     rows, columns = operator.shape
     if rtol is None:
-        rtol = 1e3 * Precision.of(dtype).eps * max(rows, columns) ** 0.5
+        rtol = Precision.of(dtype).agreeing(max(rows, columns))
 
     def draw(n: int) -> np.ndarray:
         v = rng.standard_normal(n) + (1j * rng.standard_normal(n) if dtype.kind == "c" else 0)

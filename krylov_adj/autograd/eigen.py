@@ -16,6 +16,7 @@ from ..forward.operands import floating
 from ..forward.request import Request
 from ..forward.verify import forward_report
 from ..options import Adjoint
+from ..report.container_messages import complex_start
 from .arguments import make_pencil
 from .attach import attach_verified
 from .operators.base import LinearOperator
@@ -79,7 +80,7 @@ def eigs(
         `scipy.sparse.linalg.ArpackNoConvergence`, with its partial results.
     ValueError
         Bad arguments, NaN or infinity from an operator, an M that is not positive definite, fewer finite eigenvalues
-        than k (of a singular M), or results that do not satisfy A x = w M x.
+        than k (of a singular M), or results that do not satisfy A x = w M x. A complex v0 of a real problem.
     TypeError
         An operator or sparse matrix of order above 200 with k ≥ n − 1.
     AdjointNoConvergence, DefectiveEigenvalueError
@@ -106,8 +107,11 @@ def eigs(
     Notes
     -----
     A real matrix's complex pairs may be cut by k, as in SciPy; each member is differentiable. With ``sigma``, ``which``
-    ranks 1/(w − σ), as in SciPy. For k ≥ n − 1, and where a singular M leaves ARPACK no room, LAPACK computes all pairs
-    and those that ``which`` names are returned; operators and sparse matrices are made dense for it, up to order 200.
+    ranks 1/(w − σ), as in SciPy. Of real A and M with a complex sigma it ranks by the real part of (A − σM)⁻¹, or its
+    imaginary one (``OPpart``), as in SciPy: the eigenvalue nearest to sigma need not be among the results. For that
+    make A complex, ``A + 0j`` or ``A * (1 + 0j)``. For k ≥ n − 1, and where a singular M leaves ARPACK no room, LAPACK
+    computes all pairs and those that ``which`` names are returned; operators and sparse matrices are made dense for it,
+    up to order 200.
 
     References
     ----------
@@ -269,6 +273,8 @@ def _solve(request: Request, A: Any, M: Any, adjoint: Adjoint | None, continuati
         # Every solver takes its type from A.
         dtype = np.result_type(A.dtype, np.complex64)
         A = A * dtype.type(1) if own else A.astype(dtype) if hasattr(A, "astype") else A
+    if A.dtype.kind != "c" and request.v0 is not None and np.any(np.imag(request.v0)):
+        raise ValueError(complex_start())
     problem = scaled(A, M, options, request.sigma)
     A, M, request = problem.A, problem.M, request.in_units(problem.units)
     if own and (request.solver == "auto" or problem.deepest != UNTRACED):

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ..forward.operands import check_numbers
 from ..krylov.linear_solvers import HERMITIAN
 from ..krylov.linear_system import SOLVERS, LinearSystem, Operator, Stage
 from ..krylov.space import WHOLE
@@ -21,7 +22,7 @@ from .operators.matrices import aslinearoperator
 from .trace import UNTRACED, is_box, seen_from, strip
 from .values import as_value, check_operators
 
-__all__ = ["inverse", "solve"]
+__all__ = ["NO_NORMS", "inverse", "preconditioner_value", "solve"]
 
 #: Of residuals: no channel carries them.
 NO_NORMS = np.zeros(0)
@@ -281,6 +282,7 @@ def _check_vectors(x: Any, name: str, n: int) -> Any:
         raise TypeError(f"{name} is sparse: pass a dense array, {name}.toarray()")
     if not is_box(x):
         x = np.asarray(x)
+        check_numbers(x)
     shape, dtype = np.shape(strip(x)), np.asarray(strip(x)).dtype
     if len(shape) not in (1, 2) or shape[0] != n:
         raise ValueError(f"expected {name} of shape ({n},) or ({n}, m), got {shape}")
@@ -305,7 +307,8 @@ def _solver_name(solver: str | None, operator: LinearOperator, preconditioner: A
         if not operator.has_matrix():
             raise ValueError(
                 "solver='direct' needs an explicit matrix (dense or sparse, or algebra of such), and A is given by "
-                "functions: use solver='gmres', or another iterative one"
+                "functions: use solver='gmres', or another iterative one, or sparsity=, the places of its entries, of "
+                "krylov_adj.LinearOperator"
             )
     assert solver is not None
     return solver
@@ -335,12 +338,12 @@ def _system(
     dtype = np.result_type(operator.dtype, b.real.dtype, np.float32)
     inverse, is_complex = None, False
     if preconditioner is not None:
-        inverse, is_complex = _preconditioner(preconditioner, operator.shape, adjoint)
+        inverse, is_complex = preconditioner_value(preconditioner, operator.shape, adjoint)
     matrix = value.matrix if solver == "direct" else None
     return LinearSystem(value, matrix, b.shape[0], dtype, solver, rtol, WHOLE, inverse, is_complex)
 
 
-def _preconditioner(given: Any, shape: tuple[int, int], adjoint: bool) -> tuple[Operator, bool]:
+def preconditioner_value(given: Any, shape: tuple[int, int], adjoint: bool) -> tuple[Operator, bool]:
     """A preconditioner on plain arrays, and whether it is complex."""
     if callable(given) and not hasattr(given, "matvec"):
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from ..forward.operands import floating, scipy_operand
+from ..forward.operands import check_numbers, floating, scipy_operand
 from ..forward.scaling import Units
 from ..forward.triplets import TripletRequest, resolve_triplets, scipy_triplets
 from ..forward.verify import check_adjoint, forward_report
@@ -128,6 +129,8 @@ def svds(
     chosen = check_options(adjoint)
     if isinstance(A, spla.LinearOperator):  # of other types of matrices SciPy says which it takes
         A = floating(A)
+    elif isinstance(A, np.ndarray) or sp.issparse(A):
+        check_numbers(A)
     problem = scaled(A, None, chosen, squared=True)
     scale, deepest, A = problem.units, problem.deepest, problem.A
     if solver == "lobpcg" and not scale.trivial:

@@ -156,16 +156,32 @@ def transpose(function: Callable[[Any], Any], point: np.ndarray) -> Callable[[An
         Where what the function returns is not traced, though it is not zero.
     """
     value = function(point)
-    deepest = max(levels(value), default=UNTRACED)
-    with _trace_above(deepest) as t:
-        root = VJPNode.new_root()
-        output = function(new_box(point, t, root))
+    transposed = pullback(function, point, max(levels(value), default=UNTRACED))
+    if transposed is not None:
+        return transposed
+    if np.any(strip(value)):
+        raise TypeError("its result does not depend, for autograd, on the vector")
+    return lambda g: np.zeros_like(point)
+
+
+def pullback(function: Callable[[Any], Any], x: Any, deepest: int) -> Callable[[Any], Any] | None:
+    """g ↦ (dfunction/dx)ᵀ g at x, traced once, here; None where the result does not depend on x.
+
+    x may be traced. ``deepest`` is the highest level of a Box that the function's closure holds.
+    """
+    with _trace_above(max([deepest, *levels(x)])) as t:
+        output = function(new_box(x, t, VJPNode.new_root()))
         if level(output) != t:
-            if np.any(strip(value)):
-                raise TypeError("its result does not depend, for autograd, on the vector")
-            return lambda g: np.zeros_like(point)
+            return None
         node = output._node
     return lambda g: backward_pass(g, node)
+
+
+def pushforward(function: Callable[[Any], Any], x: Any, v: Any, deepest: int) -> Any:
+    """dfunction/dx v at x, by forward mode, traced here and now; x and v may be traced, see `pullback`."""
+    with _trace_above(max([deepest, *levels(x, v)])) as t:
+        output = function(new_box(x, t, JVPNode.new_root(v)))
+        return output._node.g if level(output) == t else np.zeros_like(strip(output))
 
 
 def derivative(function: Callable[[Any], Any], x: Any, deepest: int | None = None) -> Any:
@@ -177,9 +193,4 @@ def derivative(function: Callable[[Any], Any], x: Any, deepest: int | None = Non
     """
     if deepest is None:
         deepest = max(levels(x, function(x)), default=UNTRACED)
-    with _trace_above(deepest) as t:
-        root = JVPNode.new_root(np.ones_like(strip(x)))
-        output = function(new_box(x, t, root))
-        if level(output) != t:
-            return np.zeros_like(strip(output))
-        return output._node.g
+    return pushforward(function, x, np.ones_like(strip(x)), deepest)

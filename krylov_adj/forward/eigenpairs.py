@@ -18,7 +18,7 @@ from ..report.messages import other_normalization
 from .arpack import accepted_residual, call_scipy, in_order_of_values, is_inner_product, next_to_one, spoiled_residual
 from .continuation import Continuation
 from .hermitian import applies_to, hermitian_pairs
-from .inverses import make_inverse
+from .inverses import check_solvable, make_inverse
 from .lapack import arrays, dense_pairs, matrices_for_lapack
 from .operands import as_scipy, named_boxes, scipy_operand
 from .request import Request
@@ -87,6 +87,8 @@ def eigenpairs(
     else:
         if inverse is not None and request.OPinv is None:
             request = replace(request, OPinv=as_scipy(inverse.operator))
+        if inverse is None and request.sigma is not None and not dense:
+            check_solvable(A, M, request.sigma)
         request = _started(request, A_operand, M_operand, starting)
         request = request if start is None else replace(request, v0=start)
         found = _by_scipy(request, A_operand, M_operand, True, matrices)

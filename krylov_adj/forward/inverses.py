@@ -8,13 +8,24 @@ from typing import Any
 import numpy as np
 
 from ..krylov.factors import factorise
+from ..krylov.gmres import gmres
+from ..krylov.precision import Precision
+from ..krylov.space import WHOLE
+from ..options import most_iterations
 from ..perturbation.problem import Inverse, ValueOperator
+from ..report.container_messages import needs_inverse
 from ..report.messages import boxes_in_scipy
 from .operands import value_operator
 
-__all__ = ["make_inverse", "make_mass_inverse"]
+__all__ = ["check_solvable", "make_inverse", "make_mass_inverse"]
 
 Array = np.ndarray
+
+#: Of the right-hand side that A − σM is tried with.
+SEED = 31
+
+#: Krylov dimension between restarts of SciPy's GMRES.
+SCIPY_RESTART = 20
 
 
 def make_inverse(A: ValueOperator, M: ValueOperator | None, sigma: Any, OPinv: Any, hermitian: bool) -> Inverse | None:
@@ -38,6 +49,30 @@ def make_inverse(A: ValueOperator, M: ValueOperator | None, sigma: Any, OPinv: A
         return None
     apply, apply_adjoint, dtype = factorise(A.matrix, None if M is None else M.matrix, sigma, symmetric)
     return Inverse(sigma, ValueOperator(A.shape, dtype, apply, apply_adjoint, "the inverse of A − σM"))
+
+
+def check_solvable(A: ValueOperator, M: ValueOperator | None, sigma: Any) -> None:
+    """Raise where GMRES(20) does not solve a system with A − σM to a few digits, of operators without matrices.
+
+    It is what SciPy does for every vector, to all digits and at great length before it gives up.
+
+    Raises
+    ------
+    ValueError
+        With what to pass.
+    """
+    A, M = A.counted_anew(), None if M is None else M.counted_anew()
+    dtype = np.result_type(A.dtype, *(() if M is None else (M.dtype,)), np.complex64 if np.imag(sigma) else np.float32)
+    n, goal = A.shape[0], Precision.of(dtype).few_digits
+
+    def apply(V: Array, columns: Any = None) -> Array:
+        return np.asarray(A.apply(V) - sigma * (V if M is None else M.apply(V)), dtype, order="F")
+
+    b = WHOLE.random(n, dtype, SEED, 1)
+    X, steps, _ = gmres(WHOLE, apply, b, np.array([goal]), most_iterations(n), SCIPY_RESTART)
+    residual = float(WHOLE.norms(b - apply(X))[0] / WHOLE.norms(b)[0])
+    if not residual <= 2 * goal:
+        raise ValueError(needs_inverse(residual, steps))
 
 
 def make_mass_inverse(M: ValueOperator, Minv: Any, hermitian: bool) -> Callable[[], Callable[[Array], Array]] | None:

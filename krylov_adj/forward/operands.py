@@ -13,12 +13,14 @@ import scipy.sparse.linalg as spla
 
 from ..krylov.space import WHOLE, Space, times
 from ..perturbation.problem import ValueOperator, inexact
+from ..report.container_messages import BOX, objects_in_array, objects_in_sparse, sparse_times_traced
 from ..report.messages import boxes_in_scipy
 
 __all__ = [
     "applied_by_parts",
     "as_complex",
     "as_scipy",
+    "check_numbers",
     "floating",
     "matrix_operator",
     "named_boxes",
@@ -134,12 +136,13 @@ def floating(operand: Any, like: Any = None) -> Any:
     Raises
     ------
     TypeError
-        An operator of SciPy's that holds a traced value.
+        A traced value in an operator, array or sparse matrix of SciPy's or NumPy's.
     """
     if isinstance(operand, spla.LinearOperator):
         dtype = _type_of(operand)
     elif isinstance(operand, np.ndarray) or sp.issparse(operand):
         dtype = operand.dtype
+        check_numbers(operand)
     else:
         return operand
     if dtype.kind in "biu":
@@ -151,6 +154,15 @@ def floating(operand: Any, like: Any = None) -> Any:
     twin = copy.copy(operand)
     twin.dtype = dtype
     return twin
+
+
+def check_numbers(operand: Any) -> None:
+    """Raise TypeError where an array or sparse matrix of objects holds traced values of autograd."""
+    if operand.dtype.kind != "O":
+        return
+    entries = np.ravel(operand.data if sp.issparse(operand) else operand)
+    if any(type(entry).__name__ == BOX for entry in entries):
+        raise TypeError(objects_in_sparse() if sp.issparse(operand) else objects_in_array())
 
 
 def _type_of(operator: spla.LinearOperator) -> np.dtype:
@@ -171,6 +183,8 @@ def named_boxes() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, AttributeError) as error:
+        if "dtype('O')" in str(error):
+            raise TypeError(sparse_times_traced()) from error
         if any("ArrayBox" in str(reason) for reason in (error, error.__cause__)):
             raise TypeError(boxes_in_scipy()) from error
         raise

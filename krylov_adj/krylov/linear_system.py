@@ -73,6 +73,10 @@ class LinearSystem:
     preconditioner : Operator or None
         Approximates the inverse of A.
     complex_preconditioner : bool
+    maxiter : int or None
+        Most iterations for a system; None for `most_iterations`.
+    callback : callable or None
+        Called with the `Report` of every solve.
     """
 
     operator: Operator
@@ -84,6 +88,8 @@ class LinearSystem:
     space: Space
     preconditioner: Operator | None = None
     complex_preconditioner: bool = False
+    maxiter: int | None = None
+    callback: Callable[[Report], None] | None = None
 
     # ---- solving -----------------------------------------------------------------------------
 
@@ -117,7 +123,7 @@ class LinearSystem:
     def _iterated(self, stage: Stage, B: Array, X0: Array | None) -> Array:
         """The solution, accepted by the residuals that are recomputed here."""
         before = self.operator.applications
-        goal, budget = max(self.rtol, self._precision.floor), most_iterations(self.n)
+        goal, budget = max(self.rtol, self._precision.floor), self.maxiter or most_iterations(self.n)
         X, R, iterations = self._reduced(stage, B, X0, goal, budget, True)
         residuals, floors = self.space.safe_norms(R) / self.space.safe_norms(B), self._floors(X, B, R)
         limited = np.flatnonzero(
@@ -132,6 +138,8 @@ class LinearSystem:
             stage, self.solver, self.rtol, residuals, floors, iterations=iterations, applications=applications
         )
         logger.info("%s", report)
+        if self.callback is not None:
+            self.callback(report)
         if not report.converged:
             error = LinearNoConvergence if stage == "forward" else AdjointNoConvergence
             raise error(linear_not_converged(report), report)
@@ -197,7 +205,7 @@ class LinearSystem:
 
     def _sizes(self, X: Array, B: Array, R: Array) -> Array:
         """‖A‖ ‖x‖ per column, estimated from below."""
-        return np.maximum(self._norm * self.space.safe_norms(X), self.space.safe_norms(np.asfortranarray(B - R)))
+        return np.maximum(self.norm * self.space.safe_norms(X), self.space.safe_norms(np.asfortranarray(B - R)))
 
     def _floors(self, X: Array, B: Array, R: Array) -> Array:
         """10 ε (‖A‖ ‖x‖ / ‖b‖ + 1) per column; no more than 10 ε where that is no small number."""
@@ -234,9 +242,9 @@ class LinearSystem:
     def _scaled_operators(self, stage: Stage) -> tuple[Apply, Apply | None, float]:
         """A / s, P s and s: a power of two where A is so large or small that squares would overflow, else 1."""
         precondition, unit, eps = self._precondition(stage), 1.0, self._precision.eps
-        if self.solver == "direct" or eps**2 < self._norm < eps**-2 or self._norm == 0:
+        if self.solver == "direct" or eps**2 < self.norm < eps**-2 or self.norm == 0:
             return (lambda V: self._image(stage, V)), precondition, unit
-        unit = float(np.exp2(np.floor(np.log2(self._norm))))
+        unit = float(np.exp2(np.floor(np.log2(self.norm))))
         scaled = None if precondition is None else (lambda V: precondition(V) * unit)
         return (lambda V: self._image(stage, V) / unit), scaled, unit
 
@@ -258,6 +266,10 @@ class LinearSystem:
 
         return definite
 
+    def probe(self) -> Array:
+        """Return a fixed pseudo-random unit vector, shape (n, 1)."""
+        return self._probes()[0]
+
     def _probes(self) -> tuple[Array, Array]:
         """Two fixed pseudo-random unit vectors."""
         V = self.space.random(self.n, self.dtype, SEED, 2)
@@ -265,7 +277,7 @@ class LinearSystem:
         return V[:, :1], V[:, 1:]
 
     @cached_property
-    def _norm(self) -> float:
+    def norm(self) -> float:
         """‖A‖ from below: the growth of a pseudo-random vector in two applications."""
         v, growth = self._probes()[0], 0.0
         for _ in range(2):

@@ -78,6 +78,10 @@ class Precision:
         """100 ε: how far from the identity the Gram matrix of vectors is that solvers return as orthonormal."""
         return 100 * self.eps
 
+    def agreeing(self, n: int) -> float:
+        """1000 ε √n: how far products with a vector of n entries may differ that are computed in two ways."""
+        return float(1e3 * self.eps * max(n, 1) ** 0.5)
+
     @property
     def half(self) -> float:
         """√ε: half of the digits. A step's error is the square of this, what is less is a copy, or a rounding grown.

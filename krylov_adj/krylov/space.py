@@ -8,6 +8,7 @@ so are vectors made of nothing. Small results are the same numbers on every proc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -340,6 +341,6 @@ def times(matrix: Any, V: Array) -> Array:
     """
     if matrix.dtype.kind == "c" or V.dtype.kind != "c" or (V.ndim == 1 and sp.issparse(matrix)):
         return matrix @ V
-    parts = np.ascontiguousarray(V).view(V.real.dtype).reshape(V.shape[0], -1)  # (n, 2 m)
+    parts = np.ascontiguousarray(V).view(V.real.dtype).reshape(V.shape[0], 2 * math.prod(V.shape[1:]))  # (n, 2 m)
     product = np.ascontiguousarray(matrix @ parts)
     return product.view(np.result_type(product, np.complex64)).reshape(matrix.shape[0], *V.shape[1:])

@@ -422,3 +422,26 @@ def test_forward_no_convergence_carries_partial_results(solver):
             call()
         onp.testing.assert_allclose(caught.value.eigenvalues, [5.0], rtol=1e-10)
         onp.testing.assert_allclose(onp.abs(caught.value.eigenvectors[-1]), [1.0], rtol=1e-10)
+
+
+def test_a_complex_sigma_of_a_real_matrix_made_complex_finds_the_nearest():
+    """Of the real matrix SciPy ranks by the real part of (A − σ)⁻¹, and takes another one for some."""
+    others = 0
+    for seed in range(20):
+        A = onp.random.default_rng(seed).standard_normal((60, 60))
+        w, sigma, v0 = la.eigvals(A), 0.5 + 1j, onp.ones(60)
+        nearest = w[onp.argmin(abs(w - sigma))]
+        for complex_A in (A + 0j, ka.aslinearoperator(A) * (1 + 0j)):
+            onp.testing.assert_allclose(ka.eigs(complex_A, k=1, sigma=sigma, v0=v0 + 0j)[0][0], nearest, rtol=1e-9)
+        others += abs(ka.eigs(A, k=1, sigma=sigma, v0=v0)[0][0] - nearest) > 1e-6
+    assert others > 0
+
+
+@pytest.mark.parametrize("solver", [ka.eigs, ka.eigsh])
+@pytest.mark.parametrize("make", [lambda M: M, ka.aslinearoperator])
+def test_a_complex_start_of_a_real_problem_is_refused(solver, make):
+    """SciPy drops the imaginary part."""
+    matrix = onp.diag(onp.arange(1.0, 9.0))
+    with pytest.raises(ValueError, match=r"v0 is complex, and A and M are real.*A \+ 0j, or A \* \(1 \+ 0j\)"):
+        solver(make(matrix), k=1, v0=onp.ones(8) * 1j)
+    solver(make(matrix) * (1 + 0j), k=1, v0=onp.ones(8) * 1j)

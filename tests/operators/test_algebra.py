@@ -325,7 +325,9 @@ def composites():
         "sum": a + b, "difference": c - b, "product": a @ c, "scaled": 2.0 * b, "divided": b / 3.0, "power": a**2,
         "adjoint": a.H, "transpose": stencil.T, "kron": ka.kron(a, b), "kronsum": ka.kronsum(a, c),
         "shifted": shifted(stencil, 0.3), "inverse": ka.inverse(a), "schur": schur_complement(a, b, b, a),
-        "assembled once": assembled_once(a + b),
+        "assembled once": assembled_once(a + b), "block": ka.block_array([[a, b], [None, c]]),
+        "selected": c[[0, 2, 3]][:, 1:], "selected entries": csr(random(4, 4))[[0, 2]][:, [3, 1]],
+        "transposed entries": csr(random(4, 4)).T, "pattern": ka.LinearOperator((4, 4), double, sparsity=onp.eye(4)),
     }  # fmt: skip
 
 

@@ -499,7 +499,19 @@ def test_linear_combinations(kind, arguments):
 
 ONES = onp.ones(3)
 BAD = {
-    "no tuple": (TypeError, "expected krylov_adj.csr_array", lambda: ka.csr_array(onp.eye(3), (3, 3))),
+    "no tuple": (TypeError, "expected krylov_adj.csr_array", lambda: ka.csr_array("entries", (3, 3))),
+    "another shape": (ValueError, "not that of the matrix", lambda: ka.csr_array(onp.eye(3), (3, 4))),
+    "traced dense": (
+        TypeError,
+        "an operator by aslinearoperator",
+        lambda: grad(lambda D: np.sum(ka.csr_array(D) @ ONES))(onp.eye(3)),
+    ),
+    "a pattern of another format": (
+        TypeError,
+        "csr, csc or coo matrix, not of dia",
+        lambda: ka.csr_array((ONES, sp.dia_array(onp.eye(3)))),
+    ),
+    "no entries, no shape": (ValueError, "the shape has to be given", lambda: ka.coo_array(([], ([], [])))),
     "two parts": (TypeError, "expected krylov_adj.csr_array", lambda: ka.csr_array((ONES, [0, 1, 2]), (3, 3))),
     "coo in three parts": (TypeError, "expected krylov_adj.coo", lambda: ka.coo_array((ONES, [0], [0]), (3, 3))),
     "shape": (TypeError, "two integers", lambda: ka.csr_array((ONES, [0, 1, 2], [0, 1, 2, 3]), 3)),

@@ -12,9 +12,11 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from ...forms.selection import read_key, selection_matrix
 from ..elementary import xp
 from ..trace import refuse_boxes, strip
-from .base import Arithmetic, LinearOperator
+from .base import LinearOperator
+from .interface import Arithmetic
 from .matrices import Constant, Dense, aslinearoperator
 
 __all__ = ["Composite", "adjoint_of", "assembled_once", "operator_sum", "product", "scaled", "transpose_of"]
@@ -234,6 +236,16 @@ def power_of(a: LinearOperator, power: int) -> LinearOperator:
     return functools.reduce(product, [a] * int(power))
 
 
+def selected(a: LinearOperator, key: Any) -> LinearOperator:
+    """The operator between some rows and columns."""
+    rows, columns = read_key(key, a.shape)
+    if rows is not None:
+        a = product(Constant(selection_matrix(rows, a.shape[0], a.dtype)), a)
+    if columns is not None:
+        a = product(a, Constant(selection_matrix(columns, a.shape[1], a.dtype).T))
+    return a
+
+
 LinearOperator._arithmetic = Arithmetic(
-    aslinearoperator, adjoint_of, transpose_of, operator_sum, product, scaled, power_of
+    aslinearoperator, adjoint_of, transpose_of, operator_sum, product, scaled, power_of, selected
 )

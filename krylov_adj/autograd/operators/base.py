@@ -8,36 +8,22 @@ algebra; scalars and dense matrices in them may be traced.
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 
+from ...forms.probing import Places, probe, read_places
 from ...forward.operands import random_vector
-from ..elementary import xp
-from ..trace import is_box, strip, transpose, without_boxes
+from ...report.container_messages import sparse_times_traced
+from ..elementary import deepest_level, xp
+from ..trace import guarded, is_box, strip, transpose, without_boxes
+from .interface import SciPyInterface
 
-__all__ = ["Arithmetic", "LinearOperator"]
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """Functions that make operators of operators: `algebra.py` has them."""
-
-    as_operator: Callable[[Any], LinearOperator]
-    adjoint: Callable[[LinearOperator], LinearOperator]
-    transpose: Callable[[LinearOperator], LinearOperator]
-    add: Callable[[LinearOperator, LinearOperator], LinearOperator]
-    multiply: Callable[[LinearOperator, LinearOperator], LinearOperator]
-    scale: Callable[..., LinearOperator]
-    power: Callable[[LinearOperator, int], LinearOperator]
+__all__ = ["LinearOperator"]
 
 
-class LinearOperator(spla.LinearOperator):
+class LinearOperator(SciPyInterface):
     """A linear map given by functions, whose results may be traced by autograd.
 
     A `scipy.sparse.linalg.LinearOperator` (and accepted wherever SciPy takes one) that never
@@ -59,22 +45,34 @@ class LinearOperator(spla.LinearOperator):
         integers in double precision. A real operator is
         applied to the real and imaginary parts of a complex vector separately, and must return
         real results.
+    sparsity : SciPy sparse matrix, optional
+        Its stored entries are the places where the operator's may be other than zero. Then the operator has a
+        matrix: for ``sigma``, direct solves, ``explicit()`` for preconditioners, and solvers apply it.
+    grid, reach : tuple of int, optional
+        The same for a stencil on a grid (C order) that couples points up to ``reach`` apart along each axis;
+        ``grid=(nx, ny), reach=(1, 1)`` has room for nine points. It may wrap around the edges.
 
     Raises
     ------
     ValueError
-        From an application: a result or an argument of the wrong shape.
+        From an application: a result or an argument of the wrong shape. From ``explicit()``: entries outside of the
+        pattern. A pattern of another shape.
     TypeError
         From an application: complex results of an operator declared real; a ``matvec`` that
         autograd cannot transpose.
 
     Notes
     -----
+    The matrix of an operator with a pattern is found by as many products as there are colours of columns that share no
+    row (seven for a five-point stencil, nine for nine points, 27 in three dimensions), and checked on one random
+    vector, anew in every solve. Derivatives go through the functions.
+
     A subclass may define ``_matvec`` (and ``_rmatvec`` or ``_adjoint``, ``_matmat``, ``_rmatmat``) in place of
     the functions, as subclasses of SciPy's class do.
 
     ``+ - * / @ ** .T .H`` make new operators; scalar factors may be traced. With autograd ≥ 1.9 a
-    traced scalar may stand on either side, before that on the right: ``op * t``.
+    traced scalar may stand on either side, before that on the right: ``op * t``. ``A[rows][:, columns]`` is the
+    operator between some rows and columns (slices, indices, masks), ``toarray()`` the dense matrix.
 
     Derivative
     ----------
@@ -92,8 +90,8 @@ class LinearOperator(spla.LinearOperator):
     array([2., 2., 2.])
     """
 
-    #: Set by `algebra.py`, whose operators are made of this class.
-    _arithmetic: ClassVar[Arithmetic]
+    #: Where entries may stand, for probing.
+    _places: Places | None = None
 
     def __init__(
         self,
@@ -103,6 +101,10 @@ class LinearOperator(spla.LinearOperator):
         matmat: Callable[[Any], Any] | None = None,
         rmatmat: Callable[[Any], Any] | None = None,
         dtype: Any = None,
+        *,
+        sparsity: Any = None,
+        grid: Any = None,
+        reach: Any = None,
     ):
         if isinstance(shape, (type, str, np.dtype)):
             raise TypeError(
@@ -110,6 +112,7 @@ class LinearOperator(spla.LinearOperator):
                 "matvec, ...) here; in SciPy's base class it is (dtype, shape): name them, shape=..., dtype=..."
             )
         super().__init__(dtype=dtype, shape=shape)
+        self._places = sparsity if isinstance(sparsity, Places) else read_places(sparsity, grid, reach, shape)
         own = self._overridden()
         given = {"matvec": matvec, "rmatvec": rmatvec, "matmat": matmat, "rmatmat": rmatmat}
         for name, function in given.items():
@@ -191,7 +194,13 @@ class LinearOperator(spla.LinearOperator):
                 "autograd.numpy, or assigns in place: rewrite it; (c) it calls compiled code: pass rmatvec=."
             ) from error
         return LinearOperator(
-            self.shape, matvec or self._apply, lambda v: xp.conj(transposed(xp.conj(v))), matmat, None, self.dtype
+            self.shape,
+            matvec or self._apply,
+            lambda v: xp.conj(transposed(xp.conj(v))),
+            matmat,
+            None,
+            self.dtype,
+            sparsity=self._places,
         )
 
     def plain(self) -> LinearOperator:
@@ -199,15 +208,22 @@ class LinearOperator(spla.LinearOperator):
         if type(self) is not LinearOperator:
             return self
         matvec, rmatvec, matmat, rmatmat = map(without_boxes, self._functions)
-        return LinearOperator(self.shape, matvec, rmatvec, matmat, rmatmat, self.dtype)
+        return LinearOperator(self.shape, matvec, rmatvec, matmat, rmatmat, self.dtype, sparsity=self._places)
 
     def explicit(self) -> Any:
         """The plain matrix (ndarray or SciPy sparse) of the operator's value, assembled anew, or None."""
-        return None
+        if self._places is None:
+            return None
+        apply = guarded(self.plain()._apply, deepest_level(self))
+        return probe(
+            lambda V: strip(apply(V)) if self.applies_blocks() else np.stack([strip(apply(v)) for v in V.T], axis=1),
+            self._places,
+            self.dtype,
+        )
 
     def has_matrix(self) -> bool:
         """Whether ``explicit()`` is a matrix, without assembling it."""
-        return type(self).explicit is not LinearOperator.explicit
+        return self._places is not None or type(self).explicit is not LinearOperator.explicit
 
     def applied_by_matrix(self) -> bool:
         """Whether solvers, which apply the operator many times, should apply its matrix."""
@@ -225,10 +241,12 @@ class LinearOperator(spla.LinearOperator):
         if X.ndim == 1:
             if single is None:
                 return self._call(single, block, xp.reshape(X, (-1, 1)), rows, name)[:, 0]
-            return self._checked(single(X), (rows,), name)
+            return self._checked(_call_named(single, X), (rows,), name)
         if block is not None:
-            return self._checked(block(X), (rows, X.shape[1]), name.replace("vec", "mat"))
-        columns = [self._checked(single(X[:, j]), (rows,), name) for j in range(X.shape[1])]
+            return self._checked(_call_named(block, X), (rows, X.shape[1]), name.replace("vec", "mat"))
+        if X.shape[1] == 0:
+            return np.zeros((rows, 0), np.result_type(self.dtype, strip(X).dtype))
+        columns = [self._checked(_call_named(single, X[:, j]), (rows,), name) for j in range(X.shape[1])]
         return xp.stack(columns, axis=1)
 
     def _checked(self, result: Any, shape: tuple[int, ...], name: str) -> Any:
@@ -255,124 +273,16 @@ class LinearOperator(spla.LinearOperator):
             )
         return result
 
-    # ---- SciPy's interface -------------------------------------------------------------------
 
-    def matvec(self, x: Any) -> Any:
-        """A x for x of shape (n,) or (n, 1)."""
-        x = _array(x)
-        _expect(x.shape in ((self.shape[1],), (self.shape[1], 1)), self, x)
-        return self._apply(x)
-
-    def rmatvec(self, x: Any) -> Any:
-        """Aᴴ x for x of shape (m,) or (m, 1)."""
-        x = _array(x)
-        _expect(x.shape in ((self.shape[0],), (self.shape[0], 1)), self.H, x)
-        return self._apply_adjoint(x)
-
-    def matmat(self, X: Any) -> Any:
-        """A X for X of shape (n, k)."""
-        X = _array(X)
-        _expect(X.ndim == 2 and X.shape[0] == self.shape[1], self, X)
-        return self._apply(X)
-
-    def rmatmat(self, X: Any) -> Any:
-        """Aᴴ X for X of shape (m, k)."""
-        X = _array(X)
-        _expect(X.ndim == 2 and X.shape[0] == self.shape[0], self.H, X)
-        return self._apply_adjoint(X)
-
-    # SciPy's own methods H, T, adjoint() and transpose() call these, and its wrappers the rest.
-
-    def _adjoint(self) -> LinearOperator:
-        return self._arithmetic.adjoint(self)
-
-    def _transpose(self) -> LinearOperator:
-        return self._arithmetic.transpose(self)
-
-    def _matvec(self, x: Any) -> Any:
-        return self._apply(x)
-
-    def _rmatvec(self, x: Any) -> Any:
-        return self._apply_adjoint(x)
-
-    def _matmat(self, X: Any) -> Any:
-        return self._apply(X)
-
-    def _rmatmat(self, X: Any) -> Any:
-        return self._apply_adjoint(X)
-
-    def dot(self, x: Any) -> Any:
-        """A x for a vector or block, A·B for an operator, a scaled operator for a scalar."""
-        if isinstance(x, spla.LinearOperator) or sp.issparse(x):
-            return self._arithmetic.multiply(self, self._arithmetic.as_operator(x))
-        if np.ndim(strip(x)) == 0:
-            return self._arithmetic.scale(self, x)
-        x = _array(x)
-        return self.matvec(x) if x.ndim == 1 else self.matmat(x)
-
-    def __call__(self, x: Any) -> Any:
-        return self.dot(x)
-
-    def __mul__(self, x: Any) -> Any:
-        return self.dot(x)
-
-    def __matmul__(self, x: Any) -> Any:
-        if not isinstance(x, spla.LinearOperator) and not sp.issparse(x) and np.ndim(strip(x)) == 0:
-            raise ValueError("Scalar operands are not allowed, use '*' instead")
-        return self.dot(x)
-
-    def __rmul__(self, x: Any) -> Any:
-        if not sp.issparse(x) and np.ndim(strip(x)) == 0:
-            return self._arithmetic.scale(self, x)
-        return self.__rmatmul__(x)
-
-    def __rmatmul__(self, x: Any) -> Any:
-        if isinstance(x, spla.LinearOperator) or sp.issparse(x):
-            return self._arithmetic.multiply(self._arithmetic.as_operator(x), self)
-        x = _array(x)
-        return self.T.matvec(x) if x.ndim == 1 else xp.transpose(self.T.matmat(xp.transpose(x)))
-
-    def __truediv__(self, scalar: Any) -> LinearOperator:
-        return self._arithmetic.scale(self, scalar, operator.truediv)
-
-    def __neg__(self) -> LinearOperator:
-        return self._arithmetic.scale(self, -1)
-
-    def __add__(self, other: Any) -> LinearOperator:
-        return self._arithmetic.add(self, self._arithmetic.as_operator(other))
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> LinearOperator:
-        return self._arithmetic.add(self, -self._arithmetic.as_operator(other))
-
-    def __rsub__(self, other: Any) -> LinearOperator:
-        return self._arithmetic.add(-self, self._arithmetic.as_operator(other))
-
-    def __pow__(self, power: int) -> LinearOperator:
-        return self._arithmetic.power(self, power)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Arithmetic with a NumPy scalar or array, or an autograd Box, on the left."""
-        reflected = {
-            np.multiply: self.__rmul__,
-            np.add: self.__radd__,
-            np.subtract: self.__rsub__,
-            np.matmul: self.__rmatmul__,
-        }.get(ufunc)
-        if reflected is None or method != "__call__" or kwargs or len(inputs) != 2 or inputs[1] is not self:
-            return NotImplemented
-        return reflected(inputs[0])
+def _call_named(function: Callable[[Any], Any], X: Any) -> Any:
+    """function(X), with an error that says so where it multiplies a SciPy matrix with a traced vector."""
+    try:
+        return function(X)
+    except TypeError as error:
+        if "dtype('O')" not in str(error):
+            raise
+        raise TypeError(sparse_times_traced()) from error
 
 
 def _complex(X: Any) -> bool:
     return bool(np.iscomplexobj(strip(X)))
-
-
-def _array(x: Any) -> Any:
-    return np.asarray(x) if strip(x) is x else x
-
-
-def _expect(condition: bool, operator: LinearOperator, x: Any) -> None:
-    if not condition:
-        raise ValueError(f"dimension mismatch: operator of shape {operator.shape} applied to shape {x.shape}")

@@ -17,9 +17,10 @@ from ..elementary import hermitian_entries, xp
 from ..trace import is_box, strip
 from .algebra import Adjoint, AssembledOnce, Composite, Scaled, Sum, Transpose
 from .base import LinearOperator
+from .csr import csr_array
 from .kronecker import KroneckerSum
 from .matrices import Constant, Dense
-from .sparse import coo_array, csr_array
+from .sparse import coo_array
 from .stencils import Stencil
 
 __all__ = ["hermitian_part"]

@@ -10,11 +10,17 @@ import scipy.sparse.linalg as spla
 
 from ...forward.operands import applied_by_parts, floating
 from ...krylov.space import times
+from ...report.container_messages import sparse_with_traced
 from ..elementary import apply_constant, xp
-from ..trace import strip
+from ..trace import refuse_boxes, strip
 from .base import LinearOperator
 
 __all__ = ["Constant", "Dense", "aslinearoperator"]
+
+# ``t * S`` with a traced t: autograd would trace S, and says only that it cannot.
+for _format in ("bsr", "coo", "csc", "csr", "dia", "dok", "lil"):
+    for _kind in ("array", "matrix"):
+        refuse_boxes(getattr(sp, f"{_format}_{_kind}"), sparse_with_traced(f"{_format}_{_kind}"))
 
 
 class Dense(LinearOperator):
