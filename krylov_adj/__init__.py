@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .autograd.spectral import softmax_eigenvalue, spectral_function, spectral_sum
     from .autograd.subspace import attach_subspace, invariant_subspace
     from .autograd.svd import svds
+    from .autograd.tracking import track
     from .forward.continuation import Continuation
     from .options import Adjoint
     from .report.errors import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         ExceptionalPointNotFound,
         GaugeWarning,
         LinearNoConvergence,
+        TrackingWarning,
     )
     from .report.report import Report
 
@@ -52,6 +54,7 @@ _MODULES = {
     "LinearNoConvergence": ".report.errors",
     "LinearOperator": ".autograd.operators.base",
     "Report": ".report.report",
+    "TrackingWarning": ".report.errors",
     "aslinearoperator": ".autograd.operators.matrices",
     "assemble": ".autograd.operators.sparse",
     "attach_eigenpairs": ".autograd.attach",
@@ -80,6 +83,7 @@ _MODULES = {
     "spectral_function": ".autograd.spectral",
     "spectral_sum": ".autograd.spectral",
     "svds": ".autograd.svd",
+    "track": ".autograd.tracking",
 }
 
 __all__ = [
@@ -94,6 +98,7 @@ __all__ = [
     "LinearNoConvergence",
     "LinearOperator",
     "Report",
+    "TrackingWarning",
     "__version__",
     "aslinearoperator",
     "assemble",
@@ -123,6 +128,7 @@ __all__ = [
     "spectral_function",
     "spectral_sum",
     "svds",
+    "track",
 ]
 
 
