@@ -16,7 +16,8 @@ import numpy as np
 from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER, Adjoint
-from ..perturbation.following import Defective, Followed, Rules, follow
+from ..perturbation.chains import Defective, Followed, Rules
+from ..perturbation.following import follow
 from ..perturbation.problem import Eigenproblem
 from ..perturbation.tracking import Window
 from ..report.errors import AdjointNoConvergence, DefectiveEigenvalueError, TrackingWarning
@@ -66,8 +67,8 @@ class Event(NamedTuple):
     gap : float
         ``|λ₁ − λ₂|`` there, the least.
     kind : {"crossing", "avoided", "exceptional"}
-        The gap is at most ``meeting``, and each goes on with the vector that it had; it is larger, and each goes on with
-        its eigenvalue; or the two vectors have coalesced, and which is which beyond cannot be said.
+        The gap is at most ``meeting``, and each goes on with the vector that it had; it is larger, and each goes on
+        with its eigenvalue; or the two vectors have coalesced, and which is which beyond cannot be said.
     """
 
     modes: tuple[int, int]
@@ -270,7 +271,7 @@ def track(
             callback(m, problems.solves)
 
     try:
-        found = follow(problems.window, len(points), problems.ranked(first.w)[:k], most, rules, reached)
+        found = follow(problems.window, len(points), np.arange(k), most, rules, reached)
     except Defective as error:
         raise DefectiveEigenvalueError(str(error.__cause__)) from error
     return _track(found, problems)
@@ -286,7 +287,7 @@ RANGES = {
 
 def _track(found: Followed, problems: _Problems) -> Track:
     """Return what was found, with parameters for places on the path, and warn of what is not known."""
-    events = [Event(event.labels, event.s, problems.parameters(event.s), event.gap, event.kind) for event in found.events]
+    events = [Event(met.labels, met.s, problems.parameters(met.s), met.gap, met.kind) for met in found.events]
     unsure = [
         Unsure(doubt.label, doubt.other, (doubt.s0, doubt.s1), problems.parameters(doubt.s1), doubt.weight)
         for doubt in found.doubts
@@ -328,11 +329,11 @@ def _selection(which: str, sigma: Any, hermitian: bool) -> str:
 
 def _count(k: Any, guard: Any, n: int) -> tuple[int, int]:
     """Return k and guard."""
-    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= n:
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= int(k) <= n:
         raise ValueError(f"k={k!r}: expected a whole number from 1 to {n}, the order of A(p)")
     if guard is None:
         return int(k), max(3, int(k) // 2)
-    if isinstance(guard, bool) or not isinstance(guard, Integral) or guard < 0:
+    if isinstance(guard, bool) or not isinstance(guard, Integral) or int(guard) < 0:
         raise ValueError(f"guard={guard!r}: expected a whole number, zero or more")
     return int(k), int(guard)
 
@@ -399,9 +400,8 @@ class _Problems:
             for past in [t for t in self.windows if t < s - PAST]:
                 del self.windows[past]
             self.windows[s] = known
-        if self.hermitian and known.w.size > K:  # LAPACK's are all
-            return known.columns(self.ranked(known.w)[:K])
-        return known
+        # LAPACK's are all.
+        return known.columns(np.arange(K)) if self.hermitian and known.w.size > K else known
 
     def _pairs(self, A: LinearOperator, M: LinearOperator | None, K: int) -> tuple[np.ndarray, np.ndarray]:
         solver: Callable[..., Any] = eigsh if self.hermitian else eigs
@@ -412,7 +412,8 @@ class _Problems:
 
     def _hermitian(self, s: float, A: LinearOperator, M: LinearOperator | None, K: int) -> Window:
         w, X = self._pairs(A, M, K)
-        apply_B = _applied(M)
+        rank = self.ranked(w)
+        w, X, apply_B = w[rank], X[:, rank], _applied(M)
         return Window(s, w, X, apply_B(X), None, None, apply_B)
 
     def _general(self, s: float, A: LinearOperator, M: LinearOperator | None, K: int) -> Window:
@@ -427,9 +428,10 @@ class _Problems:
             except DefectiveEigenvalueError as error:
                 raise Defective(here) from error
             except AdjointNoConvergence:
-                if times == TIMES or K >= self.most(K + MORE):
+                most = self.most(K + MORE)  # the end of the window may cut a cluster
+                if times == TIMES or most == K:
                     raise
-                K = self.most(K + MORE)  # the end of the window may cut a cluster
+                K = min(K + MORE, most)
                 if w.size < K:
                     w, X = self._pairs(A, M, K)
                 continue

@@ -1,7 +1,7 @@
 """Where two eigenvalues come closest along a path, by parabolas through D(s) = (λ₁ − λ₂)².
 
-D is smooth where the two eigenvalues meet: they are the roots of a 2 × 2 matrix that is. At an avoided crossing, and at a
-crossing, D = a²(s − m)² + g² to leading order: with the coupling g constant the two levels turn by
+D is smooth where the two eigenvalues meet: they are the roots of a 2 × 2 matrix that is. At an avoided crossing, and at
+a crossing, D = a²(s − m)² + g² to leading order: with the coupling g constant the two levels turn by
 
     cos 2θ = (u₀u₁ + g²)/(√D₀ √D₁),    u = a(s − m),
 
@@ -118,7 +118,7 @@ def least_gap(D: Values, points: list[tuple[float, complex]], met: float) -> lis
 
 
 def _change_of_sign(left: tuple[float, complex], middle: tuple[float, complex], right: tuple[float, complex]) -> float:
-    """Return where √D changes its sign on a straight line: on that side of the middle which leaves both slopes equal."""
+    """Return where √D changes its sign on a straight line: on the side of the middle that leaves both slopes equal."""
     (s0, D0), (s1, D1), (s2, D2) = left, middle, right
     r0, r1, r2 = abs(D0) ** 0.5, abs(D1) ** 0.5, abs(D2) ** 0.5
     before = abs((r0 + r1) / (s1 - s0) - (r2 - r1) / (s2 - s1))

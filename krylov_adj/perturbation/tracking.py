@@ -69,8 +69,16 @@ class Window:
         left = (None, None) if self.Y is None or self.BY is None else (self.Y[:, J], self.BY[:, J])
         return replace(self, w=self.w[J], X=self.X[:, J], BX=self.BX[:, J], Y=left[0], BY=left[1])
 
+    def joined(self, other: Window) -> Window:
+        """Return the pairs of both."""
+        blocks = (self.X, other.X), (self.BX, other.BX), (self.Y, other.Y), (self.BY, other.BY)
+        X, BX, Y, BY = (None if V is None or W is None else np.hstack([V, W]) for V, W in blocks)
+        assert X is not None
+        assert BX is not None
+        return replace(self, w=np.r_[self.w, other.w], X=X, BX=BX, Y=Y, BY=BY)
+
     def rotated(self, J: Array, T: Array) -> Window:
-        """Return the window with another basis X T of the pairs J, whose eigenvalues coincide; T unitary if Hermitian."""
+        """Return the window with the basis X T of pairs J, whose eigenvalues coincide; T unitary if Hermitian."""
         inverse = T.conj().T if self.Y is None else unchecked_inverse(WHOLE, T)
         w = self.w.astype(np.result_type(self.w, T) if self.Y is not None else self.w.dtype)
         values = np.diagonal((inverse * self.w[J]) @ T)
@@ -213,7 +221,7 @@ def _regular(T: Array) -> bool:
 
 
 def _closest_basis(before: Window, after: Window, rows: Array, J: Array) -> tuple[Window, Array]:
-    """Return the window with the basis of its columns J that is closest to the vectors ``rows`` before, and their columns.
+    """Return the window with the basis of its columns J closest to vectors before, and the columns of these ``rows``.
 
     Where there are fewer rows than columns the rest of the basis is a complement: with projections P of the right and R
     of the left vectors, the null space of Rᴴ, so that left vectors of the rows stay in the span of R.

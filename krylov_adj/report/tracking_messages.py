@@ -11,9 +11,9 @@ LISTED = 3
 
 def path_is_traced() -> str:
     return (
-        "A(p) or the path depends on traced values: track finds plain values, which have no derivative. Call it outside "
-        "of differentiated functions. To differentiate a followed pair, give its values at one p to attach_eigenpairs, "
-        "or compute it there by eigsh or eigs with its eigenvalue as sigma."
+        "A(p) or the path depends on traced values: track finds plain values, which have no derivative. Call it "
+        "outside of differentiated functions. To differentiate a followed pair, give its values at one p to "
+        "attach_eigenpairs, or compute it there by eigsh or eigs with its eigenvalue as sigma."
     )
 
 
@@ -26,7 +26,8 @@ def unsure_tracking(unsure: Sequence[Any]) -> str:
     more = f" and {len(unsure) - LISTED} more places" if len(unsure) > LISTED else ""
     return (
         f"Eigenpairs could not be told from others: {listed}{more}. Beyond, their numbers may be exchanged. It may be "
-        "that (a) the path passes an exceptional point: lead it around, and see find_exceptional_point; (b) eigenvalues "
-        "that coincided have split along other vectors: move the path, or start behind; (c) a pair has left the window: "
-        "a larger guard; (d) the vectors change within the shortest step: more points, or a smaller smallest=."
+        "that (a) the path passes an exceptional point: lead it around, and see find_exceptional_point; (b) "
+        "eigenvalues that coincided have split along other vectors: move the path, or start behind; (c) a pair has "
+        "left the window: a larger guard; (d) the vectors change within the shortest step: more points, or a smaller "
+        "smallest=."
     )
