@@ -1,6 +1,6 @@
 """Eigenpairs followed along a path of parameters, by identity and not by order.
 
-Here are the eigenvalue problems along the path; `perturbation/following.py` has which pair is which.
+`path_problems.py` has the eigenvalue problems along the path, `perturbation/following.py` which pair is which.
 """
 
 from __future__ import annotations
@@ -8,49 +8,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..krylov.precision import Precision
-from ..krylov.space import WHOLE
-from ..options import DENSE_ORDER, Adjoint
+from ..options import Adjoint
 from ..perturbation.chains import Defective, Followed, Rules
 from ..perturbation.following import follow
-from ..perturbation.problem import Eigenproblem
-from ..perturbation.tracking import Window
-from ..report.errors import AdjointNoConvergence, DefectiveEigenvalueError, TrackingWarning
-from ..report.tracking_messages import path_is_traced, unsure_tracking
-from .eigen import eigs, eigsh
-from .left import left_eigenvectors
-from .operators.base import LinearOperator
-from .trace import is_box, levels, strip
-from .values import as_value, check_operators, check_options
+from ..report.errors import DefectiveEigenvalueError, TrackingWarning
+from ..report.tracking_messages import unsure_tracking
+from .path_problems import PathProblems, check_count, check_path, check_selection
+from .values import check_options
 
 __all__ = ["Event", "Track", "Unsure", "track"]
 
-#: Of the start vector of every eigensolve.
-SEED = 23
-
 #: The window grows to so many times k + guard, where followed pairs leave it.
 MOST = 8
-
-#: Steps of the path for which windows are kept.
-PAST = 2
-
-#: Pairs by which the window grows where its end cuts a cluster, and how often.
-MORE, TIMES = 2, 3
-
-#: Keys by which `which` ranks eigenvalues, the most wanted first.
-RANKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "SA": lambda w: w.real,
-    "LA": lambda w: -w.real,
-    "SR": lambda w: w.real,
-    "LR": lambda w: -w.real,
-    "SM": np.abs,
-    "LM": lambda w: -np.abs(w),
-}
 
 
 class Event(NamedTuple):
@@ -248,9 +222,9 @@ def track(
     (1, -1) avoided 0.75 0.2
     """
     options = check_options(adjoint)
-    points = _points(path)
-    problems = _Problems(A_of_p, points, hermitian, _selection(which, sigma, hermitian), sigma, options)
-    k, guard = _count(k, guard, problems.n)
+    points = check_path(path)
+    problems = PathProblems(A_of_p, points, hermitian, check_selection(which, sigma, hermitian), sigma, options)
+    k, guard = check_count(k, guard, problems.n)
     for name, value, good in (
         ("sure", sure, 0.5 < sure < 1),
         ("smallest", smallest, 0 < smallest <= 1),
@@ -285,7 +259,7 @@ RANGES = {
 }
 
 
-def _track(found: Followed, problems: _Problems) -> Track:
+def _track(found: Followed, problems: PathProblems) -> Track:
     """Return what was found, with parameters for places on the path, and warn of what is not known."""
     events = [Event(met.labels, met.s, problems.parameters(met.s), met.gap, met.kind) for met in found.events]
     unsure = [
@@ -296,151 +270,3 @@ def _track(found: Followed, problems: _Problems) -> Track:
         # The caller's line, past `track`.
         warnings.warn(TrackingWarning(unsure_tracking(unsure)), stacklevel=3)
     return Track(found.w, found.X, found.weight, events, found.degenerate, unsure, problems.solves)
-
-
-def _points(path: Any) -> list[Any]:
-    """Return the points of the path as numbers, or vectors of one shape."""
-    if is_box(path) or (not isinstance(path, np.ndarray) and any(is_box(p) for p in path)):
-        raise TypeError(path_is_traced())
-    try:
-        points = np.asarray(path)
-        points = points.astype(np.result_type(points.dtype, np.float64))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"expected a path of numbers or of vectors of one shape, got {path!r}") from error
-    if points.ndim not in (1, 2) or len(points) < 2 or points.size == 0 or points.dtype.kind not in "fc":
-        raise ValueError(f"expected a path of two or more numbers or vectors, got an array of shape {points.shape}")
-    if not np.all(np.isfinite(points)):
-        raise ValueError("the path holds NaN or infinity")
-    return [p.item() if points.ndim == 1 else p for p in points]
-
-
-def _selection(which: str, sigma: Any, hermitian: bool) -> str:
-    """Return `which` in the words of `eigsh` or `eigs`."""
-    if which not in RANKS:
-        raise ValueError(f"which={which!r}: expected one of {tuple(RANKS)}")
-    if sigma is None:
-        return which if which[1] == "M" else which[0] + ("A" if hermitian else "R")
-    if which not in ("SA", "LM"):
-        raise ValueError(f"which={which!r} with sigma: the pairs closest to sigma are followed; leave which out")
-    if not np.isfinite(sigma) or (hermitian and np.imag(sigma)):
-        raise ValueError(f"sigma={sigma!r}: expected a finite number, real of a Hermitian problem")
-    return "LM"
-
-
-def _count(k: Any, guard: Any, n: int) -> tuple[int, int]:
-    """Return k and guard."""
-    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= int(k) <= n:
-        raise ValueError(f"k={k!r}: expected a whole number from 1 to {n}, the order of A(p)")
-    if guard is None:
-        return int(k), max(3, int(k) // 2)
-    if isinstance(guard, bool) or not isinstance(guard, Integral) or int(guard) < 0:
-        raise ValueError(f"guard={guard!r}: expected a whole number, zero or more")
-    return int(k), int(guard)
-
-
-class _Problems:
-    """The eigenvalue problems along a path, each solved once."""
-
-    def __init__(
-        self, A_of_p: Callable[[Any], Any], path: list[Any], hermitian: bool, which: str, sigma: Any, options: Adjoint
-    ):
-        if not callable(A_of_p):
-            raise TypeError(f"A_of_p must be a function of p that returns A or (A, M), not {type(A_of_p).__name__}")
-        self.A_of_p, self.path, self.hermitian = A_of_p, path, hermitian
-        self.which, self.sigma, self.options = which, sigma, options
-        self.solves, self.n = 0, 0
-        self.windows: dict[float, Window] = {}
-        A, M = self.operators(0.0)
-        self.n = A.shape[0]
-        probe = np.ones(self.n, A.dtype)
-        if levels(A._apply(probe), None if M is None else M._apply(probe)):
-            raise TypeError(path_is_traced())
-
-    def parameters(self, s: float) -> Any:
-        """Return p at s."""
-        i = min(int(s), len(self.path) - 2)
-        if s in (i, i + 1):
-            return self.path[int(s)]
-        return self.path[i] + (s - i) * (self.path[i + 1] - self.path[i])
-
-    def operators(self, s: float) -> tuple[LinearOperator, LinearOperator | None]:
-        """Return A and M at s."""
-        given = self.A_of_p(self.parameters(s))
-        A, M = given if isinstance(given, tuple) else (given, None)
-        if any(is_box(operand) for operand in (A, M)):
-            raise TypeError(path_is_traced())
-        A, M = check_operators(A, M)
-        if self.n and A.shape[0] != self.n:
-            raise ValueError(f"A(p) has the order {self.n} at the first point and {A.shape[0]} at s = {s:.6g}")
-        return A, M
-
-    def size(self) -> float:
-        """Return ‖A‖/‖M‖ at the first point, which rounding of eigenvalues is relative to."""
-        A, M = (None if operator is None else as_value(operator, True, "A") for operator in self.operators(0.0))
-        assert A is not None
-        norm_A, norm_B = Eigenproblem(A, M, False, "2").norms
-        return norm_A / norm_B
-
-    def most(self, wanted: int) -> int:
-        """Return how many pairs a window may have."""
-        return self.n if self.n <= DENSE_ORDER else min(wanted, self.n - 2)
-
-    def ranked(self, w: np.ndarray) -> np.ndarray:
-        """Return the columns of eigenvalues, the most wanted first."""
-        key = np.abs(w - self.sigma) if self.sigma is not None else RANKS[self.which](w)
-        return np.argsort(key, kind="stable")
-
-    def window(self, s: float, K: int) -> Window:
-        """Return at least K pairs at s, computed where they are not known."""
-        known = self.windows.get(s)
-        if known is None or known.w.size < min(K, self.n):
-            A, M = self.operators(s)
-            self.solves += 1
-            known = self._hermitian(s, A, M, K) if self.hermitian else self._general(s, A, M, K)
-            for past in [t for t in self.windows if t < s - PAST]:
-                del self.windows[past]
-            self.windows[s] = known
-        # LAPACK's are all.
-        return known.columns(np.arange(K)) if self.hermitian and known.w.size > K else known
-
-    def _pairs(self, A: LinearOperator, M: LinearOperator | None, K: int) -> tuple[np.ndarray, np.ndarray]:
-        solver: Callable[..., Any] = eigsh if self.hermitian else eigs
-        v0 = WHOLE.random(self.n, A.dtype if M is None else np.result_type(A.dtype, M.dtype), SEED)
-        K = self.n if self.n <= DENSE_ORDER else K
-        w, X = solver(A, K, M, self.sigma, self.which, v0, adjoint=self.options)
-        return np.asarray(strip(w)), np.asarray(strip(X))
-
-    def _hermitian(self, s: float, A: LinearOperator, M: LinearOperator | None, K: int) -> Window:
-        w, X = self._pairs(A, M, K)
-        rank = self.ranked(w)
-        w, X, apply_B = w[rank], X[:, rank], _applied(M)
-        return Window(s, w, X, apply_B(X), None, None, apply_B)
-
-    def _general(self, s: float, A: LinearOperator, M: LinearOperator | None, K: int) -> Window:
-        w, X = self._pairs(A, M, K)
-        if self.n <= DENSE_ORDER:  # all of them: those that are wanted
-            rank = self.ranked(w)
-            w, X = w[rank], X[:, rank]
-        for times in range(TIMES + 1):
-            here = Window(s, w[:K], X[:, :K], X[:, :K], None, None, _applied(M))
-            try:
-                Y = left_eigenvectors(A, here.w, here.X, M=M, sigma=self.sigma, adjoint=self.options)
-            except DefectiveEigenvalueError as error:
-                raise Defective(here) from error
-            except AdjointNoConvergence:
-                most = self.most(K + MORE)  # the end of the window may cut a cluster
-                if times == TIMES or most == K:
-                    raise
-                K = min(K + MORE, most)
-                if w.size < K:
-                    w, X = self._pairs(A, M, K)
-                continue
-            break
-        BX = here.apply_B(here.X)
-        BY = Y if M is None else as_value(M, False, "M").adjoint(Y)
-        return Window(s, here.w, here.X, BX, Y, BY, here.apply_B)
-
-
-def _applied(M: LinearOperator | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what applies M to a block."""
-    return (lambda V: V) if M is None else as_value(M, True, "M").apply
