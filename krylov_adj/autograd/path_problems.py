@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from ..forward.request import Request
+from ..forward.solve import left_of_eigenpairs, solve_eigenproblem
 from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER, Adjoint
 from ..perturbation.chains import Defective
-from ..perturbation.problem import Eigenproblem
+from ..perturbation.problem import Eigenproblem, ValueOperator
 from ..perturbation.tracking import Window
 from ..report.errors import AdjointNoConvergence, DefectiveEigenvalueError
 from ..report.tracking_messages import path_is_traced
-from .eigen import eigs, eigsh
-from .left import left_eigenvectors
 from .operators.base import LinearOperator
-from .trace import is_box, levels, strip
-from .values import as_value, check_operators
+from .trace import is_box, levels
+from .values import as_value, check_operators, with_adjoint
 
 __all__ = ["PathProblems", "check_count", "check_path", "check_selection"]
 
@@ -119,11 +119,16 @@ class PathProblems:
             raise ValueError(f"A(p) has the order {self.n} at the first point and {A.shape[0]} at s = {s:.6g}")
         return A, M
 
+    def values(self, s: float) -> tuple[ValueOperator, ValueOperator | None]:
+        """Return A and M at s as plain values."""
+        A, M = self.operators(s)
+        if not self.hermitian:
+            A, M = with_adjoint(A), None if M is None else with_adjoint(M)
+        return as_value(A, self.hermitian, "A"), None if M is None else as_value(M, self.hermitian, "M")
+
     def size(self) -> float:
         """Return ‖A‖/‖M‖ at the first point, which rounding of eigenvalues is relative to."""
-        A, M = (None if operator is None else as_value(operator, True, "A") for operator in self.operators(0.0))
-        assert A is not None
-        norm_A, norm_B = Eigenproblem(A, M, False, "2").norms
+        norm_A, norm_B = Eigenproblem(*self.values(0.0), self.hermitian, "2").norms
         return norm_A / norm_B
 
     def most(self, wanted: int) -> int:
@@ -139,53 +144,49 @@ class PathProblems:
         """Return at least K pairs at s, computed where they are not known."""
         known = self.windows.get(s)
         if known is None or known.w.size < min(K, self.n):
-            A, M = self.operators(s)
+            values = self.values(s)
             self.solves += 1
-            known = self._hermitian(s, A, M, K) if self.hermitian else self._general(s, A, M, K)
+            known = self._hermitian(s, *values, K) if self.hermitian else self._general(s, *values, K)
             for past in [t for t in self.windows if t < s - PAST]:
                 del self.windows[past]
             self.windows[s] = known
         # LAPACK's are all.
         return known.columns(np.arange(K)) if self.hermitian and known.w.size > K else known
 
-    def _pairs(self, A: LinearOperator, M: LinearOperator | None, K: int) -> tuple[np.ndarray, np.ndarray]:
-        solver: Callable[..., Any] = eigsh if self.hermitian else eigs
+    def _pairs(
+        self, A: ValueOperator, M: ValueOperator | None, K: int
+    ) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Return K pairs, the most wanted first, or all that LAPACK computes; and what applies M to a block."""
         v0 = WHOLE.random(self.n, A.dtype if M is None else np.result_type(A.dtype, M.dtype), SEED)
-        K = self.n if self.n <= DENSE_ORDER else K
-        w, X = solver(A, K, M, self.sigma, self.which, v0, adjoint=self.options)
-        return np.asarray(strip(w)), np.asarray(strip(X))
+        k = self.n if self.n <= DENSE_ORDER else K
+        request = Request(k, self.hermitian, self.which, self.sigma, v0)
+        pairs, _ = solve_eigenproblem(request, A, M, self.options)
+        rank = self.ranked(pairs.w)
+        return pairs.w[rank], pairs.X[:, rank], (lambda V: V) if M is None else M.apply
 
-    def _hermitian(self, s: float, A: LinearOperator, M: LinearOperator | None, K: int) -> Window:
-        w, X = self._pairs(A, M, K)
-        rank = self.ranked(w)
-        w, X, apply_B = w[rank], X[:, rank], _applied(M)
+    def _hermitian(self, s: float, A: ValueOperator, M: ValueOperator | None, K: int) -> Window:
+        w, X, apply_B = self._pairs(A, M, K)
         return Window(s, w, X, apply_B(X), None, None, apply_B)
 
-    def _general(self, s: float, A: LinearOperator, M: LinearOperator | None, K: int) -> Window:
-        w, X = self._pairs(A, M, K)
-        if self.n <= DENSE_ORDER:  # all of them: those that are wanted
-            rank = self.ranked(w)
-            w, X = w[rank], X[:, rank]
+    def _general(self, s: float, A: ValueOperator, M: ValueOperator | None, K: int) -> Window:
+        w, X, apply_B = self._pairs(A, M, K)
         for times in range(TIMES + 1):
-            here = Window(s, w[:K], X[:, :K], X[:, :K], None, None, _applied(M))
+            here = Window(s, w[:K], X[:, :K], X[:, :K], None, None, apply_B)
             try:
-                Y = left_eigenvectors(A, here.w, here.X, M=M, sigma=self.sigma, adjoint=self.options)
+                Y, _, units, x = left_of_eigenpairs(
+                    A, M, here.w, here.X, hermitian=False, sigma=self.sigma, options=self.options
+                )
             except DefectiveEigenvalueError as error:
                 raise Defective(here) from error
             except AdjointNoConvergence:
                 most = self.most(K + MORE)  # the end of the window may cut a cluster
-                if times == TIMES or most == K:
+                if times == TIMES or most <= K:
                     raise
                 K = min(K + MORE, most)
                 if w.size < K:
-                    w, X = self._pairs(A, M, K)
+                    w, X, _ = self._pairs(A, M, K)
                 continue
             break
-        BX = here.apply_B(here.X)
-        BY = Y if M is None else as_value(M, False, "M").adjoint(Y)
-        return Window(s, here.w, here.X, BX, Y, BY, here.apply_B)
-
-
-def _applied(M: LinearOperator | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what applies M to a block."""
-    return (lambda V: V) if M is None else as_value(M, True, "M").apply
+        assert Y is not None
+        Y = Y / (units.m * x)
+        return Window(s, here.w, here.X, apply_B(here.X), Y, Y if M is None else M.adjoint(Y), apply_B)
