@@ -45,7 +45,7 @@ from ..report.messages import bordered_needs_matrices
 from .operators.base import LinearOperator
 from .values import as_value, check_operators
 
-__all__ = ["search"]
+__all__ = ["check_matrices", "search"]
 
 Operators = Callable[[np.ndarray], Any]
 
@@ -137,6 +137,14 @@ def search(
     return last, False, history
 
 
+def check_matrices(operators: Operators, q: np.ndarray) -> None:
+    """Raise where A or M has no matrix, and is too large for one to be made."""
+    A, M = check_operators(*_pair(operators(q)))
+    explicit = all(operator is None or operator.applied_by_matrix() or operator.has_matrix() for operator in (A, M))
+    if not explicit and A.shape[0] > DENSE_ORDER:
+        raise ValueError(bordered_needs_matrices(A.shape[0]))
+
+
 def _centred(operators: Operators, now: Bordered | None) -> Bordered | None:
     """Return g next to the mean of the two eigenvalues, where it tells most of both."""
     for _ in range(CENTRED):
@@ -162,13 +170,7 @@ def _moved(operators: Operators, now: Bordered, dq: np.ndarray, change: complex)
 def bordered(
     operators: Operators, q: np.ndarray, lam: complex, border: tuple[np.ndarray, np.ndarray] | None = None
 ) -> Bordered | None:
-    """Return g at (λ, q); None where the bordered matrix is singular. ``border`` is the y and x of another point.
-
-    Raises
-    ------
-    ValueError
-        Where there is no matrix to factorise.
-    """
+    """Return g at (λ, q); None where the bordered matrix is singular. ``border`` is the y and x of another point."""
     A, M = check_operators(*_pair(operators(q)))
     T, apply_M, apply_MH = _matrix(A, M, lam)
     n = T.shape[0]
@@ -219,8 +221,6 @@ def _matrix(A: LinearOperator, M: LinearOperator | None, lam: complex) -> tuple[
     value_A = as_value(A, False, "A")
     value_M = None if M is None else as_value(M, False, "M")
     explicit = value_A.explicit and (value_M is None or value_M.explicit)
-    if not explicit and A.shape[0] > DENSE_ORDER:
-        raise ValueError(bordered_needs_matrices(A.shape[0]))
     if explicit and sp.issparse(value_A.matrix) and (value_M is None or sp.issparse(value_M.matrix)):
         B = sp.identity(A.shape[0], format="csc") if value_M is None else value_M.matrix
         T = (value_A.matrix - lam * B).tocsc().astype(complex)

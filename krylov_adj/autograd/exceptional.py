@@ -26,7 +26,7 @@ from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem
 from ..report.errors import AdjointNoConvergence, DefectiveEigenvalueError, ExceptionalPointNotFound
 from ..report.messages import no_exceptional_point
-from .bordered_point import search
+from .bordered_point import check_matrices, search
 from .subspace import invariant_subspace
 from .trace import strip
 from .values import as_value, check_operators, check_options
@@ -208,6 +208,8 @@ def find_exceptional_point(
     tol = Precision.of(np.float64).noise if tol is None else tol
     pair = _Pair(A_of_p, complex_p, options)
     history: list[tuple[float, float]] = []
+    if method == "bordered":
+        check_matrices(pair.operators, q)
     now = pair.settled(q, complex(near))
     if method == "bordered":
         found, converged, history = search(pair.operators, q, now.mean, pair.size(q), tol, maxiter)

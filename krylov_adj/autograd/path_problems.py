@@ -53,7 +53,7 @@ def check_path(path: Any) -> list[Any]:
     except (ValueError, TypeError) as error:
         raise ValueError(f"expected a path of numbers or of vectors of one shape, got {path!r}") from error
     if points.ndim not in (1, 2) or len(points) < 2 or points.size == 0 or points.dtype.kind not in "fc":
-        raise ValueError(f"expected a path of two or more numbers or vectors, got an array of shape {points.shape}")
+        raise ValueError(f"expected a path of two or more numbers or vectors, got shape {points.shape}, {points.dtype}")
     if not np.all(np.isfinite(points)):
         raise ValueError("the path holds NaN or infinity")
     return [p.item() if points.ndim == 1 else p for p in points]

@@ -174,8 +174,8 @@ def track(
     EigenNoConvergence
         From an eigensolve.
     DefectiveEigenvalueError
-        Eigenvalues are defective at the first point, or along a part of the path: they have no left vectors. Single
-        exceptional points are passed over, and said.
+        Eigenvalues are defective at the first point, or all along a step: they have no left vectors. Other points
+        where they are get their values, the weight zero, and a warning.
     AdjointNoConvergence
         A left vector did not converge.
 
@@ -232,8 +232,13 @@ def track(
     ):
         if not good:
             raise ValueError(f"{name}={value!r}: expected {RANGES[name]}")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of (m, solves), not {type(callback).__name__}")
     most = problems.most(MOST * (k + guard))
-    first = problems.window(0.0, min(k + guard, most))
+    try:
+        first = problems.window(0.0, min(k + guard, most))
+    except Defective as error:
+        raise DefectiveEigenvalueError(str(error.__cause__)) from error
     size, spread = problems.size(), float(np.max(np.abs(first.w[:, None] - first.w)))
     precision = Precision.of(first.X.dtype)
     together = precision.together * max(size, spread)

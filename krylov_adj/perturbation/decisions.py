@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 #: How much of the foretold turn of two vectors their weights must show.
 SHOWN = 0.5
 
-#: Avoided, but so close to an end of the path that it is no event.
+#: Avoided, but so close to an end of the path, or with so many others, that it is no event of these two.
 EXCHANGED = "exchanged"
 
 
@@ -140,21 +140,21 @@ class Labels:
         None of complex eigenvalues that move around each other as the weights say.
         """
         (s0, d0, d1), s1 = turned, after.s
-        D = discriminant((node, after), pair, window)
+        two = _TwoLevels((node, after), pair, window)
         try:
             guess = s0 + (s1 - s0) * abs(d0) / (abs(d0) + abs(d1))
-            points = least_gap(D, [(s0, d0**2), (guess, D(guess)), (s1, d1**2)], self.rules.together**2)
+            points = least_gap(two.D, [(s0, d0**2), (guess, two.D(guess)), (s1, d1**2)], self.rules.together**2)
             s, gap, parabola = _closest(points)
             if gap <= self.rules.meeting:
                 return s, gap, CROSSING
-            root = continue_root(D, points, d0)
+            root = continue_root(two.D, points, d0)
         except Defective as error:
             return error.window.s, 0.0, EXCEPTIONAL
         if root is None:
             return s, gap, EXCEPTIONAL
         if (np.conj(root) * d1).real >= 0:
             return s, gap, None
-        return s, gap, AVOIDED if self._inside(parabola) else EXCHANGED
+        return s, gap, AVOIDED if self._inside(parabola) and two.neighbours(s) else EXCHANGED
 
     # ---- steps that have gone around -----------------------------------------------------------
 
@@ -189,7 +189,7 @@ class Labels:
         """Return where two chains are closest and how close, if their vectors turn into each other there; else None.
 
         They do if they turn as their parabola says. Further apart than a crossing they are no event unless the gap
-        doubles on both sides within the path.
+        doubles on both sides within the path, and no other eigenvalue is between them.
         """
         seen = [(node.s, x**2) for node, x in zip(nodes, d, strict=True)]
         parabola = fit(seen)
@@ -203,11 +203,14 @@ class Labels:
         if abs(parabola.rest) ** 0.5 > 2 * self.rules.meeting and not self._inside(parabola, 0.5):
             return None
         try:
-            points = least_gap(discriminant((nodes[0], nodes[2]), pair, window), seen, self.rules.together**2)
+            two = _TwoLevels((nodes[0], nodes[2]), pair, window)
+            points = least_gap(two.D, seen, self.rules.together**2)
         except Defective:
             return None
         s, gap, closest = _closest(points)
-        if not nodes[0].s < s < nodes[2].s or (gap > self.rules.meeting and not self._inside(closest)):
+        if not nodes[0].s < s < nodes[2].s:
+            return None
+        if gap > self.rules.meeting and not (self._inside(closest) and two.neighbours(s)):
             return None
         return s, gap
 
@@ -219,17 +222,30 @@ class Labels:
         return width <= s <= self.points - 1 - width
 
 
-def discriminant(ends: tuple[Node, Node], pair: Pair, window: Callable[[float], Window]) -> Callable[[float], complex]:
-    """Return s ↦ (λ₁ − λ₂)² of the two eigenpairs that have most of the planes of two chains' vectors at both ends."""
-    planes = [node.window.columns(node.columns(np.array(pair))) for node in ends]
+class _TwoLevels:
+    """The two eigenpairs, at any s, that have most of the planes of two chains' vectors at both ends of a step."""
 
-    def D(s: float) -> complex:
-        there = window(s)
-        share = sum(np.abs(weights(plane, there)).sum(axis=0) for plane in planes)
+    def __init__(self, ends: tuple[Node, Node], pair: Pair, window: Callable[[float], Window]):
+        self.planes = [node.window.columns(node.columns(np.array(pair))) for node in ends]
+        self.window = window
+
+    def columns(self, there: Window) -> tuple[int, int]:
+        """Return their columns in a window."""
+        share = sum(np.abs(weights(plane, there)).sum(axis=0) for plane in self.planes)
         i, j = np.argsort(-np.asarray(share), kind="stable")[:2]
+        return int(i), int(j)
+
+    def D(self, s: float) -> complex:
+        """Return (λ₁ − λ₂)²."""
+        there = self.window(s)
+        i, j = self.columns(there)
         return complex(there.w[i] - there.w[j]) ** 2
 
-    return D
+    def neighbours(self, s: float) -> bool:
+        """Return whether no other eigenvalue is between them; always if the problem is not Hermitian."""
+        there = self.window(s)
+        low, high = sorted(there.w[list(self.columns(there))].real)
+        return there.Y is not None or not np.any((there.w > low) & (there.w < high))
 
 
 def _exchange(labels: Array, pair: Pair) -> None:

@@ -128,7 +128,8 @@ class _Follower:
     def _between(self, found: Match) -> tuple[Array, bool]:
         """Return the columns at the node that have to be known, and whether there are columns after that were not here.
 
-        The labels' have to be, and of Hermitian problems what lies between them, before or after, as they may meet it.
+        The labels' have to be, and of Hermitian problems what lies between and next to them, before or after, as they
+        may meet it; but not what has left the window.
         """
         columns = self._columns()
         if found.before.Y is not None:
@@ -137,7 +138,8 @@ class _Follower:
         of_labels = np.r_[before[columns], after[found.columns[columns]]]
         low, high = np.min(of_labels), np.max(of_labels)
         moved = np.where(found.columns == NOBODY, before, after[found.columns])
-        between = ((before >= low) & (before <= high)) | ((moved >= low) & (moved <= high))
+        between = _reaches(before, low, high) | _reaches(moved, low, high)
+        between &= np.abs(found.total - 1) <= LACKING
         strangers = np.setdiff1d(np.flatnonzero((after >= low) & (after <= high)), found.columns)
         return np.union1d(columns, np.flatnonzero(between)), bool(strangers.size)
 
@@ -268,3 +270,9 @@ def _rows(found: Match, J: Array) -> Array:
     """Return the columns before of the columns J after; `NOBODY` where one is new."""
     rows = [np.flatnonzero(found.columns == j) for j in J]
     return np.array([row[0] if row.size else NOBODY for row in rows])
+
+
+def _reaches(w: Array, low: float, high: float) -> Array:
+    """Return which real numbers lie from ``low`` to ``high``, or next to that."""
+    below, above = w[w < low], w[w > high]
+    return np.asarray((w >= np.max(below, initial=-np.inf)) & (w <= np.min(above, initial=np.inf)))

@@ -140,7 +140,10 @@ def weights(before: Window, after: Window) -> Array:
 
 def coinciding(w: Array, tol: float) -> list[Array]:
     """Return the columns of eigenvalues closer than ``tol``, of every set of two or more."""
-    _, labels = connected_components(np.abs(w[:, None] - w) <= tol, directed=False)
+    near = np.abs(w[:, None] - w) <= tol
+    if near.sum() == w.size:
+        return []
+    _, labels = connected_components(near, directed=False)
     groups = (np.flatnonzero(labels == label) for label in range(labels.max(initial=-1) + 1))
     return [group for group in groups if group.size > 1]
 
