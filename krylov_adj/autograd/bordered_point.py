@@ -22,7 +22,7 @@ Newton's step: g_λ + g_λλ δλ + g_λp δp = 0 gives δλ, and leaves one com
     (g_p − g_λ g_λp/g_λλ) δp = −(g − g_λ²/g_λλ).
 
 Spence & Poulton, J. Comput. Phys. 204 (2005) 65 (photonic bands); Akinola, Freitag & Spence, IMA J. Numer. Anal. 34
-(2014) 955 (the nearest defective matrix).
+(2014) 955 (Jordan blocks of parameter-dependent matrices).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Bordered:
 
     @property
     def merit(self) -> float:
-        """How far it is from g = g_λ = 0, in squares of eigenvalues."""
+        """Zero where g = g_λ = 0, in squares of eigenvalues."""
         return abs(self.D) + 4 * abs(self.offset) ** 2
 
     def step(self, operators: Operators) -> tuple[np.ndarray, complex]:

@@ -207,7 +207,7 @@ def track(
 
     Examples
     --------
-    Two levels that cross, and a third one that both of them avoid:
+    A level that crosses two others, which avoid each other:
 
     >>> import numpy as np
     >>> import krylov_adj as ka
@@ -215,10 +215,11 @@ def track(
     >>> found = ka.track(lambda p: A + p * np.diag([1.0, -1.0, -3.0]), np.linspace(-1, 1, 9), k=2)
     >>> print(np.round(found.w[[0, -1]], 2))
     [[-1.    1.  ]
-     [ 1.   -1.51]]
-    >>> for event in found.events:
+     [ 1.   -1.52]]
+    >>> for event in found.events:  # −1 is the third one, which is not followed
     ...     print(event.modes, event.kind, round(event.p, 3), round(event.gap, 3))
     (0, 1) crossing -0.003 0.0
+    (0, -1) crossing 0.378 0.0
     (1, -1) avoided 0.75 0.2
     """
     options = check_options(adjoint)

@@ -1,4 +1,4 @@
-"""What is known of eigenpairs that are followed along a path: windows whose columns have names, and what happened.
+"""Eigenpairs that are followed along a path: windows whose columns have names, rules, and what has happened.
 
 A *chain* is a pair followed from window to window by its weights, a *label* the number of one that is returned.
 """

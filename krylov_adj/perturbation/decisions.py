@@ -1,4 +1,4 @@
-"""What two eigenvalues do that meet on a path: cross, or avoid each other.
+"""Two eigenvalues that meet on a path: whether they cross, or avoid each other.
 
 Chains follow the weights of vectors, and these depend on the steps: a long step goes through an avoided crossing, along
 the character of the vectors, short ones follow the eigenvalue around it. So chains are not what is returned. Where two

@@ -62,7 +62,7 @@ class Parabola:
 
     @property
     def width(self) -> float:
-        """How far from the middle the gap is twice as large."""
+        """The distance from the middle at which the gap is twice as large."""
         return float(np.sqrt(3 * abs(self.rest) / abs(self.square))) if self.square else np.inf
 
     def turn(self, s0: float, d0: complex, s1: float, d1: complex) -> float:
