@@ -83,10 +83,10 @@ class Track:
     w : ndarray, shape (m, k)
         Eigenvalues.
     X : ndarray, shape (m, n, k)
-        Eigenvectors, normalised as those of `eigsh` or `eigs`, of continuous phase.
+        Eigenvectors, normalised as those of ``eigsh`` or ``eigs``, of continuous phase.
     weight : ndarray, shape (m, k)
-        The least weight of the steps from the point before: one where the eigenpair is certain. 1 − |1 − c| with
-        c = |xᴴMx′|² of Hermitian problems, (yᴴMx′)(y′ᴴMx) of others; where eigenvalues coincide c of their space.
+        The least weight of the steps from the point before: one where the eigenpair is certain. ``1 − |1 − c|`` with
+        c = ``|xᴴMx′|²`` of Hermitian problems, (yᴴMx′)(y′ᴴMx) of others; where eigenvalues coincide c of their space.
     events : list of Event
         Where two eigenvalues meet, one of which is followed, in the order of the path.
     degenerate : list of (int, tuple of int)

@@ -177,7 +177,7 @@ class DegeneracyWarning(UserWarning):
 class TrackingWarning(UserWarning):
     """An eigenpair that `track` follows could not be told from another one, and may be that one beyond.
 
-    `Track` has the numbers in ``unsure``.
+    The result has the numbers in ``unsure``.
 
     Examples
     --------
