@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..forward.request import Request
+from ..forward.scaling import times_number
 from ..forward.solve import left_of_eigenpairs, solve_eigenproblem
 from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER, Adjoint
@@ -155,26 +156,29 @@ class PathProblems:
 
     def _pairs(
         self, A: ValueOperator, M: ValueOperator | None, K: int
-    ) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """Return K pairs, the most wanted first, or all that LAPACK computes; and what applies M to a block."""
+    ) -> tuple[np.ndarray, np.ndarray, ValueOperator | None]:
+        """Return K pairs, the most wanted first, or all that LAPACK computes; and the inverse of A − σM, if any."""
         v0 = WHOLE.random(self.n, A.dtype if M is None else np.result_type(A.dtype, M.dtype), SEED)
         k = self.n if self.n <= DENSE_ORDER else K
         request = Request(k, self.hermitian, self.which, self.sigma, v0)
         pairs, _ = solve_eigenproblem(request, A, M, self.options)
         rank = self.ranked(pairs.w)
-        return pairs.w[rank], pairs.X[:, rank], (lambda V: V) if M is None else M.apply
+        inverse = None if pairs.inverse is None else times_number(pairs.inverse.operator, 1 / pairs.units[0])
+        return pairs.w[rank], pairs.X[:, rank], inverse
 
     def _hermitian(self, s: float, A: ValueOperator, M: ValueOperator | None, K: int) -> Window:
-        w, X, apply_B = self._pairs(A, M, K)
+        w, X, _ = self._pairs(A, M, K)
+        apply_B = _applied(M)
         return Window(s, w, X, apply_B(X), None, None, apply_B)
 
     def _general(self, s: float, A: ValueOperator, M: ValueOperator | None, K: int) -> Window:
-        w, X, apply_B = self._pairs(A, M, K)
+        w, X, inverse = self._pairs(A, M, K)
+        apply_B = _applied(M)
         for times in range(TIMES + 1):
             here = Window(s, w[:K], X[:, :K], X[:, :K], None, None, apply_B)
             try:
                 Y, _, units, x = left_of_eigenpairs(
-                    A, M, here.w, here.X, hermitian=False, sigma=self.sigma, options=self.options
+                    A, M, here.w, here.X, hermitian=False, sigma=self.sigma, OPinv=inverse, options=self.options
                 )
             except DefectiveEigenvalueError as error:
                 raise Defective(here) from error
@@ -184,9 +188,15 @@ class PathProblems:
                     raise
                 K = min(K + MORE, most)
                 if w.size < K:
-                    w, X, _ = self._pairs(A, M, K)
+                    w, X, inverse = self._pairs(A, M, K)
+                    self.solves += 1
                 continue
             break
         assert Y is not None
         Y = Y / (units.m * x)
         return Window(s, here.w, here.X, apply_B(here.X), Y, Y if M is None else M.adjoint(Y), apply_B)
+
+
+def _applied(M: ValueOperator | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what applies M to a block."""
+    return (lambda V: V) if M is None else M.apply

@@ -295,6 +295,29 @@ def test_large_operators_in_every_form(form):
     assert {event.kind for event in found.events} == {"crossing"}
 
 
+def test_a_cluster_at_the_end_of_the_window_is_completed():
+    """Left vectors of an incomplete cluster do not exist: the window grows by what it cut."""
+    n = 210
+    U = np.eye(n) + 0.1 * RNG.standard_normal((n, n)) / n**0.5
+    inverse = np.linalg.inv(U)
+
+    def A(t):
+        return (U * np.r_[1 + t, 2 - t, 3, 4, 4.2, 4.2, np.linspace(6, 20, n - 6)]) @ inverse
+
+    found = ka.track(A, [0.0, 1.0], k=2, guard=3, hermitian=False, sigma=0.0)
+    assert np.max(np.abs(found.w - [[1, 2], [2, 1]])) < 1e-10
+    assert [event.kind for event in found.events] == ["crossing"]
+
+
+@pytest.mark.parametrize("hermitian", [True, False])
+def test_units_do_not_matter(hermitian):
+    A, _ = family(hermitian, True, True)
+    path = np.linspace(0, 2.6, 5)
+    found = ka.track(lambda t: (1e30 * A(t)[0], 1e-8 * A(t)[1]), path, k=K, hermitian=hermitian)
+    assert np.max(np.abs(found.w / 1e38 - (LEVELS[:K] + np.outer(path, SLOPES[:K])))) < 1e-11
+    assert len(found.events) == 10
+
+
 def test_single_precision_stays_single():
     found = ka.track(lambda t: np.diag([t, 1 - t, 3.0, 4.0]).astype(np.float32), np.linspace(0, 1, 4), k=2)
     assert (found.w.dtype, found.X.dtype) == (np.float32, np.float32)
