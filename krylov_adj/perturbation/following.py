@@ -187,6 +187,9 @@ class _Follower:
         for event in events:
             if event.kind == EXCEPTIONAL:
                 self._exceptional(event.labels, event.s, event.gap)
+                (label, other), weight = event.labels, found.weight[columns]
+                if not any(doubt.s1 == after.s for doubt in self.out.doubts):  # the weights have not told
+                    self.out.doubts.append(Doubt(label, other, self.node.s, after.s, float(weight[label]), 0.0))
             else:
                 self.out.events.append(event)
         if changed and self.node.on_path:

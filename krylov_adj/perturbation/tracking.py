@@ -175,7 +175,6 @@ def match(before: Window, after: Window, followed: Array, free: list[Array], tol
         rows_J = np.flatnonzero(known & np.isin(columns, J))
         if not rows_J.size:
             continue
-        # The followed ones first: rounding of the polar factor is theirs last.
         share[rows_J] = c[np.ix_(rows_J, J)].sum(axis=1)
         others[np.ix_(rows_J, J)] = 0
         after, columns[rows_J] = _closest_basis(before, after, rows_J, J)
