@@ -151,7 +151,7 @@ def find_exceptional_point(
     method : {"block", "bordered"}, optional
         ``"block"``: Newton's method on (λ₁ − λ₂)² of the invariant subspace of both, for every operator.
         ``"bordered"``: on g = dg/dλ = 0 of a bordered matrix, g(λ, p) ∝ det(A − λM). Where A and M have matrices, or
-        the order is at most 200, its steps cost a quarter to a half; from far away it fails more often.
+        the order is at most 200, its steps cost less; from far away it fails more often.
     tol : float, optional
         ``|λ₁ − λ₂|²`` that is accepted, of ‖H̃‖(‖A‖/‖M‖ + ‖H‖), H̃ = H − ½ tr H. Default 30 machine epsilons, what
         rounding leaves.
