@@ -84,6 +84,17 @@ class Labels:
     def _followed(self, pair: Pair) -> bool:
         return any(chain in self.chains for chain in pair)
 
+    def entangled(self, node: Node, columns: Array, w: Array) -> bool:
+        """Return whether three come together, one of them a label's: their pairs turn in a step to the values ``w``.
+
+        Then (λ₁ − λ₂)² of two of them need not be smooth. ``columns`` are those at the end of the step, see `Match`.
+        """
+        here = np.flatnonzero(columns != NOBODY)
+        d0, d1 = node.differences(node.chains[here]), w[columns[here]][:, None] - w[columns[here]]
+        turned = (np.conj(d0) * d1).real < 0
+        twice = turned.sum(axis=1) > 1
+        return bool(np.any((twice | turned[:, twice].any(axis=1)) & np.isin(node.chains[here], self.chains)))
+
     # ---- steps that have gone through ----------------------------------------------------------
 
     def _turned(self, node: Node, after: Node) -> dict[Pair, tuple[float, complex, complex]]:

@@ -106,7 +106,10 @@ class _Follower:
             found = match(self.node.window, after, self._columns(), self.node.free, self.rules.together)
             doubtful = found.uncertain(self.rules.sure)
             needed, strangers = self._between(found)
-            if np.any(doubtful[needed]) and target - s0 > self.rules.smallest:
+            long = bool(np.any(doubtful[needed]))
+            if found.before.Y is not None:
+                long = long or self.labels.entangled(self.node, found.columns, after.w)
+            if long and target - s0 > self.rules.smallest:
                 if target - s0 <= SMALL_STEP and self.most > self.K and self._has_left(found, doubtful):
                     self.K = self._wider(self.K)
                 else:
@@ -128,16 +131,19 @@ class _Follower:
     def _between(self, found: Match) -> tuple[Array, bool]:
         """Return the columns at the node that have to be known, and whether there are columns after that were not here.
 
-        The labels' have to be, and of Hermitian problems what lies between and next to them, before or after, as they
-        may meet it; but not what has left the window.
+        The labels' have to be, and what they may meet: of Hermitian problems what lies between and next to them, before
+        or after, of others what is no further from them than both move. But not what has left the window.
         """
         columns = self._columns()
-        if found.before.Y is not None:
-            return columns, False
         before, after = found.before.w, found.after.w
+        moved = np.where(found.columns == NOBODY, before, after[found.columns])
+        if found.before.Y is not None:
+            way = np.abs(moved - before)
+            meets = np.abs(before[:, None] - before[columns]) <= way[:, None] + way[columns]
+            close = np.any(meets, axis=1) & (np.abs(found.total - 1) <= LACKING)
+            return np.union1d(columns, np.flatnonzero(close)), False
         of_labels = np.r_[before[columns], after[found.columns[columns]]]
         low, high = np.min(of_labels), np.max(of_labels)
-        moved = np.where(found.columns == NOBODY, before, after[found.columns])
         between = _reaches(before, low, high) | _reaches(moved, low, high)
         between &= np.abs(found.total - 1) <= LACKING
         strangers = np.setdiff1d(np.flatnonzero((after >= low) & (after <= high)), found.columns)

@@ -271,6 +271,23 @@ def test_beside_an_exceptional_point_the_way_around_decides():
         assert found.unsure == []
 
 
+def test_three_that_come_together_without_symmetry_are_told_apart_by_short_steps():
+    """In one step of the coarse path three pairs meet within their couplings."""
+    rng, n = np.random.default_rng(115), 8
+    G, C = (rng.standard_normal((n, n)) + 1j * rng.standard_normal((n, n)) for _ in range(2))
+    levels, slopes = rng.uniform(0, 4, n), rng.uniform(-2, 2, n)
+    levels[5:] += 6
+    frame = np.eye(n) + 0.3 * rng.standard_normal((n, n)) / n**0.5
+
+    def A(t):
+        Q = la.expm(0.2 * t * G / n**0.5) @ frame
+        return (Q * (levels + slopes * t)) @ np.linalg.inv(Q) + 0.03 * C / n**0.5
+
+    coarse, fine = (ka.track(A, np.linspace(0, 1, points), k=3, hermitian=False) for points in (6, 26))
+    assert coarse.unsure == fine.unsure == []
+    assert np.max(np.abs(coarse.w - fine.w[::5])) < 1e-10
+
+
 def test_where_all_is_defective_is_said():
     with pytest.raises(ka.DefectiveEigenvalueError, match="defective"):
         ka.track(lambda p: branch(0 * p), [0.0, 1.0], k=2, hermitian=False, sigma=0.05)
