@@ -6,10 +6,11 @@ Light in two coupled wells, gain in one and loss in the other, is a Schrödinger
 
 Without gain the two lowest levels are a doublet. Gain pulls them together; at an exceptional point they coalesce, and
 so do their eigenvectors. `krylov_adj.find_exceptional_point` finds it by Newton's method on (λ₁ − λ₂)², which is smooth
-there, and gives the series λ± = λ₀ ± c₁ s^½ + c₂ s next to it. Along a closed path around the point the two levels
-change places: it takes two turns to come back.
+there, and gives the series λ± = λ₀ ± c₁ s^½ + c₂ s next to it. `krylov_adj.track` follows both levels on circles around
+it in the plane of complex z, by the overlaps of left and right eigenvectors: after one turn they have changed places,
+and it takes two to come back. So the two levels are one function, on the two sheets of a Riemann surface.
 
-    python examples/exceptional_point.py [--points 60] [--path 48] [--output exceptional_point.png]
+    python examples/exceptional_point.py [--points 100] [--path 14] [--output exceptional_point.png]
 """
 
 # %% Options
@@ -22,12 +23,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in quantum_well.py
 import autograd.numpy as np
 from autograd.tracer import getval
 from matplotlib.figure import Figure
+from scipy.interpolate import CubicSpline
 
 import krylov_adj as ka
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--points", type=int, default=60, help="grid points in each direction (default 60)")
-parser.add_argument("--path", type=int, default=48, help="points on the path around the exceptional point (default 48)")
+parser.add_argument("--points", type=int, default=100, help="grid points in each direction (default 100)")
+parser.add_argument("--path", type=int, default=14, help="points on a circle around the exceptional point (default 14)")
 parser.add_argument("--output", default="exceptional_point.png", help="where the picture goes")
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
@@ -63,45 +65,66 @@ def discriminant(p):
 print(ka.check_gradient(discriminant, np.array([point.p.real])))
 
 
-# %% Along a gain that grows, and on two turns around the point, each level followed by continuity
+# %% Along a gain that grows, without names: at the point itself nothing tells which is which
 def levels(z):
     H = getval(ka.invariant_subspace(hamiltonian(z), k=2, sigma=point.w + 0.5, v0=np.ones(N * N) + 0j).H)
-    return np.linalg.eigvals(H)
+    w = np.linalg.eigvals(H)
+    return w[np.lexsort((w.imag, np.round(w.real, 6)))]
 
 
-def followed(path):
-    rows = [levels(path[0])]
-    for z in path[1:]:
-        w = levels(z)
-        stay, swap = (np.abs(w[order] - rows[-1]).sum() for order in ([0, 1], [1, 0]))
-        rows.append(w if stay <= swap else w[::-1])
-    return np.array(rows)
+gain = np.concatenate([np.linspace(0.2, 0.9, 6), 1 - np.array([0.05, 0.01, 0, -0.01, -0.05]), np.linspace(1.1, 1.8, 7)])
+gain = gain * point.p.real
+along = np.array([levels(z + 0j) for z in gain])
 
+# %% Around the point: circles z₀ + r exp(iθ), on which every level is followed
+radii = np.array([0.25, 0.6]) * point.p.real
+angle = 2 * np.pi * np.linspace(0, 1, options.path + 1)
+circles = [
+    ka.track(hamiltonian, point.p + r * np.exp(1j * angle), k=2, hermitian=False, sigma=point.w.real + 0.5, guard=1)
+    for r in radii
+]
+print(f"on the circles: {sum(circle.solves for circle in circles)} eigensolves", end=", ")
+print(f"least weight {min(circle.weight.min() for circle in circles):.2f}, {len(circles[0].unsure)} steps unsure")
+w = [circle.w[:, np.argsort(circle.w[0].imag)] for circle in circles]  # the first one decays, on either circle
+print(f"after one turn each level is the other: {max(np.abs(v[-1] - v[0, ::-1]).max() for v in w) < 1e-6}")
 
-gain = np.linspace(0.2, 1.8, 65) * point.p.real
-along = followed(gain + 0j)
-turn = np.exp(2j * np.pi * np.linspace(0, 2, 2 * options.path + 1))
-around = followed(point.p + 0.5 * point.p.real * turn)
-once, twice = around[options.path], around[-1]
-print(f"after one turn each level is the other: {np.abs(once - around[0][::-1]).max() < 1e-6}")
-print(f"after two turns each level is itself: {np.abs(twice - around[0]).max() < 1e-6}")
+# Two turns of one level are one of both: a closed curve, on both sheets.
+twice = np.array([np.concatenate([v[:, 0], v[1:, 1]]) for v in w])
+print(f"after two turns each level is itself: {np.abs(twice[:, -1] - twice[:, 0]).max() < 1e-6}")
+
+# %% The two sheets: smooth in θ over two turns, and in √r from the point outwards
+twice[:, -1] = twice[:, 0]
+turns = CubicSpline(np.concatenate([angle, 2 * np.pi + angle[1:]]), twice.T, bc_type="periodic")
+theta = np.linspace(0, 4 * np.pi, 145)
+roots = np.sqrt(np.linspace(0, radii[-1], 13))
+outwards = np.concatenate([np.full((1, theta.size), point.w), turns(theta).T])
+sheets = CubicSpline(np.sqrt(np.concatenate([[0.0], radii])), outwards)(roots)  # (13, 145)
+z = point.p + roots[:, None] ** 2 * np.exp(1j * theta)
 
 # %% The picture
-figure = Figure(figsize=(11, 3.6), layout="constrained")
-axes = figure.subplots(1, 3)
+figure = Figure(figsize=(11, 3.8), layout="constrained")
+axes = [figure.add_subplot(1, 3, 1), figure.add_subplot(1, 3, 2), figure.add_subplot(1, 3, 3, projection="3d")]
 for j, color in ((0, "C0"), (1, "C3")):
-    axes[0].plot(gain, along[:, j].real, color=color)
-    axes[1].plot(gain, along[:, j].imag, color=color)
-    first = around[: options.path + 1, j]
-    axes[2].plot(first.real, first.imag, color=color)
-    axes[2].plot(first[:1].real, first[:1].imag, "o", color=color)
+    axes[0].plot(gain, along[:, j].real - point.w.real, color=color)
+    axes[0].plot(gain, along[:, j].imag, "--", color=color)
+    for v in w:
+        axes[1].plot(v[:, j].real, v[:, j].imag, ".-", color=color)
+        axes[1].plot(v[:1, j].real, v[:1, j].imag, "o", color=color)
 s = np.linspace(0, gain[-1] - point.p.real, 50)
 for sign in (1, -1):
-    axes[1].plot(point.p.real + s, (point.w + sign * c1 * s**0.5 + c2 * s).imag, "k:", lw=1)
-axes[0].set(title="levels: one where they coalesce", xlabel="gain z", ylabel="Re λ")
-axes[1].set(title="growth and decay, with the series", xlabel="gain z", ylabel="Im λ")
-axes[2].set(title="one turn around the point", xlabel="Re λ", ylabel="Im λ", aspect="equal")
-for axis in axes[:2]:
-    axis.axvline(point.p.real, color="0.7", lw=0.8)
-figure.savefig(options.output, dpi=130)
+    axes[0].plot(point.p.real + s, (point.w + sign * c1 * s**0.5 + c2 * s).imag, "k:", lw=1)
+axes[1].plot(point.w.real, point.w.imag, "k*")
+axes[0].axvline(point.p.real, color="0.7", lw=0.8)
+axes[0].set(title="Re λ − λ₀, and dashed Im λ with its series", xlabel="gain z")
+axes[1].set(title="one turn on two circles exchanges them", xlabel="Re λ", ylabel="Im λ", aspect="equal")
+half = theta.size // 2 + 1
+for turn, color in ((slice(0, half), "C0"), (slice(half - 1, None), "C3")):
+    axes[2].plot_surface(z.real[:, turn], z.imag[:, turn], sheets.real[:, turn], color=color, alpha=0.75, lw=0)
+for r, curve in zip(radii, twice, strict=True):
+    on = point.p + r * np.exp(1j * np.concatenate([angle, angle[1:]]))
+    axes[2].plot(on.real, on.imag, curve.real, "k.", ms=3)
+axes[2].plot([point.p.real], [point.p.imag], [point.w.real], "k*")
+axes[2].set(title="both sheets of Re λ(z)", xlabel="Re z", ylabel="Im z")
+axes[2].view_init(elev=22, azim=-120)
+figure.savefig(options.output, dpi=100)
 print(f"picture: {options.output}")

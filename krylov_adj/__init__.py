@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .autograd.spectral import softmax_eigenvalue, spectral_function, spectral_sum
     from .autograd.subspace import attach_subspace, invariant_subspace
     from .autograd.svd import svds
+    from .autograd.tracking import track
     from .forward.continuation import Continuation
     from .options import Adjoint
     from .report.errors import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         ExceptionalPointNotFound,
         GaugeWarning,
         LinearNoConvergence,
+        TrackingWarning,
     )
     from .report.report import Report
 
@@ -56,6 +58,7 @@ _MODULES = {
     "LinearNoConvergence": ".report.errors",
     "LinearOperator": ".autograd.operators.base",
     "Report": ".report.report",
+    "TrackingWarning": ".report.errors",
     "aslinearoperator": ".autograd.operators.matrices",
     "assemble": ".autograd.operators.sparse",
     "attach_eigenpairs": ".autograd.attach",
@@ -89,6 +92,7 @@ _MODULES = {
     "spectral_function": ".autograd.spectral",
     "spectral_sum": ".autograd.spectral",
     "svds": ".autograd.svd",
+    "track": ".autograd.tracking",
 }
 
 __all__ = [
@@ -103,6 +107,7 @@ __all__ = [
     "LinearNoConvergence",
     "LinearOperator",
     "Report",
+    "TrackingWarning",
     "__version__",
     "aslinearoperator",
     "assemble",
@@ -137,6 +142,7 @@ __all__ = [
     "spectral_function",
     "spectral_sum",
     "svds",
+    "track",
 ]
 
 

@@ -26,11 +26,15 @@ from ..options import Adjoint
 from ..perturbation.problem import Eigenproblem
 from ..report.errors import AdjointNoConvergence, DefectiveEigenvalueError, ExceptionalPointNotFound
 from ..report.messages import no_exceptional_point
+from .bordered_point import check_matrices, search
 from .subspace import invariant_subspace
 from .trace import strip
 from .values import as_value, check_operators, check_options
 
 __all__ = ["ExceptionalPoint", "find_exceptional_point"]
+
+#: Newton's method, on a function of the pair's subspace or on a bordered matrix.
+METHODS = ("block", "bordered")
 
 #: Newton steps, unless told.
 STEPS = 40
@@ -69,7 +73,7 @@ class ExceptionalPoint:
     kind : {"exceptional", "semisimple"}
         One eigenvector, or two.
     history : list of (float, float)
-        ``|D|`` and ‖H̃‖ before every step.
+        ``|D|`` and ‖H̃‖ before every step, and at the point; of ``method="bordered"`` what g says of them.
     """
 
     p: Any
@@ -127,6 +131,7 @@ def find_exceptional_point(
     p0: Any,
     near: complex,
     *,
+    method: Literal["block", "bordered"] = "block",
     tol: float | None = None,
     maxiter: int = STEPS,
     adjoint: Adjoint | None = None,
@@ -143,6 +148,10 @@ def find_exceptional_point(
         real or closed under conjugation (of a real matrix) along it; of more the point next to p0 is found.
     near : complex
         The eigenvalue, roughly: the two closest ones are followed.
+    method : {"block", "bordered"}, optional
+        ``"block"``: Newton's method on (λ₁ − λ₂)² of the invariant subspace of both, for every operator.
+        ``"bordered"``: on g = dg/dλ = 0 of a bordered matrix, g(λ, p) ∝ det(A − λM). Where A and M have matrices, or
+        the order is at most 200, its steps cost less; from far away it fails more often.
     tol : float, optional
         ``|λ₁ − λ₂|²`` that is accepted, of ‖H̃‖(‖A‖/‖M‖ + ‖H‖), H̃ = H − ½ tr H. Default 30 machine epsilons, what
         rounding leaves.
@@ -161,13 +170,15 @@ def find_exceptional_point(
         No convergence; with the history.
     DefectiveEigenvalueError
         A third eigenvalue has coalesced with the two.
-    ValueError, TypeError, AdjointNoConvergence
-        As `invariant_subspace`.
+    ValueError, TypeError, EigenNoConvergence, AdjointNoConvergence
+        As `invariant_subspace`; with ``method="bordered"`` of a large operator that has no matrix, too.
 
     Notes
     -----
-    A step costs the invariant subspace, and one block of two systems for its derivatives. It is halved until the
-    discriminant falls.
+    A step costs the invariant subspace, and one block of two systems for its derivatives; with ``method="bordered"``
+    the factorisation of a nearly singular complex matrix with one row and column more, and two or three of them where λ
+    has to be centred between the two. It is halved until the discriminant falls. The subspace is computed first and
+    last in either, and takes over from the bordered matrix next to semisimple eigenvalues, where that is singular.
 
     Derivative
     ----------
@@ -176,7 +187,7 @@ def find_exceptional_point(
     References
     ----------
     docs/derivation.md. Kato, Perturbation Theory for Linear Operators, Springer 1966, chapter II. Mailybaev, Numer.
-    Linear Algebra Appl. 13 (2006) 419.
+    Linear Algebra Appl. 13 (2006) 419. Akinola, Freitag & Spence, IMA J. Numer. Anal. 34 (2014) 955.
 
     Examples
     --------
@@ -190,20 +201,32 @@ def find_exceptional_point(
     >>> print(np.round(point.p, 10), point.kind, np.round(point.puiseux([1.0])[0] ** 2, 10))
     [1.] exceptional (-2+0j)
     """
+    if method not in METHODS:
+        raise ValueError(f"method={method!r}: expected one of {METHODS}")
     q, complex_p = _as_reals(p0)
     options = check_options(adjoint)
     tol = Precision.of(np.float64).noise if tol is None else tol
     pair = _Pair(A_of_p, complex_p, options)
     history: list[tuple[float, float]] = []
+    if method == "bordered":
+        check_matrices(pair.operators, q)
     now = pair.settled(q, complex(near))
+    if method == "bordered":
+        found, converged, history = search(pair.operators, q, now.mean, pair.size(q), tol, maxiter)
+        if found is not None:
+            q, now = found.q, pair.at(found.q, found.lam, abs(found.D) ** 0.5)
+        # The subspace has the last word, also where the bordered matrix is singular: next to a semisimple pair.
+        history = history or [(abs(now.D), now.defect)]
+        if not converged and abs(now.D) <= NORMAL * 2 * now.defect**2:
+            raise ExceptionalPointNotFound(no_exceptional_point(history, np.array(q)), history)
+        del history[-1:]
     for _ in range(maxiter + 1):
         history.append((abs(now.D), now.defect))
         size = small.norm(now.H) + pair.size(q)
         if now.defect <= tol * size or abs(now.D) <= tol * now.defect * size:
             kind: Literal["exceptional", "semisimple"] = "semisimple" if now.defect <= tol * size else "exceptional"
             p = q[0] + 1j * q[1] if complex_p else q
-            found = pair.invariants(now.sigma)
-            return ExceptionalPoint(p, now.mean, now.X, now.H, kind, history, found)
+            return ExceptionalPoint(p, now.mean, now.X, now.H, kind, history, pair.invariants(now.sigma))
         moved = None
         if abs(now.D) > NORMAL * 2 * now.defect**2:
             moved = _moved(pair, q, now, pair.step(q, now, normal=True), 1, FAST)
@@ -233,8 +256,12 @@ class _Pair:
     def __init__(self, A_of_p: Callable[[Any], Any], complex_p: bool, options: Adjoint):
         self.A_of_p, self.complex_p, self.options = A_of_p, complex_p, options
 
+    def operators(self, q: Any) -> Any:
+        """Return A, or (A, M), at real parameters."""
+        return self.A_of_p(q[0] + 1j * q[1] if self.complex_p else q)
+
     def subspace(self, q: Any, sigma: complex, options: Adjoint) -> tuple[Any, Any]:
-        A = self.A_of_p(q[0] + 1j * q[1] if self.complex_p else q)
+        A = self.operators(q)
         A, M = A if isinstance(A, tuple) else (A, None)
         sigma = sigma.real if sigma.imag == 0 else sigma
         return invariant_subspace(A, 2, M, sigma=sigma, v0=None, rng=0, adjoint=options)
@@ -252,7 +279,7 @@ class _Pair:
 
     def size(self, q: np.ndarray) -> float:
         """Return ‖A‖/‖M‖ from below, which rounding of H is relative to."""
-        A = self.A_of_p(q[0] + 1j * q[1] if self.complex_p else q)
+        A = self.operators(q)
         operators = check_operators(*(A if isinstance(A, tuple) else (A, None)))
         A, M = (None if operator is None else as_value(operator, True, "A") for operator in operators)
         assert A is not None

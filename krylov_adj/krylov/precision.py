@@ -83,6 +83,19 @@ class Precision:
         return float(1e3 * self.eps * max(n, 1) ** 0.5)
 
     @property
+    def together(self) -> float:
+        """ε^¾: eigenvalues this close, of the operator's size, are followed as one space.
+
+        2e-12 in double precision: the rounding of semisimple eigenvalues with condition numbers up to a hundred.
+        """
+        return float(self.eps**0.75)
+
+    @property
+    def second_difference(self) -> float:
+        """ε^⅓: points closer than this, of the interval they are in, lose half of the digits of a second difference."""
+        return float(self.eps ** (1 / 3))
+
+    @property
     def half(self) -> float:
         """√ε: half of the digits. A step's error is the square of this, what is less is a copy, or a rounding grown.
 

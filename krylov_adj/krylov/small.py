@@ -64,6 +64,12 @@ def svd(space: Space, A: Array) -> tuple[Array, Array, Array]:
     return space.agree((U, s, VH))
 
 
+def full_svd(space: Space, A: Array) -> tuple[Array, Array, Array]:
+    """Return the singular value decomposition U, s, Vᴴ with square U and V."""
+    U, s, VH = np.linalg.svd(A)
+    return space.agree((U, s, VH))
+
+
 def smallest_singular(space: Space, A: Array) -> tuple[float, Array]:
     """Return the smallest singular value and its right singular vector."""
     s, VH = la.svd(A, full_matrices=False)[1:]

@@ -17,6 +17,7 @@ __all__ = [
     "ExceptionalPointNotFound",
     "GaugeWarning",
     "LinearNoConvergence",
+    "TrackingWarning",
 ]
 
 
@@ -170,4 +171,26 @@ class DegeneracyWarning(UserWarning):
     ...     g = grad(f)(0.0)
     >>> print(caught[0].category.__name__)
     DegeneracyWarning
+    """
+
+
+class TrackingWarning(UserWarning):
+    """An eigenpair that `track` follows could not be told from another one, and may be that one beyond.
+
+    The result has the numbers in ``unsure``.
+
+    Examples
+    --------
+    Eigenvalues ±√p, one at the exceptional point p = 0:
+
+    >>> import warnings
+    >>> import numpy as np
+    >>> import krylov_adj as ka
+    >>> def A(p):
+    ...     return np.array([[0.0, 1.0, 0.0], [p, 0.0, 0.0], [0.0, 0.0, 5.0]]) + 0j
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     found = ka.track(A, [-0.3, 1.0], k=2, hermitian=False, sigma=0.1)
+    >>> print(caught[0].category.__name__, found.events[0].kind)
+    TrackingWarning exceptional
     """

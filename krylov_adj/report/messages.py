@@ -95,6 +95,13 @@ def no_exceptional_point(history: list[tuple[float, float]], p: np.ndarray) -> s
     )
 
 
+def bordered_needs_matrices(n: int) -> str:
+    return (
+        f"method='bordered' factorises A(p) − λM(p) with a border, of order {n}, and an operator made of functions has "
+        "no matrix: give arrays, SciPy's matrices or csr_array, or take method='block'."
+    )
+
+
 def reads_subspace_basis(size: float) -> str:
     return (
         f"The loss depends on the basis of the invariant subspace, which is arbitrary: a rotation inside of it changes "

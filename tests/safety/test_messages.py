@@ -22,7 +22,7 @@ from krylov_adj.forward.request import Request
 from krylov_adj.forward.solve import solve_eigenproblem
 from krylov_adj.forward.subspace import basis_of
 from krylov_adj.perturbation.problem import Eigenproblem, Pairs
-from krylov_adj.report import linear_messages, messages
+from krylov_adj.report import linear_messages, messages, tracking_messages
 
 N = 20
 RNG = onp.random.default_rng(0)
@@ -153,6 +153,26 @@ def no_exceptional_point():
     A = onp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 9.0]])
     D = [onp.diag([1.0, -1.0, 0.0]), onp.diag([0.0, 0.0, 9.0])]
     ka.find_exceptional_point(lambda p: A + p[0] * D[0] + p[0] ** 2 * D[1], [0.3], near=0.0)
+
+
+def bordered_needs_matrices():
+    chain = ka.LinearOperator((300, 300), lambda x: x * onp.linspace(1, 9, 300), dtype=complex)
+    ka.find_exceptional_point(lambda p: chain, [0.3, 0.1], near=1.0, method="bordered")
+
+
+def path_is_traced():
+    grad(lambda p: ka.track(lambda s: onp.diag([1.0, 2.0, 4.0]), [0.0, p], k=1).w[-1, 0])(1.0)
+
+
+def unsure_tracking():
+    """Two that coincide, and split along other vectors."""
+    turned = onp.diag([0.0, 0.0, 3.0, 4.0]) + 0.0
+
+    def A(p):
+        corner = onp.array([[p, 0], [0, -p]]) if p < 0 else onp.array([[0, p], [p, 0]])
+        return turned + onp.block([[corner, onp.zeros((2, 2))], [onp.zeros((2, 4))]])
+
+    ka.track(A, [-1.0, 0.0, 1.0], k=2)
 
 
 def basis_not_normalised():
@@ -503,6 +523,15 @@ TEXTS = {
     no_exceptional_point: (
         ka.ExceptionalPointNotFound, r"was NUMBER and is NUMBER, at p = .*\(a\).*avoid.*\(b\).*start.*\(c\)"
     ),
+    bordered_needs_matrices: (
+        ValueError, r"method='bordered' factorises.*of order 300.*no matrix.*csr_array.*method='block'"
+    ),
+    path_is_traced: (TypeError, r"depends on traced values.*no derivative.*attach_eigenpairs.*as sigma"),
+    unsure_tracking: (
+        ka.TrackingWarning,
+        r"pair 0 \(or 1\) between s = 1 and NUMBER, p = NUMBER, weight NUMBER; pair 1.*may be exchanged.*\(a\).*"
+        r"find_exceptional_point.*\(b\).*move the path.*\(c\).*guard.*\(d\).*smallest=",
+    ),
     basis_not_normalised: (ValueError, r"XᴴX deviates from the identity by NUMBER"),
     few_digits_of_subspace: (
         ka.DegeneracyWarning,
@@ -652,7 +681,7 @@ def test_the_text(case):
 def test_every_text_of_messages_is_read():
     texts = [
         name
-        for module in (messages, linear_messages)
+        for module in (messages, linear_messages, tracking_messages)
         for name, function in vars(module).items()
         if inspect.isfunction(function) and function.__module__ == module.__name__ and name[0] != "_"
     ]
