@@ -143,6 +143,18 @@ def test_exceptional_point(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "exceptional_point.png")
 
 
+def test_strongest_column(tmp_path: Path) -> None:
+    printed = run("strongest_column.py", tmp_path, "--elements", "24", "--solves", "40")
+    assert agrees(printed)
+    rows = {
+        name: float(best) for name, best in re.findall(r"^(\S+) .* +\d+ +(\d+\.\d+) +\d+\.\d+ ", printed, re.MULTILINE)
+    }
+    assert rows["proximal"] > max(rows["plain"], rows["soft"])
+    # Olhoff & Rasmussen (1977); elements of 1/24 carry 0.2 % more.
+    assert abs(found("λ = NUMBER,", printed) / 52.3563 - 1) < 3e-3
+    assert is_picture(tmp_path / "strongest_column.png")
+
+
 def test_own_eigenpairs(tmp_path: Path) -> None:
     printed = run("own_eigenpairs.py", tmp_path, "--grid", "12")
     assert "2592 unknowns" in printed
