@@ -127,6 +127,20 @@ def test_photonic_crystal(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "photonic_crystal.png")
 
 
+def test_band_gap(tmp_path: Path) -> None:
+    printed = run("band_gap.py", tmp_path, "--grid", "8", "--points", "2")
+    assert agrees(printed)
+    assert found("krylov_adj's and the program's agree to NUMBER", printed) < 1e-8
+    for pair in ("1–2", "3–4"):
+        assert (
+            found(rf"TM {pair} before, .*: NUMBER %", printed)
+            < 0
+            < 30
+            < found(rf"TM {pair} after, .*: NUMBER %", printed)
+        )
+    assert is_picture(tmp_path / "band_gap.png")
+
+
 def test_spectral_clustering(tmp_path: Path) -> None:
     printed = run("spectral_clustering.py", tmp_path, "--tracks", "3", "--steps", "5")
     assert agrees(printed)
