@@ -8,9 +8,10 @@ gap of all these spaces at once; helpers/crystals.py derives it. HiGHS, in SciPy
 rest. Two gaps for light with its electric field along z, between permittivities of 1 and 11.56:
 
 - above the first band, from random numbers: any start leads to the same crystal;
-- above the third, where random numbers end in one of three local optima, two of them poor. A start that has a gap on a
-  grid of 8 × 8 cells, the best of all 1,024 black-and-white ones, half of it blotted out by random numbers, leads to
-  the best of the three. benchmarks/band_gap.py compares starts and methods.
+- above the third, where random numbers end in one of three local optima: three rods in a cell, the best, a ring, or two
+  rods, which part other bands. A start that has a gap on a grid of 8 × 8 cells, the best of all 1,024 black-and-white
+  crystals, mixed half and half with the random numbers, leads to the three rods. benchmarks/band_gap.py compares starts
+  and methods.
 
     python examples/band_gap.py [--grid 32] [--points 6] [--seed 0] [--output band_gap.png]
 """

@@ -33,6 +33,9 @@ import krylov_adj as ka
 AIR, SILICON = 1.0, 11.56
 CORNERS = np.array([[0.0, 0.0], [np.pi, 0.0], [np.pi, np.pi]])  # Γ, X and M
 
+#: Cells along each side of the crystals that are all tried: 10 numbers, with the symmetry.
+COARSE = 8
+
 #: Bands are in the program whose λ is within this factor of the edge of the gap, this many for a wave vector and side.
 REACH, MOST = 1.35, 5
 
@@ -40,7 +43,7 @@ REACH, MOST = 1.35, 5
 #: would be asked for cuts that it has already. The relative gap is off by about as much, a tenth of what ends a run.
 KEPT = 1e-6
 
-#: Rounds of cuts of one program. Each takes one to three.
+#: Most rounds of cuts of one program. After them it is refused.
 ROUNDS = 60
 
 
@@ -112,13 +115,17 @@ def draw_noise(crystal: Crystal, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(AIR, SILICON, crystal.size)
 
 
-def screen(crystal: Crystal, coarse: int = 8) -> np.ndarray:
-    """The best of all crystals of ``coarse`` × ``coarse`` cells of air or silicon at Γ, X and M, on the crystal's grid.
+def screen(crystal: Crystal) -> np.ndarray:
+    """The best of all crystals of 8 × 8 cells of air or silicon at Γ, X and M, on the crystal's own grid.
 
     1,024 crystals of 64 unknowns at three wave vectors, all by LAPACK: about as much work as one iteration of a program
     on the grid of 32 × 32.
     """
-    small = Crystal(coarse, crystal.below, CORNERS)
+    if crystal.grid % COARSE:
+        raise ValueError(
+            f"a grid of {crystal.grid} cells is no refinement of one of {COARSE}: take a multiple of {COARSE}"
+        )
+    small = Crystal(COARSE, crystal.below, CORNERS)
     operators = [np.real(A.toarray()) for A in small.operators]  # exp(ik·R) = ±1
     best, best_gap = np.zeros(0), -np.inf
     for number in range(2**small.size):
@@ -127,7 +134,7 @@ def screen(crystal: Crystal, coarse: int = 8) -> np.ndarray:
         found = relative_gap(small.edges([(np.linalg.eigvalsh(r[:, None] * A * r), None) for A in operators]))
         if found > best_gap + 1e-9:  # a crystal moved by half a period is the same one: the first of the two
             best, best_gap = x, found
-    cells = np.kron(small.permittivity(best), np.ones((crystal.grid // coarse,) * 2))
+    cells = np.kron(small.permittivity(best), np.ones((crystal.grid // COARSE,) * 2))
     return crystal.sum_cells @ cells.ravel() / (crystal.sum_cells @ np.ones(cells.size))
 
 
@@ -182,7 +189,7 @@ def solve_program(spans: list[Span], low, high):
         solved = linprog(cost, inequalities.tocsr(), limits, scale, [1.0], method="highs")
         if solved.status != 0:
             raise RuntimeError(f"HiGHS found no solution of {inequalities.shape[0]} inequalities: {solved.message}")
-        x, s, t = solved.x[:Q], solved.x[Q : Q + 2], solved.x[Q + 2]  # t x and t s, to be precise
+        x, s, t = solved.x[:Q], solved.x[Q : Q + 2], solved.x[Q + 2]  # x and s times t
         new = []
         for span in spans:
             own = s[0] if span.side > 0 else s[1]

@@ -96,6 +96,8 @@ def test_screening_finds_a_crystal_with_a_gap():
     assert set(np.unique(cells)) == {AIR, SILICON}
     np.testing.assert_array_equal(cells[::2, ::2], cells[1::2, 1::2])  # blocks of 2 × 2
     assert relative_gap(crystal.edges(crystal.bands(x))) > 0.2
+    with pytest.raises(ValueError, match="12 cells is no refinement"):
+        screen(Crystal(12, 3, CORNERS))
     other = Crystal(8, 1, CORNERS)
     assert relative_gap(other.edges(other.bands(screen(other)))) > 0.3
 
