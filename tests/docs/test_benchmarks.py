@@ -99,6 +99,11 @@ def test_band_gap(capsys):
     gaps = {tuple(row[:2]): float(row[-1]) for row in rows if row[0] in band_gap.METHODS}
     assert gaps["linear programs", "screened"] == max(gaps.values()) > 30
     assert [float(row[2]) > 30 for row in rows if row[0] == "0"] == [True]
+    band_gap.main(["--small", "--seeds", "1", "--solves", "6", "--only", "L-BFGS-B"])
+    assert [row[0] for row in tables(capsys.readouterr().out)[1:]] == 2 * ["L-BFGS-B on single gradients"]
+    with pytest.raises(SystemExit):
+        band_gap.main(["--only", "simplex"])
+    assert "the methods are linear programs, ascent" in capsys.readouterr().err
 
 
 def test_completeness(monkeypatch, capsys):
