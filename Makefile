@@ -50,8 +50,8 @@ demo: $(EXAMPLES)
 # Every example, from the simplest on, one after the other. The pictures are reduced to 256 colours.
 gallery: $(EXAMPLES)
 	@mkdir -p $(GALLERY)
-	@for name in first_gradient quantum_well hear_the_string advection_diffusion plate photonic_crystal \
-	    damped_structure spectral_clustering own_eigenpairs exceptional_point what_goes_wrong; do \
+	@for name in first_gradient quantum_well hear_the_string advection_diffusion plate photonic_crystal band_gap \
+	    damped_structure spectral_clustering own_eigenpairs exceptional_point strongest_column what_goes_wrong; do \
 	    printf '\n== %s\n' "examples/$$name.py"; \
 	    (cd $(GALLERY) && $(CURDIR)/$(BIN)/python $(CURDIR)/examples/$$name.py) || exit $$?; \
 	    $(BIN)/python -c "import sys; from PIL import Image; \

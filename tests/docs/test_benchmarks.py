@@ -4,6 +4,7 @@ import re
 
 import adjoint_cost
 import against_peers
+import band_gap
 import completeness
 import membrane
 import numpy as np
@@ -94,6 +95,22 @@ def test_subspace_cost(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["subspace_cost.py", "--small"])
     subspace_cost.main()
     assert capsys.readouterr().out.count("| 0.00 (0) |") == 3  # Hermitian losses of H alone
+
+
+def test_band_gap(capsys):
+    band_gap.main(["--small", "--seeds", "1", "--solves", "12"])
+    rows = tables(capsys.readouterr().out)
+    assert [row[:2] for row in rows if row[0] in band_gap.METHODS] == [
+        [name, start] for name in band_gap.METHODS for start in ("noise", "screened")
+    ]
+    gaps = {tuple(row[:2]): float(row[-1]) for row in rows if row[0] in band_gap.METHODS}
+    assert gaps["linear programs", "screened"] == max(gaps.values()) > 30
+    assert [float(row[2]) > 30 for row in rows if row[0] == "0"] == [True]
+    band_gap.main(["--small", "--seeds", "1", "--solves", "6", "--only", "L-BFGS-B"])
+    assert [row[0] for row in tables(capsys.readouterr().out)[1:]] == 2 * ["L-BFGS-B on single gradients"]
+    with pytest.raises(SystemExit):
+        band_gap.main(["--only", "simplex"])
+    assert "the methods are linear programs, ascent" in capsys.readouterr().err
 
 
 def test_completeness(monkeypatch, capsys):

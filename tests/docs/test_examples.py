@@ -127,6 +127,20 @@ def test_photonic_crystal(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "photonic_crystal.png")
 
 
+def test_band_gap(tmp_path: Path) -> None:
+    printed = run("band_gap.py", tmp_path, "--grid", "8", "--points", "2")
+    assert agrees(printed)
+    assert found("krylov_adj's and the program's agree to NUMBER", printed) < 1e-8
+    for pair in ("1–2", "3–4"):
+        assert (
+            found(rf"TM {pair} before, .*: NUMBER %", printed)
+            < 0
+            < 30
+            < found(rf"TM {pair} after, .*: NUMBER %", printed)
+        )
+    assert is_picture(tmp_path / "band_gap.png")
+
+
 def test_spectral_clustering(tmp_path: Path) -> None:
     printed = run("spectral_clustering.py", tmp_path, "--tracks", "3", "--steps", "5")
     assert agrees(printed)
@@ -142,6 +156,18 @@ def test_exceptional_point(tmp_path: Path) -> None:
     assert found("least weight NUMBER, 0 steps unsure", printed) > 0.9
     assert printed.count(": True") == 2
     assert is_picture(tmp_path / "exceptional_point.png")
+
+
+def test_strongest_column(tmp_path: Path) -> None:
+    printed = run("strongest_column.py", tmp_path, "--elements", "24", "--solves", "40")
+    assert agrees(printed)
+    rows = {
+        name: float(best) for name, best in re.findall(r"^(\S+) .* +\d+ +(\d+\.\d+) +\d+\.\d+ ", printed, re.MULTILINE)
+    }
+    assert rows["proximal"] > max(rows["plain"], rows["soft"])
+    # Olhoff & Rasmussen (1977); elements of 1/24 carry 0.2 % more.
+    assert abs(found("λ = NUMBER,", printed) / 52.3563 - 1) < 3e-3
+    assert is_picture(tmp_path / "strongest_column.png")
 
 
 def test_own_eigenpairs(tmp_path: Path) -> None:

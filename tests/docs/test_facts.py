@@ -85,7 +85,25 @@ def singular_values():
     return extent(re.findall(r"^.* \d+ x \d+ .* ([\d.]+) +\S+$", section("singular_values.py"), re.MULTILINE))
 
 
+def best_and_median(method, start):
+    """Of all seeds, as docs/performance.md has them."""
+    (row,) = (row for row in tables("band_gap.py")[1] if row["TM 3–4 by"].startswith(method) and row["from"] == start)
+    return row["best, %"].replace("-", "−"), row["median, %"].replace("-", "−")
+
+
+def gaps_of(method):
+    return best_and_median(method, "noise") + best_and_median(method, "screened")
+
+
+def first_gap():
+    rows = tables("band_gap.py")[0]
+    (gap,) = {row["at the end, %"] for row in rows}
+    counts = [int(row["eigensolves"]) for row in rows]
+    return gap, str(min(counts)), str(max(counts))
+
+
 ALL, ONE = "all k vectors: adjoint / SciPy", "innermost vector: adjoint / SciPy"
+MEETING = "docs/guides/when_eigenvalues_meet.md"
 FIGURES = [
     (
         "README.md",
@@ -112,6 +130,10 @@ FIGURES = [
     ("docs/decisions.md", r"take the refinement: (\S+) to (\S+) of the time", lambda: ordering(refined=True)),
     ("docs/decisions.md", r"basis_size.py`: (\d+) to (\d+) % fewer", fewer_steps),
     ("docs/derivation.md", r"that is (\S+) to (\S+) times SciPy's applications", singular_values),
+    (MEETING, r"above the first band to (\S+) % of its middle, in (\d+) to (\d+) eigensolves", first_gap),
+    (MEETING, r"programs on subspaces \| (\S+), (\S+) \| (\S+), (\S+) \|", lambda: gaps_of("linear")),
+    (MEETING, r"two single bands \| (\S+), (\S+) \| (\S+), (\S+) \|", lambda: gaps_of("ascent")),
+    (MEETING, r"L-BFGS-B on the same gradients \| (\S+), (\S+) \| (\S+), (\S+) \|", lambda: gaps_of("L-BFGS-B")),
 ]
 
 
