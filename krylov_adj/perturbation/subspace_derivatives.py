@@ -1,4 +1,4 @@
-"""First derivatives of an invariant subspace on plain values: cotangents and tangents in, those of the residuals out."""
+"""First derivatives of an invariant subspace on plain values: from cotangents and tangents to those of residuals."""
 
 from __future__ import annotations
 

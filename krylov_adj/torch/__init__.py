@@ -20,6 +20,7 @@ from .linear import solve
 from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, csr_array
 from .phases import canonical_phase
+from .subspace import attach_subspace, invariant_subspace
 from .svd import svds
 
 __all__ = [
@@ -34,10 +35,12 @@ __all__ = [
     "Report",
     "attach_eigenpairs",
     "attach_nonlinear",
+    "attach_subspace",
     "canonical_phase",
     "csr_array",
     "eigs",
     "eigsh",
+    "invariant_subspace",
     "left_eigenvectors",
     "solve",
     "svds",
