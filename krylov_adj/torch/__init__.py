@@ -15,11 +15,13 @@ from ..report.errors import (
 )
 from ..report.report import Report
 from .eigen import attach_eigenpairs, eigs, eigsh
+from .gauge_check import check_gauge
 from .left import left_eigenvectors
 from .linear import solve
 from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, csr_array
 from .phases import canonical_phase
+from .spectral import softmax_eigenvalue, spectral_function, spectral_sum
 from .subspace import attach_subspace, invariant_subspace
 from .svd import svds
 
@@ -37,11 +39,15 @@ __all__ = [
     "attach_nonlinear",
     "attach_subspace",
     "canonical_phase",
+    "check_gauge",
     "csr_array",
     "eigs",
     "eigsh",
     "invariant_subspace",
     "left_eigenvectors",
+    "softmax_eigenvalue",
     "solve",
+    "spectral_function",
+    "spectral_sum",
     "svds",
 ]
