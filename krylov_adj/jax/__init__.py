@@ -12,11 +12,13 @@ from ..report.errors import (
 from ..report.report import Report
 from .attach import attach_eigenpairs, left_eigenvectors
 from .eigen import eigs, eigsh
+from .gauge_check import check_gauge
 from .linear import solve
 from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, csr_array
 from .phases import canonical_phase
 from .staging import errors
+from .subspace import attach_subspace, invariant_subspace
 from .svd import svds
 
 __all__ = [
@@ -31,11 +33,14 @@ __all__ = [
     "Report",
     "attach_eigenpairs",
     "attach_nonlinear",
+    "attach_subspace",
     "canonical_phase",
+    "check_gauge",
     "csr_array",
     "eigs",
     "eigsh",
     "errors",
+    "invariant_subspace",
     "left_eigenvectors",
     "solve",
     "svds",

@@ -19,6 +19,7 @@ __all__ = [
     "broadcast_values",
     "check_elementwise",
     "check_hermitian",
+    "check_values",
     "eigh_in_double",
     "map_of_values",
     "sum_of_values",
@@ -129,9 +130,14 @@ def check_elementwise(F: Callable[[Array], Array], w: Array) -> None:
     with np.errstate(all="ignore"):
         values = broadcast_values(F(w), w)
         alone = [broadcast_values(F(w[i : i + 1]), w[i : i + 1])[0] for i in (0, -1 % w.size)]
+    check_values(w, values, np.array(alone))
+
+
+def check_values(w: Array, values: Array, alone: Array) -> None:
+    """Raise ValueError for ``values`` (k,) of F at w that are not finite, or others ``alone`` at the first and last."""
     bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(function_is_not_finite(0, w[bad]))
-    difference = np.max(np.abs(np.array(alone) - values[[0, -1]]))
-    if not difference <= Precision.of(np.float64).half * np.max(np.abs(values)):
+    difference = np.max(np.abs(alone - values[[0, -1]]))
+    if not difference <= Precision.of(w.dtype).half * np.max(np.abs(values)):
         raise ValueError(function_is_not_elementwise(f"F(x)[i] and F(x[i]) differ by {difference:.1e}"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .gauge import check_basis, check_cut, check_digits
-from .problem import power_of_two
+from .problem import SideName, power_of_two
 from .solutions import Solution
 from .subspace_maps import basis_dependence, begin_adjoint, finish_tangent, split_right_hand_side
 from .subspaces import SubspaceSystems
@@ -114,13 +114,12 @@ class SubspaceMaps:
         -----
         GaugeWarning, DegeneracyWarning
         """
-        systems, hermitian = self.systems, self.systems.problem.hermitian
+        systems = self.systems
         gH, gX = np.asarray(gH) * self.values, np.asarray(gX) * self.vectors
         unit = power_of_two(systems.problem.space, gX, gH)
-        gX, gH, NX = gX / unit, gH / unit, self.normaliser()
-        gH = 0.5 * (gH + gH.conj().T) if hermitian else gH
-        solution = solve_space_adjoint(systems, NX, gX, gH)
-        rhs = begin_adjoint(np, hermitian, systems.X, NX, systems.H, gX, gH)
+        gX, gH = gX / unit, gH / unit
+        solution = self.solved("adjoint", gH, gX)
+        rhs = begin_adjoint(np, systems.problem.hermitian, systems.X, self.normaliser(), systems.H, gX, gH)
         W = solution.Z if rhs.inside is None else rhs.inside + solution.Z
         return W * (unit / self.residuals), rhs.sigma * unit
 
@@ -135,8 +134,16 @@ class SubspaceMaps:
         -----
         DegeneracyWarning
         """
-        systems = self.systems
-        solution = solve_space_tangent(systems, -np.asarray(dR) / self.residuals)
+        systems, solution = self.systems, self.solved("tangent", -np.asarray(dR) / self.residuals)
         hermitian, NX = systems.problem.hermitian, self.normaliser()
         dX, dH = finish_tangent(np, hermitian, systems.X, NX, systems.H, solution.Z, solution.M, dS)
         return dH * self.values, dX * self.vectors
+
+    def solved(self, side: SideName, *rhs: Array) -> Solution:
+        """Return the solution for −dR of the tangent systems, or for gH and gX, in the units of the systems."""
+        systems = self.systems
+        if side == "tangent":
+            return solve_space_tangent(systems, np.asfortranarray(rhs[0]))
+        gH, gX = rhs
+        gH = 0.5 * (gH + gH.conj().T) if systems.problem.hermitian else gH
+        return solve_space_adjoint(systems, self.normaliser(), gX, gH)
