@@ -17,6 +17,7 @@ from .linear import solve
 from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, csr_array
 from .phases import canonical_phase
+from .spectral import softmax_eigenvalue, spectral_function, spectral_sum
 from .staging import errors
 from .subspace import attach_subspace, invariant_subspace
 from .svd import svds
@@ -42,6 +43,9 @@ __all__ = [
     "errors",
     "invariant_subspace",
     "left_eigenvectors",
+    "softmax_eigenvalue",
     "solve",
+    "spectral_function",
+    "spectral_sum",
     "svds",
 ]

@@ -52,8 +52,8 @@ NEIGHBOURS = np.array([-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0])
 def divided_differences(derivatives: Derivatives, w: Array, order: int, xp: Any = np) -> Array:
     """Return F[w_i … w_j] for all indices, shape (k,) · (order + 1), of real w in rising order.
 
-    In the precision of w, which front ends take as double where they can. An entry is not finite where F or the derivative that it needs is
-    not.
+    In the precision of w, which front ends take as double where they can. An entry is not finite where F or the
+    derivative that it needs is not.
     """
     k = w.shape[0]
     eps = Precision.of(w.dtype).eps
