@@ -20,10 +20,12 @@ jax.config.update("jax_enable_x64", True)
 ZERO, V = np.zeros(2), np.array([0.6, -0.8])
 GAPS = (0.0, 1e-12, 1e-6, 1e-2)
 EXACT = kj.Adjoint(rtol=1e-13, on_gauge="raise")
+#: Kinds whose second derivatives are taken by reverse over reverse, too.
+BOTH = ("hermitian", "jordan2")
 #: Programs take long to compile: one for each case serves all gaps.
 CASES = [
-    ("hermitian", False, None), ("hermitian", True, "definite"), ("semisimple", False, "definite"),
-    ("jordan2", True, None), ("pairs", False, "definite"),
+    ("hermitian", True, "definite"), ("semisimple", False, "definite"), ("jordan2", True, None),
+    ("pairs", False, None),
 ]  # fmt: skip
 
 
@@ -61,7 +63,7 @@ def test_derivatives_are_those_of_contour_integrals_at_every_gap(kind, is_comple
             jax.value_and_grad(f)(p, *rest),
             jax.jvp(lambda p: f(p, *rest), (p,), (V,))[1],
             jax.jvp(lambda p: jax.grad(f)(p, *rest), (p,), (V,))[1],
-            jax.grad(lambda p: jax.grad(f)(p, *rest) @ V)(p),
+            *([jax.grad(lambda p: jax.grad(f)(p, *rest) @ V)(p)] if kind in BOTH else []),
         )
     )
     for gap in GAPS:
@@ -84,7 +86,7 @@ def heat(unit):
 
 
 GAPS_OF_FUNCTIONS = (0.0, 1e-11, 1e-8)
-AT = np.array([0.0, 0.0, 0.8])
+AT, ALONG = np.array([0.0, 0.0, 0.8]), np.array([0.5, -1.0, 0.7])
 
 
 def test_spectral_functions_at_every_gap():
@@ -93,12 +95,12 @@ def test_spectral_functions_at_every_gap():
         def loss(q):
             return jnp.real(jnp.sum(W.T * kj.spectral_function(heat(1j), H0 + q[0] * H1 + q[1] * H2, q[2])))
 
-        return jax.grad(loss)(q), jax.jacfwd(loss)(q), jax.hessian(loss)(q)
+        return jax.jacfwd(loss)(q), *jax.jvp(jax.grad(loss), (q,), (ALONG,))
 
     for gap in GAPS_OF_FUNCTIONS:
         H0, H1, H2, W = hermitian_family(True, gap)
         first, second = reference(1j, W, H0, H1, H2)
-        for found, exact in zip(derivatives(AT, H0, H1, H2, W), (first, first, second), strict=True):
+        for found, exact in zip(derivatives(AT, H0, H1, H2, W), (first, first, second @ ALONG), strict=True):
             assert error(found, exact) < 1e-12
 
 
@@ -155,3 +157,94 @@ def test_soft_maximum_and_batches():
     assert error(smallest, [0.5, 0.5, 0]) < 1e-14
     beta = jax.grad(lambda b: kj.softmax_eigenvalue(jnp.diag(w[0]), b))(50.0)
     assert float(beta) == pytest.approx(-np.log(2) / 2500, rel=1e-12)
+
+
+# ---- eager calls, other operators, batches and messages --------------------------------------------
+
+
+def test_a_matrix_free_operator_eager_and_staged():
+    """The second and third levels of a ring coincide; the sum of three moves by the mean of the potential."""
+    n = 30
+
+    def sums(V):
+        A = kj.LinearOperator((n, n), lambda x: 2 * x - jnp.roll(x, 1) - jnp.roll(x, -1) + V * x)
+        X, H = kj.invariant_subspace(A, 3, which="SA", hermitian=True, adjoint=kj.Adjoint(rtol=1e-13))
+        assert X.dtype == H.dtype == np.float64
+        return jnp.trace(H), (X @ X.T)[0, 1], X[0, 1]
+
+    A, step, e = 2 * np.eye(n) - np.roll(np.eye(n), 1, 0) - np.roll(np.eye(n), -1, 0), 1e-4, np.eye(n)[3]
+
+    def projector(t):
+        x = np.linalg.eigh(A + t * np.diag(e))[1][:, :3]
+        return (x @ x.T)[0, 1]
+
+    expected = (8 * (projector(step) - projector(-step)) - projector(2 * step) + projector(-2 * step)) / (12 * step)
+    for transform in (lambda f: f, jax.jit):
+        of_trace, of_projector = transform(jax.jacrev(lambda V: jnp.stack(sums(V)[:2])))(jnp.zeros(n))
+        assert error(of_trace, np.full(n, 3 / n)) < 1e-12
+        assert float(of_projector[3]) == pytest.approx(expected, rel=1e-8)
+    with pytest.warns(kj.GaugeWarning, match="basis of the invariant subspace"):
+        jax.grad(lambda V: sums(V)[2])(jnp.zeros(n))
+
+
+def test_batches_and_units():
+    """A in other units: H and its gradient are in them, X is in none; one example after the other."""
+    A, E = np.diag([1.0, 1.0, 3.0, 4.0, 7.0]), np.outer(np.arange(1.0, 6.0), np.arange(1.0, 6.0))
+
+    def f(p, size):
+        X, H = kj.invariant_subspace(size * (A + p * E), 2, which="SA", hermitian=True)
+        return jnp.trace(H) / size + (X @ X.T)[0, 2]
+
+    expected = 5 + E[0, 2] / (1 - 3)  # tr XᴴEX, and the projector's x₀ x₂ to first order
+    sizes = jnp.array([1e-200, 1.0, 1e200])
+    for transform in (lambda f: f, jax.jit):
+        g = transform(jax.vmap(jax.grad(f), (None, 0)))(0.0, sizes)
+        assert error(g, np.full(3, expected)) < 1e-12
+    assert error(jax.jvp(lambda p: f(p, 1e200), (0.0,), (1.0,))[1], expected) < 1e-12
+
+
+def test_what_k_cuts():
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    A, E = (Q * [1.0, 1, 2, 3, 4, 5, 6, 7]) @ Q.T, np.ones((8, 8))
+    A = (A + A.T) / 2
+
+    def f(p, loss):
+        return loss(*kj.invariant_subspace(A + p * E, 1, which="SA", hermitian=True))
+
+    with pytest.warns(kj.DegeneracyWarning, match="coincide with ones that were not computed"):
+        jax.jit(jax.grad(lambda p: f(p, lambda X, H: jnp.trace(H))))(0.0).block_until_ready()
+    with pytest.raises(kj.AdjointNoConvergence, match="increase k"):
+        jax.grad(lambda p: f(p, lambda X, H: (X @ X.T)[0, 1]))(0.0)
+    D = np.diag(np.r_[1.0, 1.0, np.linspace(-3, 0, 10)])
+    D[0, 1] = 1
+    S = np.eye(12) + 0.1 * rng.standard_normal((12, 12))
+    A, E = S @ D @ np.linalg.inv(S), rng.standard_normal((12, 12))
+    staged = jax.jit(jax.grad(lambda p: jnp.real(jnp.trace(kj.invariant_subspace(A + p * E, 1, which="LR").H))))
+    with pytest.raises(kj.DefectiveEigenvalueError, match="Increase k"), kj.errors():
+        staged(0.0).block_until_ready()
+
+
+def test_given_subspaces():
+    given = family("jordan2", 1e-6, True, "definite")
+    A, M = given.at(ZERO)
+    X, H = kj.invariant_subspace(A, 5, M, which="LR")
+    first = grad(given.reference)(ZERO)
+
+    def f(p, X, H, **arguments):
+        A = given.A[0] + p[0] * given.A[1] + p[1] * given.A[2]
+        M = given.M[0] + p[0] * given.M[1] + p[1] * given.M[2]
+        return given.loss(*kj.attach_subspace(A, X, H, M=M, adjoint=EXACT, **arguments), jnp)
+
+    assert error(jax.grad(f)(ZERO, X, H), first) < 1e-10
+    assert error(jax.jit(jax.grad(lambda p: f(p, np.asarray(X), None)))(ZERO), first) < 1e-10
+    for wrong, message in (((X, H + 1), "invariant subspace"), ((2 * X, None), "normalised"), ((X[:3], None), "shape")):
+        with pytest.raises(ValueError, match=message):
+            f(ZERO, *wrong)
+    with pytest.raises(ValueError, match="normalization"):
+        f(ZERO, X, H, normalization="A")
+    S = kj.invariant_subspace(family("hermitian", 0.0, True).A[0], 5, which="LA", hermitian=True)
+    assert max(kj.check_gauge(lambda X, H: given.loss(X, H, jnp), *S)) < 1e-12
+    assert kj.check_gauge(lambda X, H: jnp.real(H[0, 0]), *S).basis > 1e-3
+    with pytest.raises(TypeError, match="traced"):
+        jax.jit(lambda X, H: kj.check_gauge(lambda X, H: 0.0, X, H))(*S)
