@@ -26,7 +26,7 @@ __all__ = ["finish_cotangents", "finish_tangents", "residual_of_tangent", "right
 
 def _core_pairs(problem: Problem) -> Any:
     """The facts about pairs that formulas of the core ask for."""
-    core_problem = SimpleNamespace(structure=problem.core_structure, hermitian=problem.hermitian, unit=False)
+    core_problem = SimpleNamespace(structure=problem.core_structure, hermitian=problem.hermitian, unit=problem.unit)
     return SimpleNamespace(problem=core_problem, X=np.zeros(0, problem.X_dtype))
 
 

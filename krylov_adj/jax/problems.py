@@ -55,6 +55,8 @@ class Problem:
         There is a shift.
     complex_pairs : bool
         Eigenpairs are complex, though the problem may be real.
+    unit : bool
+        Vectors X̂ with X̂ᴴMX̂ = I are handed on with unit 2-norm.
     """
 
     codes: tuple[Code, ...]
@@ -70,6 +72,7 @@ class Problem:
     request: tuple[tuple[str, Any], ...] = ()
     shifted: bool = False
     complex_pairs: bool = False
+    unit: bool = False
 
     @property
     def operands(self) -> int:
