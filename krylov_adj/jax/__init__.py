@@ -11,6 +11,7 @@ from ..report.errors import (
 )
 from ..report.report import Report
 from .attach import attach_eigenpairs, left_eigenvectors
+from .crossings import cluster_gradient
 from .eigen import eigs, eigsh
 from .gauge_check import check_gauge
 from .linear import solve
@@ -37,6 +38,7 @@ __all__ = [
     "attach_subspace",
     "canonical_phase",
     "check_gauge",
+    "cluster_gradient",
     "csr_array",
     "eigs",
     "eigsh",

@@ -14,6 +14,7 @@ from ..report.errors import (
     LinearNoConvergence,
 )
 from ..report.report import Report
+from .crossings import cluster_gradient
 from .eigen import attach_eigenpairs, eigs, eigsh
 from .gauge_check import check_gauge
 from .left import left_eigenvectors
@@ -40,6 +41,7 @@ __all__ = [
     "attach_subspace",
     "canonical_phase",
     "check_gauge",
+    "cluster_gradient",
     "csr_array",
     "eigs",
     "eigsh",

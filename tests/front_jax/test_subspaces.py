@@ -248,3 +248,26 @@ def test_given_subspaces():
     assert kj.check_gauge(lambda X, H: jnp.real(H[0, 0]), *S).basis > 1e-3
     with pytest.raises(TypeError, match="traced"):
         jax.jit(lambda X, H: kj.check_gauge(lambda X, H: 0.0, X, H))(*S)
+
+
+def test_generalised_gradients_of_a_double_level():
+    """The two lowest levels of a ring without its constant mode: one-sided derivatives, and steepest descent."""
+    n, step = 12, 1e-5
+    ring = 2 * np.eye(n) - np.roll(np.eye(n), 1, 0) - np.roll(np.eye(n), -1, 0) + 10 * np.ones((n, n))
+
+    def levels(V):
+        return np.linalg.eigvalsh(ring + np.diag(V))[:2]
+
+    def subspace(V):
+        return kj.invariant_subspace(ring + jnp.diag(V), 2, which="SA", hermitian=True)
+
+    c, d = kj.cluster_gradient(subspace, jnp.zeros(n)), np.random.default_rng(0).standard_normal(n)
+    assert error(c.w, levels(np.zeros(n))) < 1e-12
+    expected = (-levels(2 * step * d) + 4 * levels(step * d) - 3 * levels(0 * d)) / (2 * step)
+    assert error(c.directional(d), expected) < 1e-8
+    g, _, size, certificate = c.minimal_norm()
+    assert certificate < 1e-12
+    assert error(g, np.full(n, 1 / n)) < 1e-6  # no potential splits and lowers as fast as a constant one
+    assert size == pytest.approx(n**-0.5, rel=1e-6)
+    with pytest.raises(TypeError, match="traced"):
+        jax.jit(lambda V: kj.cluster_gradient(subspace, V).H)(jnp.zeros(n))

@@ -305,3 +305,28 @@ def test_single_precision():
         return torch.trace(H) + (X @ X.T)[0, 2] + kt.spectral_sum(torch.exp, H) / np.e
 
     assert torch.func.grad(f)(torch.tensor(0.0)).item() == pytest.approx(5 + E[0, 2].item() / -2 + 5, rel=1e-4)
+
+
+def test_generalised_gradients_of_a_double_level():
+    """The two lowest levels of a ring without its constant mode: one-sided derivatives, and steepest descent."""
+    n, rng, step = 12, np.random.default_rng(0), 1e-5
+    ring = 2 * np.eye(n) - np.roll(np.eye(n), 1, 0) - np.roll(np.eye(n), -1, 0) + 10 * np.ones((n, n))
+
+    def levels(V):
+        return np.linalg.eigvalsh(ring + np.diag(V))[:2]
+
+    def subspace(V):
+        return kt.invariant_subspace(plain(ring) + torch.diag(V), 2, which="SA", hermitian=True)
+
+    c = kt.cluster_gradient(subspace, torch.zeros(n, dtype=torch.float64))
+    assert error(c.w, levels(np.zeros(n))) < 1e-12
+    for _ in range(3):
+        d = rng.standard_normal(n)
+        expected = (-levels(2 * step * d) + 4 * levels(step * d) - 3 * levels(0 * d)) / (2 * step)
+        assert error(c.directional(d), expected) < 1e-8
+    g, _, size, certificate = c.minimal_norm()
+    assert certificate < 1e-12
+    assert error(g, np.full(n, 1 / n)) < 1e-6  # no potential splits and lowers as fast as a constant one
+    assert size == pytest.approx(n**-0.5, rel=1e-6)
+    with pytest.raises(ValueError, match="must be real"):
+        kt.cluster_gradient(subspace, torch.zeros(n, dtype=torch.complex128))
