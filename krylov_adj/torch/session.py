@@ -58,7 +58,7 @@ class Found:
 
     @property
     def arrays(self) -> tuple[Array, ...]:
-        """What is handed on."""
+        """Arrays that are handed on: w, X, what is paired, and the units."""
         return self.w, self.X, self.pairing, self.units
 
 
@@ -88,7 +88,7 @@ class FoundSubspace:
 
     @property
     def arrays(self) -> tuple[Array, ...]:
-        """What is handed on: H, X and the units."""
+        """Arrays that are handed on: H, X and the units."""
         return self.systems.H.astype(self.X.dtype), self.X, self.units
 
 

@@ -200,7 +200,7 @@ class Plain(torch.autograd.Function):
 
 
 class AdjointOfSpace(Plain):
-    """Of the adjoint systems of a loss, without the part X gH of a Hermitian problem; it says what the loss reads."""
+    """The solution of the adjoint systems of a loss, without the part X gH of Hermitian ones; it says what is read."""
 
     @staticmethod
     def forward(session: Session, ticket: Any, x: Any, NX: Any, gX: Any, gH: Any) -> Any:
@@ -214,7 +214,7 @@ class AdjointOfSpace(Plain):
 
 
 class TangentOfSpace(Plain):
-    """Of the tangent systems for F = −dR."""
+    """The solution of the tangent systems for F = −dR."""
 
     @staticmethod
     def forward(session: Session, ticket: Any, x: Any, F: Any) -> Any:
@@ -227,7 +227,7 @@ class TangentOfSpace(Plain):
 
 
 class SpaceSolution(Plain):
-    """Of block-bordered systems of one ``side`` for any right-hand side."""
+    """The solution of block-bordered systems of one ``side`` for any right-hand side."""
 
     @staticmethod
     def forward(session: Session, side: Any, ticket: Any, x: Any, rhs: Any) -> Any:

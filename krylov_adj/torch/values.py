@@ -26,7 +26,7 @@ def _tensors(device: Any, *arrays: Any) -> tuple[Any, ...]:
 
 
 class Eigenpairs(torch.autograd.Function):
-    """What a problem finds for plain values, pairs or an invariant subspace, and its number in the session.
+    """The results of a solve on plain values, of pairs or of an invariant subspace, and its number in the session.
 
     Of pairs w, X, what is paired, and the units; of a subspace H, X and the units.
     """
