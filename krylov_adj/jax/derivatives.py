@@ -145,7 +145,7 @@ def _again(problem: Problem, function: SideName, *operands: Any) -> list[Any]:
     return list(finish_cotangents(problem, point, Z[:n], sigma, unit, inside))
 
 
-def _run_first(host: Host, *arrays: Array, function: str) -> list[Array]:
+def _run_first(host: Host, *arrays: Array, function: SideName) -> list[Array]:
     """The solution, which couplings are noise and equal, the chosen pairs, and how conjugates pair."""
     point, linear = arrays[:POINT], arrays[POINT:]
     maps, (n, k) = host.maps(point), point[1].shape

@@ -59,8 +59,8 @@ def check_gauge(loss: Callable[[Any, Any], Any], X: Any, H: Any, rng: Any = None
     >>> print(kj.check_gauge(lambda X, H: H[0, 0], X, H).basis > 1e-3)
     True
     """
-    given = [_values(x, name) for x, name in ((X, "X"), (H, "H"))]
-    return gauge_dependence(lambda X, H: np.asarray(loss(jnp.asarray(X), jnp.asarray(H))), *given, rng)
+    X, H = _values(X, "X"), _values(H, "H")
+    return gauge_dependence(lambda X, H: np.asarray(loss(jnp.asarray(X), jnp.asarray(H))), X, H, rng)
 
 
 def _values(x: Any, name: str) -> np.ndarray:

@@ -58,12 +58,12 @@ def check_gauge(loss: Callable[[Any, Any], Any], X: Any, H: Any, rng: Any = None
     >>> print(kt.check_gauge(lambda X, H: H[0, 0], X, H).basis > 1e-3)
     True
     """
-    given = [np.asarray(plain_argument(t, name)) for t, name in ((X, "X"), (H, "H"))]
     device = X.device if isinstance(X, torch.Tensor) else None
+    X, H = (np.asarray(plain_argument(t, name)) for t, name in ((X, "X"), (H, "H")))
 
     def plain(X: Any, H: Any) -> Any:
         value = loss(to_tensor(X, device), to_tensor(H, device))
         return to_numpy(value) if isinstance(value, torch.Tensor) else value
 
     with torch.no_grad():
-        return gauge_dependence(plain, *given, rng)
+        return gauge_dependence(plain, X, H, rng)
