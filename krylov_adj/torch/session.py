@@ -10,7 +10,6 @@ import numpy as np
 
 from ..perturbation.problem import Eigenproblem
 from ..perturbation.structures import PENCIL, Pencil
-from ..perturbation.subspace_derivatives import SubspaceMaps
 from ..perturbation.subspaces import SubspaceSystems
 from ..perturbation.systems import BorderedSystems
 
@@ -64,13 +63,19 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class FoundSubspace:
-    """An invariant subspace of plain values, as `Found` is for eigenpairs."""
+    """An invariant subspace of plain values, as `Found` is for eigenpairs.
 
-    maps: SubspaceMaps
+    Attributes
+    ----------
+    systems : SubspaceSystems
+    values, vectors, residuals : float
+        What H, X and R of the systems are to be multiplied by.
+    """
 
-    @property
-    def systems(self) -> SubspaceSystems:
-        return self.maps.systems
+    systems: SubspaceSystems
+    values: float
+    vectors: float
+    residuals: float
 
     @property
     def problem(self) -> Eigenproblem:
@@ -83,8 +88,8 @@ class FoundSubspace:
     @property
     def units(self) -> Array:
         """1/a, 1/m and what H and X are to be multiplied by, (4,)."""
-        a = self.maps.residuals / self.maps.vectors
-        return np.array([1 / a, self.maps.values / a, self.maps.values, self.maps.vectors])
+        a = self.residuals / self.vectors
+        return np.array([1 / a, self.values / a, self.values, self.vectors])
 
     @property
     def arrays(self) -> tuple[Array, ...]:

@@ -12,6 +12,7 @@ from ..forward.request import Request
 from ..forward.solved_subspace import given_subspace, solve_subspace
 from ..forward.subspace import Subspace
 from ..options import Adjoint
+from ..perturbation.subspace_derivatives import SubspaceMaps
 from .attached import check_options, plain_argument, plain_operator, read_pair, start_vector
 from .contraction import applied
 from .layers import refuse_transforms
@@ -124,7 +125,7 @@ def invariant_subspace(
     )  # fmt: skip
 
     def found(tensors: Sequence[Any]) -> FoundSubspace:
-        return FoundSubspace(solve_subspace(request, *values_of(of_A, of_M, tensors, hermitian), options)[2])
+        return _found_by(solve_subspace(request, *values_of(of_A, of_M, tensors, hermitian), options)[2])
 
     return _attach(of_A, of_M, hermitian, found)
 
@@ -211,7 +212,7 @@ def attach_subspace(
 
     def found(tensors: Sequence[Any]) -> FoundSubspace:
         values = values_of(of_A, of_M, tensors, hermitian)
-        return FoundSubspace(
+        return _found_by(
             given_subspace(
                 *values, basis, small, hermitian=hermitian, sigma=shift, OPinv=inverse, normalization=normalization,
                 rtol=rtol, options=options,
@@ -219,6 +220,10 @@ def attach_subspace(
         )  # fmt: skip
 
     return _attach(of_A, of_M, hermitian, found)
+
+
+def _found_by(maps: SubspaceMaps) -> FoundSubspace:
+    return FoundSubspace(maps.systems, maps.values, maps.vectors, maps.residuals)
 
 
 def _attach(A: Operand, M: Operand | None, hermitian: bool, found: Any) -> Subspace:
