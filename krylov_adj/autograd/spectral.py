@@ -7,15 +7,9 @@ from typing import Any
 import autograd.numpy as anp
 import numpy as np
 
-from ..krylov.precision import Precision
-from ..krylov.small import norm
-from ..report.spectral_messages import (
-    function_is_not_elementwise,
-    function_is_not_finite,
-    function_is_traced,
-    not_hermitian,
-)
-from .spectral_maps import Form, Function, broadcast_values, eigh_in_double, spectral_map, spectral_trace
+from ..perturbation.spectral_values import check_elementwise, check_hermitian, eigh_in_double
+from ..report.spectral_messages import function_is_traced
+from .spectral_maps import Form, Function, spectral_map, spectral_trace
 from .trace import is_box, strip
 
 __all__ = ["hermitian_part", "softmax_eigenvalue", "spectral_function", "spectral_sum"]
@@ -198,14 +192,7 @@ def hermitian_part(H: Any) -> Any:
         H is not square, not finite, or differs from its Hermitian part by more than rounding.
     """
     values = np.asarray(strip(H))
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
-        raise ValueError(f"H must be a square matrix, not of shape {values.shape}")
-    if not np.all(np.isfinite(values)):
-        raise ValueError("H holds NaN or infinity")
-    scaled = values / max(np.max(np.abs(values)), Precision.of(np.float64).tiny)  # squares may not overflow
-    difference = norm(scaled - scaled.conj().T)
-    if difference > Precision.of(np.result_type(values, np.float32)).half * norm(scaled):
-        raise ValueError(not_hermitian(difference / norm(scaled)))
+    check_hermitian(values)
     H = H if is_box(H) else values
     return 0.5 * (H + anp.conj(anp.transpose(H)))
 
@@ -218,17 +205,9 @@ def _check(F: Function, H: Any, args: tuple[Any, ...], name: str) -> tuple[Any, 
     plain = [strip(a) for a in scalars]
     w = eigh_in_double(strip(H))[0]
     with np.errstate(all="ignore"):
-        y = F(w, *plain)
-        if is_box(y):
+        if is_box(F(w, *plain)):
             raise TypeError(function_is_traced(name))
-        values = broadcast_values(y, w)
-        alone = [broadcast_values(F(w[i : i + 1], *plain), w[i : i + 1])[0] for i in (0, -1 % w.size)]
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise ValueError(function_is_not_finite(0, w[bad]))
-    difference = np.max(np.abs(np.array(alone) - values[[0, -1]]))
-    if not difference <= Precision.of(np.float64).half * np.max(np.abs(values)):
-        raise ValueError(function_is_not_elementwise(f"F(x)[i] and F(x[i]) differ by {difference:.1e}"))
+    check_elementwise(lambda x: F(x, *plain), w)
     return H, scalars
 
 

@@ -16,28 +16,13 @@ import autograd.numpy as anp
 import numpy as np
 from autograd.extend import defjvp_argnum, defvjp_argnum, primitive
 
-from ..krylov.small import eigh
-from ..krylov.space import WHOLE
-from ..perturbation.functions import divided_differences, multilinear_map
-from ..report.spectral_messages import function_is_not_elementwise, function_is_not_finite
+from ..perturbation.spectral_values import broadcast_values, map_of_values, sum_of_values
 from .trace import UNTRACED, derivative, levels, strip
 
-__all__ = ["Form", "Function", "broadcast_values", "eigh_in_double", "spectral_map", "spectral_trace"]
+__all__ = ["Form", "Function", "spectral_map", "spectral_trace"]
 
 #: F(x, *args), elementwise.
 Function = Callable[..., Any]
-
-
-def broadcast_values(y: Any, x: np.ndarray) -> np.ndarray:
-    """Return what F returns at x, broadcast: constants serve."""
-    if np.shape(y) not in ((), np.shape(x)):
-        raise ValueError(function_is_not_elementwise(f"it returns the shape {np.shape(y)} for {np.shape(x)}"))
-    return np.asarray(np.broadcast_to(y, np.shape(x)))
-
-
-def eigh_in_double(H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return eigenvalues, rising, and eigenvectors in double precision."""
-    return eigh(WHOLE, H.astype(np.result_type(H, np.float64)))
 
 
 # --------------------------------------------------------------------------------------------
@@ -111,15 +96,7 @@ def spectral_map(H: Any, *rest: Any) -> Any:
     """D_m(H; E₁ … E_m), ``rest`` being E₁ … E_m, a₁ … a_q and the `Form`."""
     form: Form = rest[-1]
     blocks, scalars = form.split(rest)
-    w, Q = eigh_in_double(H)
-    with np.errstate(all="ignore"):
-        table = divided_differences(form.derivatives(scalars), w, form.order)
-    bad = ~np.isfinite(table)
-    if bad.any():
-        raise ValueError(function_is_not_finite(form.order, w[np.unique(np.argwhere(bad))]))
-    result = multilinear_map(table, Q, list(blocks))
-    dtype = np.result_type(H, *blocks)
-    return result.astype(np.result_type(dtype, np.complex64) if np.iscomplexobj(result) else dtype)
+    return map_of_values(form.derivatives(scalars), H, list(blocks), form.order)
 
 
 def _like(x: Any, g: Any) -> Any:
@@ -163,12 +140,7 @@ def _map_jvp(argnum: int, g: Any, ans: Any, args: tuple[Any, ...], kwargs: Any) 
 def spectral_trace(H: Any, *rest: Any) -> Any:
     """Σ F(wᵢ), ``rest`` being a₁ … a_q and the `Form`. To sum them makes fewer roundings than the trace of F(H)."""
     form: Form = rest[-1]
-    w, _ = eigh_in_double(H)
-    values = form.derivatives(form.split(rest)[1])(0, w)
-    if not np.all(np.isfinite(values)):
-        raise ValueError(function_is_not_finite(0, w[~np.isfinite(values)]))
-    total, real = np.sum(values), np.real(np.zeros(0, H.dtype)).dtype
-    return total.astype(np.result_type(real, np.complex64) if np.iscomplexobj(total) else real)
+    return sum_of_values(form.derivatives(form.split(rest)[1]), H)
 
 
 def _trace_vjp(argnum: int, ans: Any, args: tuple[Any, ...], kwargs: Any) -> Callable[[Any], Any]:

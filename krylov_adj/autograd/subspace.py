@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import operator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..forward.continuation import Continuation
 from ..forward.eigenpairs import eigenpairs
 from ..forward.request import Request
-from ..forward.subspace import InvariantSubspace, basis_of, settle, verified_subspace
-from ..forward.verify import GRAM, check_adjoint, forward_report
-from ..krylov import small
-from ..krylov.precision import Precision
-from ..krylov.space import WHOLE
+from ..forward.solved_subspace import read_subspace, stated_subspace
+from ..forward.subspace import InvariantSubspace, Subspace, basis_of, settle, verified_subspace
+from ..forward.verify import check_adjoint, forward_report
 from ..options import Adjoint
 from ..perturbation.problem import Pairs
 from ..perturbation.subspaces import SubspaceSystems
-from ..report.messages import basis_not_normalised
 from ..report.report import logger
 from .arguments import make_pencil, traced_inverse
 from .pencil import TracedPencil
@@ -28,19 +25,6 @@ from .trace import strip
 from .values import Scaled, as_value, check_operators, check_options, plain_operand, scaled
 
 __all__ = ["Subspace", "attach_subspace", "invariant_subspace"]
-
-
-class Subspace(NamedTuple):
-    """An invariant subspace, A X = M X H.
-
-    Attributes
-    ----------
-    X : array, shape (n, k)
-    H : array, shape (k, k)
-    """
-
-    X: Any
-    H: Any
 
 
 def invariant_subspace(
@@ -231,46 +215,16 @@ def attach_subspace(
     """
     options = check_options(adjoint)
     op_A, op_M = check_operators(A, M)
-    X, n = np.asarray(strip(X)), op_A.shape[0]
-    if X.ndim != 2 or X.shape[0] != n or not 0 < X.shape[1] <= n:
-        raise ValueError(f"expected X of shape ({n}, k) with k from 1 to {n}, got {X.shape}")
-    k = X.shape[1]
     H = None if H is None else np.asarray(strip(H))
-    if H is not None and H.shape != (k, k):
-        raise ValueError(f"expected H of shape ({k}, {k}), got {H.shape}")
-    if not np.all(np.isfinite(X)) or (H is not None and not np.all(np.isfinite(H))):
-        raise ValueError("X or H holds NaN or infinity")
-    if normalization is None:
-        normalization = "2" if M is None else "M"
-    if normalization not in ("2", "M") or (normalization == "M" and M is None):
-        raise ValueError(f"normalization={normalization!r}: expected '2', or 'M' where M is given")
-    if hermitian and M is not None and normalization == "2":
-        raise ValueError("normalization='2': the basis of a Hermitian problem with M must have XᴴMX = I")
-    parts = (X, np.float32, op_A.dtype, *(() if op_M is None else (op_M.dtype,)), *(() if H is None else (H,)))
-    X = np.asfortranarray(X, np.result_type(*parts))
+    given = read_subspace(op_A, op_M, np.asarray(strip(X)), H, normalization, hermitian, rtol)
     problem = scaled(op_A, op_M, options, sigma)
     scale = problem.units
-    X = X / scale.eigenvector_factor(normalization)
     inverse = traced_inverse(problem, sigma, OPinv, hermitian)
-    given = Pairs(np.zeros(k), X, normalization, "an invariant subspace as given", inverse, units=scale.pair,
-                  rtol=Precision.of(X.dtype).half if rtol is None else rtol)  # fmt: skip
-    pencil = make_pencil(problem, hermitian, given)
+    pairs = Pairs(np.zeros(given.X.shape[1]), given.X, given.normalization, "an invariant subspace as given", inverse,
+                  units=scale.pair, rtol=given.rtol)  # fmt: skip
+    pencil = make_pencil(problem, hermitian, pairs)
     check_adjoint(pencil.problem.A, hermitian)
-    AX, BX = pencil.problem.A.apply(X), pencil.problem.apply_B(X)
-    gram = WHOLE.gram(X, X if normalization == "2" else BX)
-    deviation = float(np.max(np.abs(gram - np.eye(k))))
-    if not deviation <= max(given.rtol, 1e3 * Precision.of(X.dtype).eps):
-        raise ValueError(basis_not_normalised(deviation, GRAM[normalization]))
-    if H is None:
-        H = WHOLE.gram(X, AX) if hermitian else WHOLE.lstsq(BX, AX)
-    else:
-        H = (H / scale.eigenvalue_factor).astype(X.dtype)
-    if hermitian:
-        asymmetry = small.norm(H - H.conj().T)
-        if asymmetry > given.rtol * max(small.norm(H), pencil.problem.norms[0] / pencil.problem.norms[1]):
-            raise ValueError(f"hermitian=True, but H differs from its adjoint by {asymmetry:.1e}")
-        H = 0.5 * (H + H.conj().T)
-    return _attached(problem, pencil, InvariantSubspace(X, H, AX, BX), given)
+    return _attached(problem, pencil, stated_subspace(pencil.problem, given, scale), pairs)
 
 
 def _attached(problem: Scaled, pencil: TracedPencil, found: InvariantSubspace, pairs: Pairs) -> Subspace:

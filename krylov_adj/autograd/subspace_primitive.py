@@ -21,9 +21,9 @@ import numpy as np
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import defjvp, defvjp, primitive
 
-from ..perturbation.gauge import check_basis, check_cut, check_digits
 from ..perturbation.problem import power_of_two
-from ..perturbation.subspace_maps import basis_dependence, begin_adjoint, finish_tangent, split_right_hand_side
+from ..perturbation.subspace_derivatives import solve_space_adjoint, solve_space_tangent
+from ..perturbation.subspace_maps import begin_adjoint, finish_tangent
 from ..perturbation.subspaces import SubspaceSystems
 from .bordered import bordered_image
 from .equations import NO_CHANNEL, Side, Solved, attach_solution
@@ -112,21 +112,14 @@ def _subspace_vjp(ans: Any, residual: Any, X: Any, H: Any, context: _Context) ->
         NX = seen_from(pencil.normaliser(Xt), t)
         if problem.hermitian:
             gH = 0.5 * (gH + anp.conj(gH).T)
-        plain = [strip(part) for part in (Xt, Ht, gX, gH)]
-        check_basis(systems.pairs, basis_dependence(problem, *plain))
-        parts = split_right_hand_side(problem, plain[0], strip(NX), *plain[1:])
-        alone = level(gX) == UNTRACED and not plain[2].any() and not parts.of_values.any()  # a loss of H alone
+        solution = solve_space_adjoint(systems, strip(NX), strip(gX), strip(gH))
         rhs = begin_adjoint(anp, problem.hermitian, Xt, NX, Ht, gX, gH)
-        W = rhs.inside
-        if not (alone and problem.hermitian):  # of a Hermitian problem it needs no solve
-            equation = SubspaceBordered(pencil, systems, Xt, Ht)
-            stacked, solution = anp.concatenate([rhs.F, rhs.G]), systems.solve_split(parts)
+        W, alone = rhs.inside, level(gX) == UNTRACED and not strip(gX).any()
+        if not (alone and problem.hermitian):  # a loss of H alone of a Hermitian problem needs no solve
+            equation, stacked = SubspaceBordered(pencil, systems, Xt, Ht), anp.concatenate([rhs.F, rhs.G])
             solved = Solved(np.concatenate([solution.Z, solution.M]), solution.left, solution.error)
-            _check_digits(systems, solution.error)
             Z = attach_solution(equation, "adjoint", solved, stacked, t)[: problem.n]
             W = Z if W is None else W + Z
-        if plain[3].any() or plain[2].any():
-            _check_cut(systems, alone)
         cotangent = anp.conj(W)
         if problem.normalization != "2":
             cotangent = anp.concatenate([cotangent, -0.5 * anp.conj(rhs.sigma)])
@@ -144,25 +137,11 @@ def _subspace_jvp(g: Any, ans: Any, residual: Any, X: Any, H: Any, context: _Con
     NX = seen_from(pencil.normaliser(Xt), t)
     equation = SubspaceBordered(pencil, systems, Xt, Ht)
     rhs = anp.concatenate([-g[:n], np.zeros((k, k), strip(g).dtype)])
-    solved = equation.solve("tangent", strip(rhs))
-    _check_digits(systems, solved.error)
-    _check_cut(systems, False)
+    solution = solve_space_tangent(systems, strip(rhs)[:n])
+    solved = Solved(np.concatenate([solution.Z, solution.M]), solution.left, solution.error)
     Z = attach_solution(equation, "tangent", solved, rhs, t)
     dS = None if problem.normalization == "2" else g[n:]
     return box_tuple(finish_tangent(anp, problem.hermitian, Xt, NX, Ht, Z[:n], Z[n:], dS))
-
-
-def _check_digits(systems: SubspaceSystems, error: float) -> None:
-    """Say what digits are lost, unless k cuts a cluster, which is said or refused by itself."""
-    if systems.options.on_gauge != "ignore" and not systems.complete().cut:
-        check_digits(systems.pairs, error)
-
-
-def _check_cut(systems: SubspaceSystems, alone: bool) -> None:
-    """Say what is read of eigenvalues that were cut or missed; unless ``alone``, a cut is refused by its systems."""
-    if systems.options.on_gauge != "ignore":
-        complete = systems.complete()
-        check_cut(systems.pairs, complete if alone else replace(complete, cut={}))
 
 
 def _zeros_like(x: Any) -> np.ndarray:

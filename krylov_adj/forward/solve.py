@@ -18,33 +18,23 @@ import numpy as np
 from ..krylov.precision import Precision
 from ..options import Adjoint
 from ..perturbation.derivatives import Maps, derivative_maps
-from ..perturbation.examine import examine
-from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator, power_of_two
-from ..perturbation.refusals import refuse_cut
+from ..perturbation.problem import Eigenproblem, Pairs, ValueOperator
 from ..perturbation.selection import Selection
 from ..perturbation.singular import AugmentedOperator
 from ..perturbation.structures import Nonlinear, Triplets
-from ..perturbation.systems import BorderedSystems, left_vectors
-from ..report.messages import not_eigenpairs
 from .continuation import Continuation
 from .eigenpairs import eigenpairs
-from .inverses import make_inverse, make_mass_inverse
+from .inverses import make_mass_inverse
 from .operands import as_complex, scipy_operand
 from .request import Request
-from .scaling import Units, times_number, units
+from .scaling import times_number, units
 from .triplets import TripletRequest, resolve_triplets, scipy_triplets
 from .verify import (
     check_adjoint,
-    check_eigenvalues,
-    check_given,
-    check_normalisation,
-    check_normalised,
     verified,
 )
 
 __all__ = [
-    "given_eigenpairs",
-    "left_of_eigenpairs",
     "recall_triplets",
     "solve_eigenproblem",
     "solve_nonlinear",
@@ -92,117 +82,6 @@ def solve_eigenproblem(
     vectors = scale.eigenvector_factor(pairs.normalization)
     maps = replace(maps, values=scale.eigenvalue_factor, vectors=vectors, residuals=scale.a * vectors)
     return replace(pairs, w=scale.values(pairs.w), X=scale.vectors(pairs.X, pairs.normalization)), maps
-
-
-def given_eigenpairs(
-    A: ValueOperator,
-    M: ValueOperator | None,
-    w: Array,
-    X: Array,
-    *,
-    hermitian: bool,
-    sigma: Any = None,
-    OPinv: Any = None,
-    normalization: str | None = None,
-    rtol: float | None = None,
-    options: Adjoint | None = None,
-) -> tuple[Pairs, Maps]:
-    """Return eigenpairs that any solver computed, checked, and their derivative maps; arguments of `attach_eigenpairs`.
-
-    Vectors of a Hermitian pencil that have unit 2-norm come back with X̂ᴴMX̂ = I, and the maps are those of X̂; their
-    problem is ``unit`` then, and the front end divides by ‖x̂‖ (`autograd/attach.py`, `attach_units`, says why).
-
-    Raises
-    ------
-    ValueError
-        Wrong shapes, NaN or infinity, no eigenpairs, or not normalised.
-    """
-    options, dtypes = Adjoint() if options is None else options, [A.dtype, *(() if M is None else (M.dtype,))]
-    w, X, imaginary = check_given(A.shape[0], w, X, dtypes, hermitian)
-    normalization = check_normalisation(normalization, M is not None)
-    scale = units(A, M, sigma)
-    A, M = times_number(A, 1 / scale.a), times_number(M, 1 / scale.m)
-    options = scale.options(options)
-    w, X = scale.scaled(w, X, normalization)
-    inverse = make_inverse(A, M, scale.shift(sigma), times_number(OPinv, scale.a), hermitian)
-    rtol = Precision.of(X.dtype).half if rtol is None else rtol
-    unit = hermitian and M is not None and normalization == "2"
-    if unit and M is not None:
-        check_normalised(M.space.dots(X, X), X.dtype, rtol, "2")
-        lengths = np.real(M.space.dots(X, M.apply(X)))
-        unit = bool(np.all(lengths > 0))
-        if unit:
-            X, normalization = X / np.sqrt(lengths), "M"
-        hermitian = unit  # without such an inner product they are treated one by one
-    pairs = Pairs(w, X, normalization, "eigenpairs as given", inverse, units=scale.pair, rtol=rtol)
-    mass_inverse = None if M is None or inverse is not None else make_mass_inverse(M, None, hermitian)
-    problem = replace(Eigenproblem.of(pairs, A, M, hermitian, mass_inverse=mass_inverse), unit=unit)
-    for operator in (A, M):
-        if operator is not None:
-            check_adjoint(operator, hermitian)
-    if imaginary > 0:
-        norm_A, norm_B = problem.norms
-        size = (norm_A / norm_B + float(np.max(np.abs(w)))) * scale.eigenvalue_factor
-        if imaginary > Precision.of(w.dtype).half * size:
-            raise ValueError(f"hermitian=True, but eigenvalues have imaginary parts up to {imaginary:.1e}")
-    pairs, R = verified(problem, pairs, options)
-    maps = derivative_maps(problem, pairs, R, options)
-    # X̂ is M-normalised in the units of the solve only: what is handed on has unit 2-norm there and here.
-    vectors = 1.0 if unit else scale.eigenvector_factor(normalization)
-    maps = replace(maps, values=scale.eigenvalue_factor, vectors=vectors, residuals=scale.a * vectors)
-    return replace(pairs, w=scale.values(pairs.w), X=pairs.X * vectors), maps
-
-
-def left_of_eigenpairs(
-    A: ValueOperator,
-    M: ValueOperator | None,
-    w: Array,
-    X: Array,
-    *,
-    hermitian: bool,
-    sigma: Any = None,
-    OPinv: Any = None,
-    rtol: float | None = None,
-    options: Adjoint | None = None,
-) -> tuple[Array | None, BorderedSystems, Units, float]:
-    """Return left eigenvectors Y′ (n, k) of given right ones in any scaling, their systems, units, and a power of two.
-
-    With X = x X′ and M = m M′ it is Y = Y′/(m x). None in the place of Y′ where ``hermitian``: they are those of X.
-
-    Raises
-    ------
-    ValueError
-        Wrong shapes, NaN or infinity, or no eigenpairs.
-    AdjointNoConvergence, DefectiveEigenvalueError
-    """
-    options, n = Adjoint() if options is None else options, A.shape[0]
-    if w.ndim != 1 or X.shape != (n, *w.shape) or not w.size:
-        raise ValueError(f"expected w of shape (k,) and X of shape ({n}, k), got {w.shape} and {X.shape}")
-    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
-        raise ValueError("w or X holds NaN or infinity")
-    scale, x = units(A, M, sigma), power_of_two(A.space, X)
-    A, M, options = times_number(A, 1 / scale.a), times_number(M, 1 / scale.m), scale.options(options)
-    x = 1.0 if scale.trivial and 2.0**-40 < x < 2.0**40 else x
-    w, X = w / scale.eigenvalue_factor, X / x
-    inverse = None
-    if not hermitian:
-        inverse = make_inverse(A, M, scale.shift(sigma), times_number(OPinv, scale.a), hermitian)
-    pairs = Pairs(w, X, "2", "eigenpairs as given", inverse, units=scale.pair)
-    mass_inverse = None if M is None or inverse is not None else make_mass_inverse(M, None, hermitian)
-    problem = Eigenproblem.of(pairs, A, M, hermitian, mass_inverse=mass_inverse)
-    for operator in (A, M):
-        if operator is not None:
-            check_adjoint(operator, hermitian)
-    examined = examine(problem, w, X, A.apply(X), problem.apply_B(X))
-    rtol = Precision.of(X.dtype).half if rtol is None else rtol
-    if not np.all(examined.residuals <= rtol):
-        raise ValueError(not_eigenpairs(examined.residuals, rtol, examined.scales * scale.a))
-    check_eigenvalues(problem, options, w, examined, rtol)
-    systems = BorderedSystems.of(problem, w, X, options, examined.residuals * examined.scales)
-    if hermitian:
-        return None, systems, scale, x
-    refuse_cut(systems.pairs, systems.complete())
-    return left_vectors(systems), systems, scale, x
 
 
 def solve_triplets(

@@ -8,7 +8,7 @@ solution V of the tangent equations (`perturbation/subspaces.py`), X ← X + V, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg as la
@@ -24,7 +24,7 @@ from ..report.errors import AdjointNoConvergence, DefectiveEigenvalueError
 from ..report.messages import dependent_basis, not_a_subspace
 from ..report.report import Report, logger
 
-__all__ = ["InvariantSubspace", "basis_of", "settle", "verified_subspace"]
+__all__ = ["InvariantSubspace", "Subspace", "basis_of", "settle", "verified_subspace"]
 
 Array = np.ndarray
 
@@ -33,6 +33,19 @@ STEPS = 6
 
 #: Of the systems in a step: its error is squared anyhow.
 LOOSE = 1e-6
+
+
+class Subspace(NamedTuple):
+    """An invariant subspace, A X = M X H.
+
+    Attributes
+    ----------
+    X : array, shape (n, k)
+    H : array, shape (k, k)
+    """
+
+    X: Any
+    H: Any
 
 
 @dataclass(frozen=True, eq=False)

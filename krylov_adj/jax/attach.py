@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..forward.given import accept_eigenpairs, recall_eigenpairs
+from ..forward.given import given_eigenpairs, recall_eigenpairs
 from ..forward.verify import GRAM
 from ..krylov.precision import Precision
 from ..options import Adjoint
@@ -29,23 +29,24 @@ Array = np.ndarray
 
 def _run_accept(host: Host, w: Array, X: Array, sigma: Array, rtol: float) -> list[Array]:
     problem = host.problem
-    if not (np.all(np.isfinite(w)) and np.all(np.isfinite(X))):
-        raise ValueError("w or X holds NaN or infinity")
-    if not X.any(axis=0).all():
-        raise ValueError(f"columns {np.flatnonzero(~X.any(axis=0))} of X are zero: not normalised, and no eigenvectors")
-    given = Pairs(w, np.asfortranarray(X), problem.normalization, "eigenpairs as given", rtol=rtol)
-    OPinv = dict(problem.request).get("OPinv")
-    pairs, maps = accept_eigenpairs(
-        given, host.A, host.M, problem.hermitian, problem.options, shift(problem, sigma), OPinv
-    )
+    pairs, maps = given_eigenpairs(
+        host.A, host.M, w, X, hermitian=problem.hermitian, sigma=shift(problem, sigma),
+        OPinv=dict(problem.request).get("OPinv"), normalization="2" if problem.unit else problem.normalization,
+        rtol=rtol, options=problem.options,
+    )  # fmt: skip
+    if maps.systems.problem.unit != problem.unit:
+        raise ValueError(
+            "vectors of unit 2-norm of a Hermitian pencil, and xᴴMx is not positive: M is no inner product for them. "
+            "Pass hermitian=False, with complex w and X"
+        )
     return [pairs.w, pairs.X, units_of(maps), keep(maps)]
 
 
 def _recall(host: Host, w: Array, X: Array, sigma: Array) -> Maps:
     problem = host.problem
     given = Pairs(w, X, problem.normalization, "eigenpairs as given")
-    OPinv = dict(problem.request).get("OPinv")
-    return recall_eigenpairs(given, host.A, host.M, problem.hermitian, problem.options, shift(problem, sigma), OPinv)
+    OPinv, at = dict(problem.request).get("OPinv"), shift(problem, sigma)
+    return recall_eigenpairs(given, host.A, host.M, problem.hermitian, problem.options, at, OPinv, problem.unit)
 
 
 accept_p = make_host_primitive("krylov_adj_accept", _run_accept, lambda problem, *avals, rtol: point_shapes(problem))
@@ -66,11 +67,7 @@ def _accepted(
         normalization = "2" if M is None else "M"
     if normalization not in GRAM or (normalization == "M" and M is None):
         raise ValueError(f"normalization={normalization!r}: expected one of {tuple(GRAM)}, 'M' only where M is given")
-    if hermitian and M is not None and normalization == "2":
-        raise NotImplementedError(
-            "vectors of unit 2-norm of a Hermitian pencil: normalise them by xᴴMx = 1 first, and differentiate "
-            "X / jnp.linalg.norm(X, axis=0) of what is returned"
-        )
+    unit = hermitian and M is not None and normalization == "2"
     if hermitian and jnp.iscomplexobj(w):
         raise TypeError("hermitian=True, but w is complex: pass real eigenvalues")
     whole = (
@@ -80,8 +77,8 @@ def _accepted(
     kind = dtype if complex_pairs else whole
     request = () if OPinv is None else (("OPinv", plain_operator(OPinv, "OPinv")),)
     problem = Problem(
-        codes, counts, n, w.size, kind, hermitian, _recall, normalization, "pencil", options, request,
-        sigma is not None, complex_pairs,
+        codes, counts, n, w.size, kind, hermitian, _recall, "M" if unit else normalization, "pencil", options, request,
+        sigma is not None, complex_pairs, unit,
     )  # fmt: skip
     rtol = Precision.of(problem.X_dtype).half if rtol is None else float(rtol)
     aside = scalar(sigma, "sigma")
@@ -136,9 +133,8 @@ def attach_eigenpairs(
     ------
     ValueError
         Wrong shapes, NaN or infinity, pairs that are not eigenpairs, vectors not normalised, an operator that is not
-        Hermitian though it was said to be, a wrong adjoint.
-    NotImplementedError
-        Vectors of unit 2-norm of a Hermitian pencil.
+        Hermitian though it was said to be, a wrong adjoint; vectors of unit 2-norm of a Hermitian pencil whose M is no
+        inner product for them.
     TypeError
         Complex w with ``hermitian=True``.
     AdjointNoConvergence, DefectiveEigenvalueError
@@ -161,8 +157,9 @@ def attach_eigenpairs(
     >>> print(round(float(jax.grad(f)(0.0)), 5))
     1.0
     """
-    _, _, point = _accepted(A, w, X, M, hermitian, sigma, OPinv, normalization, rtol, adjoint)
-    return point[0], point[1]
+    problem, _, point = _accepted(A, w, X, M, hermitian, sigma, OPinv, normalization, rtol, adjoint)
+    w, X = point[:2]
+    return (w, X / jnp.linalg.norm(X, axis=0)) if problem.unit else (w, X)
 
 
 # ---- left eigenvectors -----------------------------------------------------------------------------

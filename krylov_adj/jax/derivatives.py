@@ -27,6 +27,8 @@ from ..perturbation.block import solve_block, solve_tangent
 from ..perturbation.derivatives import Maps
 from ..perturbation.gauge import check_gaps
 from ..perturbation.problem import SideName
+from ..perturbation.subspace_derivatives import SubspaceMaps
+from ..perturbation.subspaces import SubspaceSystems
 from .formulas import finish_cotangents, finish_tangents, residual_of_tangent, right_hand_side, scaled_cotangents
 from .host import Host
 from .primitives import batch_one_by_one, instantiated, is_active, make_host_primitive, stopped
@@ -41,7 +43,7 @@ def shape_of(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def units_of(maps: Maps) -> Array:
+def units_of(maps: Maps | SubspaceMaps) -> Array:
     """Return what λ, X and R of the systems are multiplied by, (3,)."""
     return np.array([maps.values, maps.vectors, maps.residuals], maps.X.real.dtype)
 
@@ -99,7 +101,7 @@ def _run_linear(host: Host, *arrays: Array, function: str) -> list[Array]:
 def _shapes_of_linear(problem: Problem, *avals: Any, function: str) -> list[jax.ShapeDtypeStruct]:
     n, k, dtype = problem.n, problem.k, problem.X_dtype
     if function == "tangent":
-        return [shape_of((k,), problem.w_dtype), shape_of((n, k), dtype)]
+        return [shape_of(problem.w_shape, problem.w_dtype), shape_of((n, k), dtype)]
     return [shape_of((n, k), dtype), shape_of((k, k), dtype)][: 1 if problem.normalization == "2" else 2]
 
 
@@ -138,16 +140,20 @@ def _again(problem: Problem, function: SideName, *operands: Any) -> list[Any]:
         return list(finish_tangents(problem, consts, point, noise, equal, Z, linear[1] if len(linear) > 1 else None))
     gw, gX, unit = scaled_cotangents(problem, point, *linear)
     solved, *known = solve(gw, gX)
-    right, sigma = right_hand_side(problem, consts, point, gw, gX, *known)
+    right, sigma, inside = right_hand_side(problem, consts, point, gw, gX, *known)
     Z = anchor_solution(problem, "adjoint", consts, point, known[2], right, solved)
-    return list(finish_cotangents(problem, point, Z[:n], sigma, unit))
+    return list(finish_cotangents(problem, point, Z[:n], sigma, unit, inside))
 
 
-def _run_first(host: Host, *arrays: Array, function: str) -> list[Array]:
+def _run_first(host: Host, *arrays: Array, function: SideName) -> list[Array]:
     """The solution, which couplings are noise and equal, the chosen pairs, and how conjugates pair."""
     point, linear = arrays[:POINT], arrays[POINT:]
     maps, (n, k) = host.maps(point), point[1].shape
     eye, none = np.eye(k), np.zeros((k, k))
+    if isinstance(maps, SubspaceMaps):
+        solved = maps.solved(function, *linear)
+        known = np.zeros((k, k), bool)
+        return [np.concatenate([solved.Z, solved.M]), known, known, np.ones(k), eye, none]
     if function == "tangent":
         solution, chosen, pairing = solve_tangent(maps.systems, linear[0], True), np.arange(k), None
         check_gaps(maps.systems.accuracy, maps.systems.pairs.space.any_of_columns(linear[0]))
@@ -190,7 +196,8 @@ def _run_bordered(host: Host, *arrays: Array, side: SideName) -> list[Array]:
     numbers, systems = np.flatnonzero(chosen), host.maps(point).systems
     square = np.ix_(numbers, numbers)
     part = systems if numbers.size == k else systems.restricted(numbers)
-    solution = solve_block(part, side, np.asfortranarray(rhs[:n, numbers]), rhs[n:][square])
+    solve = part.solve if isinstance(part, SubspaceSystems) else partial(solve_block, part)
+    solution = solve(side, np.asfortranarray(rhs[:n, numbers]), rhs[n:][square])
     Z, M = np.zeros((n, k), rhs.dtype), np.zeros((k, k), rhs.dtype)
     Z[:, numbers], M[square] = solution.Z, solution.M
     return [np.concatenate([Z, M])]

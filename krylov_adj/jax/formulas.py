@@ -17,6 +17,8 @@ import numpy as np
 
 from ..perturbation.maps import begin_adjoint, divide_by_gaps, finish_tangent, quotients_of
 from ..perturbation.problem import SideName
+from ..perturbation.subspace_maps import begin_adjoint as begin_adjoint_of_subspace
+from ..perturbation.subspace_maps import finish_tangent as finish_tangent_of_subspace
 from .problems import At, Problem, at_point
 
 __all__ = ["finish_cotangents", "finish_tangents", "residual_of_tangent", "right_hand_side", "scaled_cotangents"]
@@ -24,7 +26,7 @@ __all__ = ["finish_cotangents", "finish_tangents", "residual_of_tangent", "right
 
 def _core_pairs(problem: Problem) -> Any:
     """The facts about pairs that formulas of the core ask for."""
-    core_problem = SimpleNamespace(structure=problem.core_structure, hermitian=problem.hermitian, unit=False)
+    core_problem = SimpleNamespace(structure=problem.core_structure, hermitian=problem.hermitian, unit=problem.unit)
     return SimpleNamespace(problem=core_problem, X=np.zeros(0, problem.X_dtype))
 
 
@@ -56,13 +58,18 @@ def right_hand_side(
     chosen: Any,
     D: Any,
     E: Any,
-) -> tuple[Any, Any]:
-    """Return the right-hand side [F; G] of the adjoint systems, and σ.
+) -> tuple[Any, Any, Any]:
+    """Return the right-hand side [F; G] of the adjoint systems, σ, and the part of W that needs no solve, or None.
 
     ``noise`` and ``equal`` (k, k) are those of the couplings, ``chosen`` (k,) are the pairs that are differentiated,
     and D, E pair conjugates, see `perturbation/conjugates.py`.
     """
     at = at_point(problem, consts, point)
+    if problem.structure == "subspace":
+        gH = 0.5 * (gw + jnp.conj(gw).T) if problem.hermitian else gw
+        of_space = begin_adjoint_of_subspace(jnp, problem.hermitian, at.X, at.normaliser(), at.w, gX, gH)
+        right = jnp.concatenate([of_space.F, of_space.G])
+        return right.astype(problem.X_dtype), of_space.sigma, of_space.inside
     X, gw, gX = at.X * chosen, gw * chosen, gX * chosen
     if problem.real_pencil:
         gw, gX = gw @ D + jnp.conj(gw) @ E, gX @ D + jnp.conj(gX) @ E
@@ -74,12 +81,13 @@ def right_hand_side(
     noise, kept = quotients_of(jax.lax.stop_gradient(rhs.N), couplings, jnp)
     T = divide_by_gaps(rhs.N, noise, jnp.conj(_gaps(problem, at.w)), kept)
     G = T + jnp.diag(rhs.gw.astype(T.dtype))
-    return jnp.concatenate([rhs.F, G]).astype(problem.X_dtype), rhs.sigma
+    return jnp.concatenate([rhs.F, G]).astype(problem.X_dtype), rhs.sigma, None
 
 
 @partial(jax.jit, static_argnums=0)
-def finish_cotangents(problem: Problem, point: Sequence[Any], Z: Any, sigma: Any, unit: Any) -> list[Any]:
+def finish_cotangents(problem: Problem, point: Sequence[Any], Z: Any, sigma: Any, unit: Any, inside: Any) -> list[Any]:
     """Return cotangents of R and S as JAX has them."""
+    Z = Z if inside is None else Z + inside
     units = jax.lax.stop_gradient(point[3])
     found = [jnp.conj(Z) * (unit / units[2])]
     if problem.normalization != "2":
@@ -91,9 +99,12 @@ def finish_cotangents(problem: Problem, point: Sequence[Any], Z: Any, sigma: Any
 def finish_tangents(
     problem: Problem, consts: Sequence[Any], point: Sequence[Any], noise: Any, equal: Any, ZM: Any, dS: Any
 ) -> tuple[Any, Any]:
-    """Return dw (k,) and dX (n, k) of the solution [Z; M] of the tangent systems."""
+    """Return dw (k,), or dH (k, k), and dX (n, k) of the solution [Z; M] of the tangent systems."""
     at, units = at_point(problem, consts, point), jax.lax.stop_gradient(point[3])
     Z, M = ZM[: problem.n], ZM[problem.n :]
+    if problem.structure == "subspace":
+        dX, dH = finish_tangent_of_subspace(jnp, problem.hermitian, at.X, at.normaliser(), at.w, Z, M, dS)
+        return dH * units[0], dX * units[1]
     couplings: Any = SimpleNamespace(noise=noise, equal=equal)
     noise, kept = quotients_of(jax.lax.stop_gradient(M), couplings, jnp)
     C = divide_by_gaps(M, noise, _gaps(problem, at.w), kept)

@@ -46,7 +46,8 @@ class Problem:
     recall : callable
         ``recall(host, w, X, aside)`` makes the derivative maps of pairs that were computed before.
     normalization : {"2", "M", "A"}
-    structure : {"pencil", "triplets", "nonlinear"}
+    structure : {"pencil", "triplets", "nonlinear", "subspace"}
+        Of a subspace H, (k, k), stands in the place of w.
     options : Adjoint
     request : tuple
         The forward solve: fields of the core's request; empty for pairs that are given.
@@ -54,6 +55,8 @@ class Problem:
         There is a shift.
     complex_pairs : bool
         Eigenpairs are complex, though the problem may be real.
+    unit : bool
+        Vectors X̂ with X̂ᴴMX̂ = I are handed on with unit 2-norm.
     """
 
     codes: tuple[Code, ...]
@@ -69,6 +72,7 @@ class Problem:
     request: tuple[tuple[str, Any], ...] = ()
     shifted: bool = False
     complex_pairs: bool = False
+    unit: bool = False
 
     @property
     def operands(self) -> int:
@@ -76,8 +80,13 @@ class Problem:
         return sum(self.counts)
 
     @property
+    def w_shape(self) -> tuple[int, ...]:
+        return (self.k, self.k) if self.structure == "subspace" else (self.k,)
+
+    @property
     def w_dtype(self) -> np.dtype:
-        return np.zeros(0, self.dtype).real.dtype if self.hermitian else self.X_dtype
+        real = self.hermitian and self.structure != "subspace"
+        return np.zeros(0, self.dtype).real.dtype if real else self.X_dtype
 
     @property
     def X_dtype(self) -> np.dtype:
@@ -115,7 +124,7 @@ class Problem:
 def point_shapes(problem: Problem) -> list[jax.ShapeDtypeStruct]:
     """Return the shapes of w, X, the units and the token."""
     real = np.zeros(0, problem.X_dtype).real.dtype
-    shapes = (problem.k,), (problem.n, problem.k), (3,), (2,)
+    shapes = problem.w_shape, (problem.n, problem.k), (3,), (2,)
     types = problem.w_dtype, problem.X_dtype, real, np.dtype(np.uint32)
     return [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in zip(shapes, types, strict=True)]
 
@@ -189,7 +198,10 @@ class At:
         AZ = self.A(Z, adjoint)
         if self.problem.structure == "nonlinear":  # the eigenvalue of A = T(λ) is 0, wherever λ is
             return AZ
-        H = self.compression(self.A(self.X), self.B(self.X), chosen)
+        if self.problem.structure == "subspace":
+            H = self.w
+        else:
+            H = self.compression(self.A(self.X), self.B(self.X), chosen)
         return AZ - self.B(Z, adjoint) @ (jnp.conj(H).T if adjoint else H)
 
 
@@ -211,8 +223,8 @@ def residual_tangent(
     """
     one = jnp.ones((), X.real.dtype)
     at = At(problem, consts, w, X, one, one)
-    H = None
-    if problem.mass is not None:
+    H = w if problem.structure == "subspace" else None
+    if problem.mass is not None and H is None:
         H = at.compression(at.A(X), at.B(X), jnp.ones(problem.k, X.real.dtype))
 
     def residual(*changed: Any) -> list[Any]:
@@ -221,7 +233,7 @@ def residual_tangent(
             moved[number] = value
         there = replace(at, consts=moved)
         AX = there.A(X)
-        BX: Any = None if problem.mass is None else there.B(X)
+        BX: Any = None if problem.mass is None else there.B(X)  # of a constant B X Λ has no tangent
         R = AX if BX is None else AX - BX @ H
         if problem.normalization == "2":
             return [R]

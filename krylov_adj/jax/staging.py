@@ -32,7 +32,7 @@ from .codes import Code, compiled_rows
 from .host import WIDEST, Host, operators, products
 from .problems import Problem
 
-__all__ = ["errors", "run_staged"]
+__all__ = ["checked", "errors", "run_staged"]
 
 Array = np.ndarray
 Run = Callable[..., Sequence[Any]]
@@ -83,6 +83,19 @@ mlir.register_lowering(call_p, _lower_call, **_ANEW)  # type: ignore[arg-type, u
 def _call(function: Callable[..., Any], shapes: Shapes, *operands: Any) -> list[Any]:
     found: list[Any] = call_p.bind(*operands, function=function, shapes=tuple(shapes))
     return found
+
+
+def checked(check: Callable[..., None], through: Any, *values: Any) -> Any:
+    """Return an array as it is, after ``check(*values)`` of plain arrays when the program runs."""
+
+    def run(array: Array, *given: Array) -> Any:
+        try:
+            check(*given)
+        except Exception as error:  # every one leaves the program as text
+            _leave(error)
+        return (array,)
+
+    return _call(run, [jax.ShapeDtypeStruct(through.shape, through.dtype)], through, *values)[0]
 
 
 def run_staged(problem: Problem, consts: Sequence[Any], arrays: Sequence[Any], run: Run, shapes: Shapes) -> list[Any]:

@@ -52,11 +52,11 @@ NEIGHBOURS = np.array([-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0])
 def divided_differences(derivatives: Derivatives, w: Array, order: int, xp: Any = np) -> Array:
     """Return F[w_i … w_j] for all indices, shape (k,) · (order + 1), of real w in rising order.
 
-    In double precision whatever the precision of w. An entry is not finite where F or the derivative that it needs is
-    not.
+    In the precision of w, which front ends take as double where they can. An entry is not finite where F or the
+    derivative that it needs is not.
     """
     k = w.shape[0]
-    eps = Precision.of(np.float64).eps
+    eps = Precision.of(w.dtype).eps
     table = derivatives(0, w)  # (k,)
     error = eps * xp.abs(table) + (measure_noise(derivatives, w, xp) if order else 0.0)
     for m in range(1, order + 1):
@@ -78,7 +78,7 @@ def measure_noise(derivatives: Derivatives, w: Array, xp: Any = np) -> Array:
     That of its argument, |x F′(x)| ε, is there even where F vanishes: x³ − x at −1 is a difference of ones. What a
     formula adds (a polynomial that cancels) shows in how far values at neighbours of x are from the tangent.
     """
-    eps = Precision.of(np.float64).eps
+    eps = Precision.of(w.dtype).eps
     value, slope = derivatives(0, w), _finite(derivatives(1, w), xp)  # (k,)
     near = w + eps * xp.abs(w) * NEIGHBOURS[:, None]  # (neighbours, k)
     off = xp.reshape(derivatives(0, xp.reshape(near, (-1,))), near.shape) - value - slope * (near - w)
@@ -93,7 +93,7 @@ def _next_order(
     derivatives: Derivatives, X: Array, lower: tuple[Array, Array], rows: np.ndarray, xp: Any
 ) -> tuple[Array, Array]:
     """Return F[x₀ … x_m] of sorted points X (R, m + 1), and their errors, from the table of order m − 1 and its own."""
-    eps = Precision.of(np.float64).eps
+    eps = Precision.of(X.dtype).eps
     (low, low_error), (high, high_error) = (
         (lower[0][tuple(part.T)], lower[1][tuple(part.T)]) for part in (rows[:, :-1], rows[:, 1:])
     )
@@ -114,7 +114,7 @@ def _next_order(
 
 def _integral(derivatives: Derivatives, X: Array, spread: Array, xp: Any) -> tuple[Array, Array]:
     """Return ∫ M F⁽ᵐ⁾ / m! for sorted points X (R, m + 1), and how far two rules and rounding let it be off."""
-    m, eps = X.shape[1] - 1, Precision.of(np.float64).eps
+    m, eps = X.shape[1] - 1, Precision.of(X.dtype).eps
     knots = (X - X[:, :1]) / spread[:, None]  # (R, m + 1), from 0 to 1, or all 0
     results = []
     for nodes, weights in (FINE, COARSE):

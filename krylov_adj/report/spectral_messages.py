@@ -23,8 +23,8 @@ def function_is_traced(name: str) -> str:
 
 def function_is_not_elementwise(seen: str) -> str:
     return (
-        f"F must be elementwise, F(x)[i] a function of x[i] alone, written with autograd.numpy: {seen}. It may be that "
-        "(a) F reduces x (a sum, a maximum, a norm): compute that from H first, and pass it as an argument; (b) F "
+        f"F must be elementwise, F(x)[i] a function of x[i] alone, written with array operations: {seen}. It may be "
+        "that (a) F reduces x (a sum, a maximum, a norm): compute that from H first, and pass it as an argument; (b) F "
         "reshapes x or returns several values."
     )
 

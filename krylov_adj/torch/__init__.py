@@ -14,12 +14,16 @@ from ..report.errors import (
     LinearNoConvergence,
 )
 from ..report.report import Report
+from .crossings import cluster_gradient
 from .eigen import attach_eigenpairs, eigs, eigsh
+from .gauge_check import check_gauge
 from .left import left_eigenvectors
 from .linear import solve
 from .nonlinear import attach_nonlinear
 from .operators import LinearOperator, csr_array
 from .phases import canonical_phase
+from .spectral import softmax_eigenvalue, spectral_function, spectral_sum
+from .subspace import attach_subspace, invariant_subspace
 from .svd import svds
 
 __all__ = [
@@ -34,11 +38,18 @@ __all__ = [
     "Report",
     "attach_eigenpairs",
     "attach_nonlinear",
+    "attach_subspace",
     "canonical_phase",
+    "check_gauge",
+    "cluster_gradient",
     "csr_array",
     "eigs",
     "eigsh",
+    "invariant_subspace",
     "left_eigenvectors",
+    "softmax_eigenvalue",
     "solve",
+    "spectral_function",
+    "spectral_sum",
     "svds",
 ]

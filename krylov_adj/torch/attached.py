@@ -47,10 +47,10 @@ class Pairs:
 
     def restored(self) -> tuple[Any, Any]:
         """Return w and X in the units of the caller."""
-        X = self.X
-        if self.session.unit:  # of X̂ with X̂ᴴBX̂ = I, handed on with unit 2-norm
-            X = X / torch.sqrt(torch.sum(torch.abs(X) ** 2, 0))
-        return scale(self.w, self.units, 2), scale(X, self.units, 3)
+        w, X = scale(self.w, self.units, 2), self.X
+        if self.session.unit:  # of X̂ with X̂ᴴBX̂ = I in any units, handed on with unit 2-norm
+            return w, X / torch.sqrt(torch.sum(torch.abs(X) ** 2, 0))
+        return w, scale(X, self.units, 3)
 
 
 def attach(problem: Any, device: Any) -> Pairs:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..forward.given import given_eigenpairs
 from ..forward.request import Request
-from ..forward.solve import given_eigenpairs, solve_eigenproblem
+from ..forward.solve import solve_eigenproblem
 from ..options import Adjoint
 from .attached import attach, check_options, plain_argument, plain_operator, read_pair, start_vector
 from .layers import refuse_transforms

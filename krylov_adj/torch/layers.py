@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 __all__ = [
+    "alive",
     "check_batches",
     "current_level",
     "has_values",
@@ -45,6 +46,14 @@ def strip(t: Any) -> Any:
     while _functorch.is_functorch_wrapped_tensor(t):
         t = _functorch.get_unwrapped(t)
     return t
+
+
+def alive(t: Any) -> Any:
+    """Return a tensor without the wrappers of transforms that have ended, as those of a pullback of `torch.func.vjp`.
+
+    Operations look through them, but what is differentiated in such a wrapper has derivative zero.
+    """
+    return _functorch.unwrap_if_dead(t) if isinstance(t, torch.Tensor) else t
 
 
 def current_level() -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..forward.solve import given_eigenpairs, left_of_eigenpairs
+from ..forward.given import given_eigenpairs, left_of_eigenpairs
 from ..options import Adjoint
 from ..report.messages import pairs_less_traced
 from .attached import attach, check_options, plain_argument, plain_operator, read_pair

@@ -33,6 +33,8 @@ def to_numpy(t: Any) -> Array:
         t = t.resolve_conj().resolve_neg()
     if t.device.type != "cpu":
         t = t.cpu()
+    if t._is_zerotensor():  # of tangents that PyTorch knows to be zero: without memory
+        t = torch.zeros(t.shape, dtype=t.dtype)
     array: Array = strip(t).numpy()
     return array
 

@@ -17,7 +17,7 @@ from ..perturbation.problem import ValueOperator
 from ..perturbation.structures import PENCIL, Pencil
 from .namespace import xp
 from .operands import Operand
-from .session import Found, Session
+from .session import Found, FoundSubspace, Session
 
 __all__ = ["StandardPencil", "compression", "found_by", "in_common_type", "scale", "values_of"]
 
@@ -77,7 +77,7 @@ class StandardPencil:
     A: Operand
     M: Operand | None
     hermitian: bool
-    solver: Callable[[Sequence[Any]], Found]
+    solver: Callable[[Sequence[Any]], Found | FoundSubspace]
     structure: Pencil = PENCIL
     nonlinear: ClassVar[bool] = False
 
@@ -98,7 +98,7 @@ class StandardPencil:
             M = M.hermitian_part()
         return replace(self, A=A, M=M)
 
-    def solve(self, tensors: Sequence[Any]) -> Found:
+    def solve(self, tensors: Sequence[Any]) -> Found | FoundSubspace:
         """Return the pairs for plain tensors."""
         return self.solver(tensors)
 

@@ -30,7 +30,7 @@ from .pullback import directional, in_full_precision, pullback
 from .session import Kind, Session
 from .values import AdjointOfPairs, BlockSolution, Chosen, TangentOfPairs
 
-__all__ = ["Attached", "BlockBordered", "TracedProblem"]
+__all__ = ["Attached", "BlockBordered", "TracedProblem", "stacked_image", "unit_of", "units_of"]
 
 
 class TracedProblem(Protocol):
@@ -48,7 +48,7 @@ class TracedProblem(Protocol):
     def block_image(self, side: str, tensors: Any, units: Any, w: Any, X: Any, Z: Any, P: Any, mask: Any) -> Any: ...
 
 
-def _unit(*cotangents: Any) -> Any:
+def unit_of(*cotangents: Any) -> Any:
     """Return a power of two of the size of the largest entry, one where all are zero, as a tensor."""
     sizes = [torch.max(torch.abs(g.detach())) for g in cotangents if g is not None]
     largest = sizes[0]
@@ -100,7 +100,7 @@ class Attached(torch.autograd.Function):
         units = None if session.trivial else units
         again, x = torch.is_grad_enabled(), X.detach()
         gw = torch.zeros_like(w) if gw is None else gw
-        unit = _unit(gw, gX)
+        unit = unit_of(gw, gX)
         gw, gX = gw / unit, None if gX is None else gX / unit
         mask = Chosen.apply(session, again, ticket, x, gw.detach(), detached(gX))
         given = (tensors, units, w, X * mask, E, ticket, mask, x)
@@ -277,6 +277,10 @@ def _image(
     n, units = X.shape[0], None if session.trivial else units
     Z, M = Z[:n], Z[n:]
     BX = problem.slope(tensors, units, w, X)
+    return (stacked_image(side, problem.block_image(side, tensors, units, w, X, Z, P, mask), X, BX, Z, M),)
+
+
+def stacked_image(side: str, image: Any, X: Any, BX: Any, Z: Any, M: Any) -> Any:
+    """Return the left-hand side at [Z; M] from the ``image`` of Z: with the border's M beside it and Z under it."""
     right, below = (X, BX) if side == "adjoint" else (BX, X)
-    image = problem.block_image(side, tensors, units, w, X, Z, P, mask)
-    return (xp.concatenate([image + right.to(M.dtype) @ M, xp.conj(below).T.to(Z.dtype) @ Z]),)
+    return xp.concatenate([image + right.to(M.dtype) @ M, xp.conj(below).T.to(Z.dtype) @ Z])

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .layers import current_level
+from .layers import alive, current_level
 
 __all__ = ["directional", "in_full_precision", "pullback", "without_autocast"]
 
@@ -36,6 +36,7 @@ def pullback(
 ) -> list[Any]:
     """Return the cotangents of the ``wanted`` inputs of a function of tensors, and None for the others."""
     found: list[Any] = [None] * len(inputs)
+    inputs, cotangents = [alive(t) for t in inputs], [alive(t) for t in cotangents]
     chosen = [i for i, want in enumerate(wanted) if want]
     if not chosen:
         return found
@@ -80,6 +81,7 @@ def directional(function: Function, inputs: Sequence[Any], tangents: Sequence[An
 
     Forward mode inside of forward mode is refused outside of `torch.func`, and not every operation has it.
     """
+    inputs, tangents = [alive(t) for t in inputs], [alive(t) for t in tangents]
     moving = [i for i, t in enumerate(tangents) if t is not None]
 
     def pulled(*cotangents: Any) -> Any:

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..perturbation.problem import Eigenproblem
 from ..perturbation.structures import PENCIL, Pencil
+from ..perturbation.subspaces import SubspaceSystems
 from ..perturbation.systems import BorderedSystems
 
-__all__ = ["Found", "Kind", "Session", "SolvedProblem"]
+__all__ = ["Found", "FoundSubspace", "Kind", "Session", "SolvedProblem"]
 
 Array = np.ndarray
 
@@ -54,11 +55,52 @@ class Found:
         """1/a, 1/m and what w and X are to be multiplied by, (4,)."""
         return np.array([1 / self.a, 1 / self.m, self.values, self.vectors])
 
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """Arrays that are handed on: w, X, what is paired, and the units."""
+        return self.w, self.X, self.pairing, self.units
+
+
+@dataclass(frozen=True, eq=False)
+class FoundSubspace:
+    """An invariant subspace of plain values, as `Found` is for eigenpairs.
+
+    Attributes
+    ----------
+    systems : SubspaceSystems
+    values, vectors, residuals : float
+        What H, X and R of the systems are to be multiplied by.
+    """
+
+    systems: SubspaceSystems
+    values: float
+    vectors: float
+    residuals: float
+
+    @property
+    def problem(self) -> Eigenproblem:
+        return self.systems.problem
+
+    @property
+    def X(self) -> Array:
+        return self.systems.X
+
+    @property
+    def units(self) -> Array:
+        """1/a, 1/m and what H and X are to be multiplied by, (4,)."""
+        a = self.residuals / self.vectors
+        return np.array([1 / a, self.values / a, self.values, self.vectors])
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """Arrays that are handed on: H, X and the units."""
+        return self.systems.H.astype(self.X.dtype), self.X, self.units
+
 
 class SolvedProblem(Protocol):
     """The part of a call's problem that a session needs."""
 
-    def solve(self, tensors: Any) -> Found:
+    def solve(self, tensors: Any) -> Found | FoundSubspace:
         """Return the pairs for plain tensors."""
 
     def check_versions(self) -> None:
@@ -80,15 +122,16 @@ class Session:
     def __init__(self, problem: SolvedProblem) -> None:
         self.problem, self.trivial = problem, True
         self.normalization: str | None = None
-        self.paired, self.unit, self._found, self._lock = False, False, list[Found](), Lock()
+        self.paired, self.unit, self._lock = False, False, Lock()
+        self._found = list[Found | FoundSubspace]()
 
-    def add(self, found: Found) -> int:
+    def add(self, found: Found | FoundSubspace) -> int:
         """Keep what a solve has found, and return its number.
 
         Raises
         ------
         ValueError
-            Where examples of one vmap are normalised differently.
+            Where examples of one vmap are normalised differently, or some are real and others complex.
         """
         normalization = found.problem.normalization
         with self._lock:
@@ -97,9 +140,14 @@ class Session:
                     f"eigenvectors of one example are normalised as {self.normalization!r} and of another as "
                     f"{normalization!r}: M is an inner product for some examples of vmap only. Write a loop over them"
                 )
+            if self._found and self._found[0].X.dtype != found.X.dtype:
+                raise ValueError(
+                    f"the basis of one example of vmap is {self._found[0].X.dtype} and of another {found.X.dtype}: k "
+                    "cuts a conjugate pair in some examples only. Write a loop over them, or pass a complex A"
+                )
             self.normalization, self.unit = normalization, found.problem.unit
-            self.paired |= found.pairing.size > 0
-            self.trivial &= found.a == found.m == found.values == found.vectors == 1
+            self.paired |= isinstance(found, Found) and found.pairing.size > 0
+            self.trivial &= bool(np.all(found.units == 1))
             self._found.append(found)
             return len(self._found) - 1
 
@@ -112,14 +160,25 @@ class Session:
             Where they are others: a forward pass that ran again was given another start vector; or where a tensor that
             the operator reads was changed in place.
         """
-        systems = self._found[int(ticket)].systems
+        found = self._kept(ticket, X)
+        assert isinstance(found, Found)
+        return found.systems
+
+    def subspace(self, ticket: Array, X: Array) -> SubspaceSystems:
+        """Return the same of an invariant subspace, for a basis X."""
+        found = self._kept(ticket, X)
+        assert isinstance(found, FoundSubspace)
+        return found.systems
+
+    def _kept(self, ticket: Array, X: Array) -> Found | FoundSubspace:
+        found = self._found[int(ticket)]
         self.problem.check_versions()
-        if not np.array_equal(systems.pairs.X, X):
+        if not np.array_equal(found.X, X):
             raise RuntimeError(
                 "the eigenvectors of the backward pass are not those of the forward pass: it ran again (as under "
                 "torch.utils.checkpoint) with another v0, or with an rng that goes on. Pass the same v0, or none"
             )
-        return systems
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,13 +26,15 @@ def _tensors(device: Any, *arrays: Any) -> tuple[Any, ...]:
 
 
 class Eigenpairs(torch.autograd.Function):
-    """The pairs of plain values, what is paired, the units, and the number of the solve in the session."""
+    """The results of a solve on plain values, of pairs or of an invariant subspace, and its number in the session.
+
+    Of pairs w, X, what is paired, and the units; of a subspace H, X and the units.
+    """
 
     @staticmethod
     def forward(problem: SolvedProblem, session: Session, device: Any, *tensors: Any) -> Any:
         found = problem.solve(tensors)
-        ticket = session.add(found)
-        return _tensors(device, found.w, found.X, found.pairing, found.units, np.int64(ticket))
+        return _tensors(device, *found.arrays, np.int64(session.add(found)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -45,7 +47,8 @@ class Eigenpairs(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
         if all(d is None for d in in_dims):
-            return Eigenpairs.apply(*arguments), (None,) * 5
+            results = Eigenpairs.apply(*arguments)
+            return results, (None,) * len(results)
         return one_by_one(Eigenpairs, info, in_dims, arguments)
 
 

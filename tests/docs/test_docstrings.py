@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import krylov_adj as ka
-from krylov_adj.autograd.crossings import ClusterGradient
 from krylov_adj.autograd.diagnostics import GradientCheck
 from krylov_adj.autograd.operators.stencils import Stencil
+from krylov_adj.perturbation.cluster_model import ClusterGradient
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: Front ends besides autograd's, and whether their frameworks are installed: `make frontends` does that.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 
+from krylov_adj.forward.given import given_eigenpairs, left_of_eigenpairs
 from krylov_adj.forward.operands import value_operator
-from krylov_adj.forward.solve import given_eigenpairs, left_of_eigenpairs
 
 N = 12
 RNG = np.random.default_rng(0)

@@ -29,8 +29,8 @@ def test_chain():
     assert value == pytest.approx(0.010261353216210, abs=1e-12)
     assert g[14] == pytest.approx(0.064350623335222, abs=1e-12)
     e = jnp.zeros(30).at[14].set(1.0)
-    assert jax.jvp(jax.grad(ground_state), (V,), (e,))[1][14] == pytest.approx(-0.203333508750, abs=1e-11)
-    assert jax.jit(jax.hessian(ground_state))(V)[14, 14] == pytest.approx(-0.203333508750, abs=1e-11)
+    assert jax.jvp(jax.grad(ground_state), (V,), (e,))[1][14] == pytest.approx(-0.203333508750, abs=1e-12)
+    assert jax.jit(jax.hessian(ground_state))(V)[14, 14] == pytest.approx(-0.203333508750, abs=1e-12)
 
 
 def test_toeplitz_matrix():
@@ -43,7 +43,7 @@ def test_toeplitz_matrix():
     assert value == pytest.approx(2.229143237380, abs=1e-10)
     assert np.allclose(g, [0.780439706685, 1, 1.268214523363], rtol=0, atol=1e-10)
     mixed = jax.jvp(jax.grad(rightmost), (p,), (jnp.array([1.0, 0, 0]),))[1][2]
-    assert mixed == pytest.approx(0.487774816678, abs=1e-9)
+    assert mixed == pytest.approx(0.487774816678, abs=1e-10)
 
 
 def test_mass():

@@ -102,6 +102,52 @@ def test_given_pairs(hermitian):
         kj.attach_eigenpairs(matrix(0.3), given[0][:1], given[1])
 
 
+@pytest.mark.parametrize("size", [1.0, 1e120])
+def test_given_vectors_of_unit_length_of_a_hermitian_pencil(size):
+    """Complex ones, and their phase in the gauge of xᴴx = 1: against differences of dense pairs."""
+    K = B0 + 1j * F
+    K, E, D = K + K.conj().T, B1 + B1.T, np.diag(np.linspace(1, 3, N)) + 0.02 * (G + G.T)
+
+    def pencil(p):
+        return size * (K + p * E), size * (D + p * np.diag(np.linspace(0, 1, N)))
+
+    w, X = la.eigh(*pencil(0.3))
+    X = X[:, :2] / np.linalg.norm(X[:, :2], axis=0)
+    given = w[:2], X
+
+    def loss(w, X):
+        return jnp.sum(jnp.abs(X) ** 2 * WEIGHTS * np.array([1, 2])) + w[1] + jnp.abs(jnp.vdot(X[:, 0], X[:, 1])) ** 2
+
+    def f(p, normalization="2"):
+        A, M = pencil(p)
+        return loss(*kj.attach_eigenpairs(A, *given, M=M, hermitian=True, normalization=normalization))
+
+    def dense(p):
+        w, X = la.eigh(*pencil(float(p)))
+        return loss(w, X[:, :2] / np.linalg.norm(X[:, :2], axis=0))
+
+    def vectors(p):
+        A, M = pencil(p)
+        return kj.attach_eigenpairs(A, *given, M=M, hermitian=True, normalization="2")[1]
+
+    @jax.jit
+    def derivatives(p):
+        (value, g), (_, second) = jax.jvp(jax.value_and_grad(f), (p,), (1.0,))
+        return value, g, second, jax.jvp(vectors, (p,), (1.0,))[1]
+
+    value, g, second, moved = derivatives(0.3)
+    assert float(value) == pytest.approx(float(dense(0.3)), rel=1e-12)
+    assert float(g) == pytest.approx(float(slope(dense, 0.3)), rel=1e-8)
+    expected = (dense(0.3 + 1e-3) - 2 * dense(0.3) + dense(0.3 - 1e-3)) / 1e-6
+    assert float(second) == pytest.approx(float(expected), rel=1e-4)
+    assert np.max(np.abs(np.sum(X.conj() * moved, axis=0))) < 1e-10
+    with pytest.raises(ValueError, match="normalised"):
+        f(0.3, "M")
+    with pytest.raises(ValueError, match="no inner product"):
+        kj.attach_eigenpairs(np.diag([1.0, 2, 3]), [-1.0], np.eye(3)[:, :1], M=np.diag([-1.0, 1, 1]), hermitian=True,
+                             normalization="2")  # fmt: skip
+
+
 def test_nonlinear_problems():
     """λ² I + λ C + K, one pair and several, as an array and as an operator."""
     C = RNG.standard_normal((N, N))

@@ -406,3 +406,34 @@ def test_a_matvec_that_keeps_memory_of_its_own():
 def test_a_wrong_matvec(matvec, error, message):
     with pytest.raises(error, match=message):
         kt.eigsh(kt.LinearOperator((N, N), matvec, dtype=DOUBLE), k=2)
+
+
+PULLED = {
+    "dense": lambda A, V: kt.eigsh(A + torch.diag(V), k=2, which="SA", v0=np.ones(8))[0],
+    "closure": lambda A, V: kt.eigsh(
+        kt.LinearOperator((8, 8), lambda x: A @ x + V * x, dtype=A.dtype), k=2, which="SA", v0=np.ones(8)
+    )[0],
+    "csr_array": lambda A, V: kt.eigsh(
+        kt.csr_array((torch.diag(A) + V, np.arange(8), np.arange(9)), (8, 8)), k=2, sigma=0.0
+    )[0],
+    "solve": lambda A, V: kt.solve(A + torch.diag(V), torch.ones(8, dtype=A.dtype)),
+    "subspace": lambda A, V: kt.invariant_subspace(A + torch.diag(V), 2, which="SA", hermitian=True)[1].diagonal(),
+}
+
+
+@pytest.mark.parametrize("kind", PULLED)
+def test_pullbacks_that_are_called_after_their_transform(kind):
+    """`torch.func.vjp` hands out a function; when it is called, the transform that it belongs to has ended."""
+    A, V = torch.diag(torch.arange(1.0, 9.0, dtype=torch.float64)), torch.linspace(0, 0.1, 8, dtype=torch.float64)
+
+    def f(V):
+        return (PULLED[kind](A, V) ** 2).sum()
+
+    value, pull = torch.func.vjp(f, V)
+    g = torch.func.grad(f)(V)
+    assert float(torch.max(torch.abs(g))) > 0.1
+    torch.testing.assert_close(pull(torch.ones_like(value))[0], g, rtol=1e-12, atol=1e-14)
+    h = torch.func.jacrev(lambda V: torch.func.vjp(f, V)[1](torch.ones_like(value))[0])(V)
+    torch.testing.assert_close(h, torch.func.hessian(f)(V), rtol=1e-10, atol=1e-12)
+    of_g = torch.func.vjp(torch.func.grad(f), V)[1]
+    torch.testing.assert_close(of_g(V)[0], h @ V, rtol=1e-10, atol=1e-12)

@@ -37,13 +37,13 @@ class Family:
         A = self.A[0] + sum(p[q] * self.A[q + 1] for q in range(Q))
         return A, None if self.M is None else self.M[0] + sum(p[q] * self.M[q + 1] for q in range(Q))
 
-    def loss(self, X, H):
-        """A function of X Xᴴ, H's invariants and X F(H) Xᴴ."""
-        XH = np.conj(X).T
-        P = np.dot(X, XH)
-        H2 = np.dot(H, H)
-        mixed = np.dot(np.dot(X, H2), XH)
-        return self._sum(P, np.trace(np.dot(H, H2)), np.trace(H2), mixed)
+    def loss(self, X, H, xp=np, array=lambda c: c):
+        """A function of X Xᴴ, H's invariants and X F(H) Xᴴ; ``array`` makes one of the namespace xp of a constant."""
+        XH = xp.conj(X).T
+        P = xp.dot(X, XH)
+        H2 = xp.dot(H, H)
+        mixed = xp.dot(xp.dot(X, H2), XH)
+        return self._sum(P, xp.trace(xp.dot(H, H2)), xp.trace(H2), mixed, xp, array)
 
     def reference(self, p):
         """The same by contour integrals."""
@@ -64,10 +64,11 @@ class Family:
             self.kept = onp.linalg.svd(onp.asarray(getattr(S, "_value", S), complex))[0][:, :K]
         return self.kept
 
-    def _sum(self, P, cube, square, mixed):
+    def _sum(self, P, cube, square, mixed, xp=np, array=lambda c: c):
+        W, V = array(self.W), array(self.V)
         return (
-            np.sum(np.real(self.W * P)) + np.sum(self.V * np.abs(P) ** 2)
-            + np.real(cube) + np.imag(square) + np.real(square) + np.sum(np.real(self.W.T * mixed))
+            xp.sum(xp.real(W * P)) + xp.sum(V * xp.abs(P) ** 2)
+            + xp.real(cube) + xp.imag(square) + xp.real(square) + xp.sum(xp.real(W.T * mixed))
         )  # fmt: skip
 
 
