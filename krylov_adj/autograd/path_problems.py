@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..forward.given import left_of_eigenpairs
 from ..forward.request import Request
 from ..forward.scaling import times_number
-from ..forward.solve import left_of_eigenpairs, solve_eigenproblem
+from ..forward.solve import solve_eigenproblem
 from ..krylov.space import WHOLE
 from ..options import DENSE_ORDER, Adjoint
 from ..perturbation.chains import Defective
