@@ -28,7 +28,7 @@ from ..krylov.linear_solvers import HERMITIAN
 from ..krylov.linear_system import LinearSystem
 from ..krylov.precision import Precision
 from ..krylov.space import WHOLE
-from ..options import Adjoint
+from ..options import DENSE_ORDER, Adjoint
 from ..perturbation.problem import ValueOperator
 from ..report.errors import AdjointNoConvergence, LinearNoConvergence
 from ..report.root_messages import (
@@ -63,8 +63,9 @@ def attach_root(F: Callable[[Any], Any], u: Any, *, J: Any = None, adjoint: Adjo
     J : matrix, operator or callable, optional
         The Jacobian dF/du at u, of shape (n, n) for n unknowns in C order, array after array; or a function of u that
         returns it. A dense or sparse matrix is factorised; an operator without a matrix is applied in place of F's
-        derivatives. It serves to solve the systems, and is compared with F. By default J is known by its
-        products, J v by forward mode and Jᴴ v by reverse mode of F.
+        derivatives: it is believed to 1e-8, to which it is compared with F. A matrix serves to solve the systems, whose
+        residuals are F's. By default J is known by its products, J v by forward mode and Jᴴ v by reverse mode of F; up
+        to order 200 they make a matrix of it, which is factorised.
     adjoint : Adjoint, optional
         How systems with J are solved: ``method`` ("auto", "direct" with a matrix, "dense", "gmres", or "minres" where J
         is Hermitian), ``rtol``, ``maxiter``, ``preconditioner`` (approximates J⁻¹) and ``callback``. The options of
@@ -253,7 +254,10 @@ def _system(residual: Residual, z: np.ndarray, J: Any, options: Adjoint) -> Line
     if solver == "direct" and matrix is None:
         raise ValueError("attach_root: method='direct' needs J=, a dense or sparse matrix; or use method='dense'")
     if solver == "auto":
-        solver = "gmres" if matrix is None or preconditioner is not None else "direct"
+        # A residual in one norm says little of equations and unknowns of other sizes; factors do not mind.
+        small = J is None and n <= DENSE_ORDER
+        iterate = preconditioner is not None or (matrix is None and not small)
+        solver = "gmres" if iterate else "direct" if matrix is not None else "dense"
     if solver == "dense":
         matrix = value.apply(np.eye(n, dtype=residual.dtype)) if matrix is None else matrix
         matrix, solver = np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix), "direct"

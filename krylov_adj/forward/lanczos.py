@@ -34,6 +34,9 @@ EXPLORE = 8
 FILLINGS = 2
 UNEVEN = 1e4
 
+#: Rounding of T's values, relative to them, from which on residuals are looked at: what is asked of derivatives.
+NOISY = 1e-10
+
 #: Residuals of a filter's values are accepted from this many ε on: of multiple ones they do not get smaller.
 NOISE = 10
 
@@ -111,7 +114,14 @@ class LanczosSolve:
         theta, X = found
         w, last = shift + 1 / (theta * float(unit)), float(wanted.key(theta)[self.k - 1])
         uneven = np.max(np.abs(theta)) / np.min(np.abs(theta))
-        if uneven > UNEVEN and (shift != sigma or eps * uneven > FARTHEST or self._spoiled(A, M, w, X.T)):
+        half = Precision.of(self.first.dtype).half
+        if uneven > UNEVEN and (shift != sigma or eps * uneven > FARTHEST or self._spoiled(A, M, w, X.T, half)):
+            return None
+        # Next to a multiple eigenvalue that part of T's rounding which is not Hermitian is in all its vectors.
+        noise = eps * (float(size) + abs(sigma)) * float(np.max(np.abs(theta))) * float(unit)
+        norm_A = A.space.norm(A.apply(self.first)) / A.space.norm(self.first) if noise > NOISY else 0.0
+        clean = max(Precision.of(self.first.dtype).agreeing(X.shape[1]), self.tol)
+        if noise > NOISY and self._spoiled(A, M, w, X.T, clean, float(norm_A)):
             return None
         others, V = lanczos.others(last - lanczos.near(last))
         others = shift + 1 / (others * float(unit))
@@ -120,12 +130,14 @@ class LanczosSolve:
             self.continuation.gap = self.k, sigma, gap
         return Found(w, X.T, "Lanczos", rounding(last) <= FARTHEST, others, V.T)
 
-    def _spoiled(self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array) -> bool:
-        """Return whether pairs have lost half of their digits to a σ next to an eigenvalue, where ARPACK's have not."""
+    def _spoiled(
+        self, A: ValueOperator, M: ValueOperator | None, w: Array, X: Array, limit: float, norm_A: float = 0.0
+    ) -> bool:
+        """Return whether residuals are past a relative limit: σ next to an eigenvalue takes digits, not ARPACK's."""
         AX, MX = A.apply(X), X if M is None else M.apply(X)
         sizes = A.space.safe_norms(np.asfortranarray(AX)) + np.abs(w) * A.space.safe_norms(np.asfortranarray(MX))
         residuals = A.space.safe_norms(np.asfortranarray(AX - MX * w))
-        return bool(np.any(residuals > Precision.of(X.dtype).half * np.max(sizes)))
+        return bool(np.any(residuals > limit * max(float(np.max(sizes)), norm_A * float(np.max(A.space.norms(X))))))
 
     def largest(self, A: ValueOperator) -> Found | None:
         """Return the pairs largest in modulus: by a filter for the end that has them, or for both; else T = A."""

@@ -242,7 +242,9 @@ class Lanczos:
         while True:
             if self.m >= min(max(check, wanted + 1), self.dimension):
                 theta, S, residuals = self.ritz()
-                excess = residuals / accept(theta)
+                accepted = accept(theta)
+                excess = np.where(residuals > 0, np.inf, 0.0)
+                np.divide(residuals, accepted, out=excess, where=accepted > 0)
                 done = int(np.argmax(np.append(excess > 1, True)))
                 if done >= k:
                     key = self.wanted.key(theta)

@@ -50,6 +50,8 @@ class ClosestTo(LargestInModulus):
         return theta / np.where(past == 0, Precision.of(float).eps, past)
 
     def beyond(self, limit: float) -> tuple[float, ...]:
+        if not limit > 0:  # σ′ is an eigenvalue, beside which nothing else has a size
+            raise InvariantSubspace
         distance = 1 / limit
         if not distance > abs(self.step):  # σ′ is none of the λ that are so close
             raise InvariantSubspace

@@ -22,7 +22,7 @@ from .chains import AVOIDED, CROSSING, EXCEPTIONAL, Defective, Meeting, Node, Ru
 from .meetings import Parabola, continue_root, fit, least_gap
 from .tracking import NOBODY, Window, weights
 
-__all__ = ["Labels"]
+__all__ = ["Labels", "Undecided"]
 
 Array = np.ndarray
 Pair = tuple[int, int]
@@ -32,6 +32,18 @@ SHOWN = 0.5
 
 #: Avoided, but so close to an end of the path, or with so many others, that it is no event of these two.
 EXCHANGED = "exchanged"
+
+
+#: A third eigenvalue that has more than the rest of a plane makes (λ₁ − λ₂)² no smooth function.
+PLANE = 0.8
+
+
+class Undecided(Exception):
+    """A step in which it is not known what two chains do where they come closest."""
+
+    def __init__(self, pair: Pair, s: float, gap: float):
+        super().__init__(pair, s, gap)
+        self.pair, self.s, self.gap = pair, s, gap
 
 
 class Labels:
@@ -50,13 +62,19 @@ class Labels:
         self.points, self.rules = points, rules
         #: Pairs of chains whose meeting the last step has decided.
         self.decided: set[Pair] = set()
+        #: Pairs of chains of which the last step, the shortest one, did not tell what they do.
+        self.undecided: list[Pair] = []
+        self.shortest = False
         #: Where pairs of chains that coincide now were last apart, and their difference there.
         self.together: dict[Pair, tuple[float, complex]] = {}
 
     def decide(
-        self, before: Node | None, node: Node, after: Node, window: Callable[[float], Window]
+        self, before: Node | None, node: Node, after: Node, window: Callable[[float], Window], shortest: bool
     ) -> tuple[list[Meeting], bool]:
         """Return the meetings in the step from a node to the next, and whether labels change at its beginning, too.
+
+        What is not known of a step that is not the ``shortest`` raises `Undecided`, and nothing has changed. Of the
+        shortest one, what is likely is returned, and `undecided` has the pairs.
 
         Parameters
         ----------
@@ -67,7 +85,17 @@ class Labels:
         window : callable
             The window at any s in between.
         """
-        self.here = self.chains.copy()
+        kept = self.chains.copy(), self.here, self.decided, dict(self.together)
+        self.here, self.undecided, self.shortest = self.chains.copy(), [], shortest
+        try:
+            return self._decided(before, node, after, window)
+        except Undecided:
+            self.chains, self.here, self.decided, self.together = kept
+            raise
+
+    def _decided(
+        self, before: Node | None, node: Node, after: Node, window: Callable[[float], Window]
+    ) -> tuple[list[Meeting], bool]:
         events = self._gone_through(node, after, window)
         changed = False
         if before is not None:
@@ -151,13 +179,18 @@ class Labels:
         None of complex eigenvalues that move around each other as the weights say.
         """
         (s0, d0, d1), s1 = turned, after.s
-        two = _TwoLevels((node, after), pair, window)
+        two = _TwoLevels((node, after), pair, window, (d0, d1))
         try:
             guess = s0 + (s1 - s0) * abs(d0) / (abs(d0) + abs(d1))
-            points = least_gap(two.D, [(s0, d0**2), (guess, two.D(guess)), (s1, d1**2)], self.rules.together**2)
+            start = [(s0, d0**2), (guess, two.D(guess)), (s1, d1**2)]
+            points, known = least_gap(two.D, start, self.rules.together**2)
             s, gap, parabola = _closest(points)
             if gap <= self.rules.meeting:
                 return s, gap, CROSSING
+            if not (known and two.smooth and two.have_turned(s, parabola)):
+                if not self.shortest:
+                    raise Undecided(pair, s, gap)
+                self.undecided.append(pair)
             root = continue_root(two.D, points, d0)
         except Defective as error:
             return error.window.s, 0.0, EXCEPTIONAL
@@ -214,11 +247,13 @@ class Labels:
         if abs(parabola.rest) ** 0.5 > 2 * self.rules.meeting and not self._inside(parabola, 0.5):
             return None
         try:
-            two = _TwoLevels((nodes[0], nodes[2]), pair, window)
-            points = least_gap(two.D, seen, self.rules.together**2)
+            two = _TwoLevels((nodes[0], nodes[2]), pair, window, (d[0], d[2]))
+            points, known = least_gap(two.D, seen, self.rules.together**2)
         except Defective:
             return None
         s, gap, closest = _closest(points)
+        if gap > self.rules.meeting and not (known and two.smooth):
+            return None
         if not nodes[0].s < s < nodes[2].s:
             return None
         if gap > self.rules.meeting and not (self._inside(closest) and two.neighbours(s)):
@@ -236,14 +271,21 @@ class Labels:
 class _TwoLevels:
     """The two eigenpairs, at any s, that have most of the planes of two chains' vectors at both ends of a step."""
 
-    def __init__(self, ends: tuple[Node, Node], pair: Pair, window: Callable[[float], Window]):
+    def __init__(
+        self, ends: tuple[Node, Node], pair: Pair, window: Callable[[float], Window], d: tuple[complex, complex]
+    ):
+        self.ends = [(node.s, difference) for node, difference in zip(ends, d, strict=True)]
         self.planes = [node.window.columns(node.columns(np.array(pair))) for node in ends]
         self.window = window
+        #: Whether they had nearly all of the planes wherever they were looked at.
+        self.smooth = True
 
     def columns(self, there: Window) -> tuple[int, int]:
         """Return their columns in a window."""
         share = sum(np.abs(weights(plane, there)).sum(axis=0) for plane in self.planes)
         i, j = np.argsort(-np.asarray(share), kind="stable")[:2]
+        whole = sum(plane.w.size for plane in self.planes)
+        self.smooth = self.smooth and float(share[i] + share[j]) >= PLANE * whole
         return int(i), int(j)
 
     def D(self, s: float) -> complex:
@@ -251,6 +293,25 @@ class _TwoLevels:
         there = self.window(s)
         i, j = self.columns(there)
         return complex(there.w[i] - there.w[j]) ** 2
+
+    def have_turned(self, s: float, parabola: Parabola | None) -> bool:
+        """Return whether vectors at s, where the gap is least, have turned from those at both ends as far as it says.
+
+        Of an avoided crossing they have: by 45° at most, so that it does not matter which one is which. Next to a
+        crossing that is not quite found the gap is as small, and they have not.
+        """
+        if parabola is None:
+            return False
+        there = self.window(s)
+        here = there.columns(np.array(self.columns(there)))
+        least = complex(np.sqrt(complex(here.w[0] - here.w[1]) ** 2))
+        for (s0, d0), plane in zip(self.ends, self.planes, strict=True):
+            c = np.abs(weights(plane, here))
+            turned = min(c[0, 1] + c[1, 0], c[0, 0] + c[1, 1])
+            start = d0 if (np.conj(d0) * least).real >= 0 else -d0
+            if not abs(least) > 0 or turned < 2 * SHOWN * min(parabola.turn(s0, start, s, least), 0.5):
+                return False
+        return True
 
     def neighbours(self, s: float) -> bool:
         """Return whether no other eigenvalue is between them; always if the problem is not Hermitian."""

@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..krylov.space import WHOLE
 from .chains import EXCEPTIONAL, Defective, Doubt, Followed, Meeting, Node, Rules
-from .decisions import Labels
+from .decisions import Labels, Undecided
 from .tracking import NOBODY, Match, Window, coinciding, match, weights
 
 __all__ = ["follow"]
@@ -116,9 +116,10 @@ class _Follower:
                     targets.append(s0 + HALF * (target - s0))
             elif strangers and self.node.chains.size < self.most:
                 self._widen()
-            else:
-                self._accept(found, doubtful)
+            elif self._accept(found, doubtful, target - s0 <= self.rules.smallest):
                 targets.pop()
+            else:
+                targets.append(s0 + HALF * (target - s0))
         self.out.events.sort(key=lambda event: event.s)
         return self.out
 
@@ -172,7 +173,9 @@ class _Follower:
 
     # ---- steps ---------------------------------------------------------------------------------
 
-    def _accept(self, found: Match, doubtful: Array) -> None:
+    def _accept(self, found: Match, doubtful: Array, shortest: bool) -> bool:
+        """Take a step, unless it is too long to know what becomes of the labels; return whether it was taken."""
+        kept = self.chains, self.node
         columns = self._columns()
         certain = ~doubtful
         certain[columns] = True
@@ -181,15 +184,24 @@ class _Follower:
         chains[found.columns[rows]] = self.node.chains[rows]
         unknown = np.flatnonzero(chains == NOBODY)
         chains[unknown] = self._new_chains(unknown.size)
-        if found.before is not self.node.window:  # with the basis that its space has after it has split
+        split = found.before is not self.node.window
+        if split:  # with the basis that its space has after it has split
             self.node = Node(found.before, self.node.chains, self.node.free)
-            if self.node.on_path:
-                self._record(self.node, self.labels.chains)
         free = [J for J in found.groups if any(np.all(np.isin(_rows(found, J), G)) for G in self.node.free)]
-        after = Node(found.after, chains, free)
-        self._doubt(found, doubtful, after)
+        after, labels = Node(found.after, chains, free), self.labels.chains.copy()
+        try:
+            events, changed = self.labels.decide(
+                self.before, self.node, after, lambda s: self.solve(s, self.K), shortest
+            )
+        except Undecided:
+            self.chains, self.node = kept
+            return False
+        if split and self.node.on_path:
+            self._record(self.node, labels)
+        self._doubt(found, doubtful, after, labels)
+        for pair in self.labels.undecided:
+            self._not_known(pair, found, after, labels)
         self.least = np.minimum(self.least, found.weight[columns])
-        events, changed = self.labels.decide(self.before, self.node, after, lambda s: self.solve(s, self.K))
         for event in events:
             if event.kind == EXCEPTIONAL:
                 self._exceptional(event.labels, event.s, event.gap)
@@ -208,6 +220,7 @@ class _Follower:
             self.least = np.ones(self.rules.k)
             self._record(after, self.labels.chains)
             self._tell(int(after.s))
+        return True
 
     def _tell(self, m: int) -> None:
         if self.callback is not None:
@@ -226,17 +239,27 @@ class _Follower:
 
     # ---- what is not known ---------------------------------------------------------------------
 
-    def _doubt(self, found: Match, doubtful: Array, after: Node) -> None:
+    def _not_known(self, pair: tuple[int, int], found: Match, after: Node, labels: Array) -> None:
+        """Say of two chains in the shortest step that it is not known what they do where they come closest."""
+        names = sorted(int(np.flatnonzero(labels == chain)[0]) for chain in pair if chain in labels)
+        if names:
+            label, other = names[0], names[1] if len(names) > 1 else NOBODY
+            i = int(self.node.columns(labels)[label])
+            self.out.doubts.append(
+                Doubt(label, other, self.node.s, after.s, float(found.weight[i]), float(found.second[i]))
+            )
+
+    def _doubt(self, found: Match, doubtful: Array, after: Node, labels: Array) -> None:
         """Say which labels are not certain though the step cannot be divided, and whether a branch point is why."""
         s0, s1 = self.node.s, after.s
-        for label, i in enumerate(self._columns()):
+        for label, i in enumerate(self.node.columns(labels)):
             if not doubtful[i]:
                 continue
             chain = after.chains[found.other[i]]
-            name = np.flatnonzero(self.labels.chains == chain)
+            name = np.flatnonzero(labels == chain)
             other = int(name[0]) if name.size else NOBODY
             self.out.doubts.append(Doubt(label, other, s0, s1, float(found.weight[i]), float(found.second[i])))
-            pair = (int(self.labels.chains[label]), int(chain))
+            pair = (int(labels[label]), int(chain))
             d0, d1 = self.node.difference(pair), after.difference(pair)
             if found.before.Y is not None and d0 is not None and d1 is not None:
                 self._branch((label, other), s0, d0**2, s1, d1**2)

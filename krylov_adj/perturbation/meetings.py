@@ -30,6 +30,9 @@ SECANTS = 6
 #: A parabola that foretells D to this part of it has found the minimum.
 FORETOLD = 1e-7
 
+#: A minimum is enclosed where the least ``|D|`` is larger than that of a parabola by this part of it at most.
+ENCLOSED = 0.1
+
 #: Halvings of a step in which √D turns too far.
 HALVINGS = 20
 
@@ -83,18 +86,19 @@ def fit(points: list[tuple[float, complex]]) -> Parabola | None:
     return Parabola(square, middle, D0 - square * (s0 - middle) ** 2)
 
 
-def least_gap(D: Values, points: list[tuple[float, complex]], met: float) -> list[tuple[float, complex]]:
+def least_gap(D: Values, points: list[tuple[float, complex]], met: float) -> tuple[list[tuple[float, complex]], bool]:
     """Return the ``points`` (s, D), three or more, with those added that lead to the least ``|D|`` between them.
 
-    It ends where ``|D|`` is at most ``met``, or parabolas foretell what they find. Next to a crossing D has no digits
-    for a parabola: there √D is followed to where it would change its sign, on a straight line.
+    And whether it has been found. It ends where ``|D|`` is at most ``met``, or parabolas foretell what they find. Next
+    to a crossing D has no digits for a parabola: there √D is followed to where it would change its sign, on a straight
+    line.
     """
     low, high = min(points)[0], max(points)[0]
     points = list(points)
     for _ in range(PARABOLAS):
         best = min(points, key=_size)
         if abs(best[1]) <= met:
-            return sorted(points)
+            return sorted(points), True
         parabola = fit(sorted(sorted(points, key=lambda point: abs(point[0] - best[0]))[:3]))
         if parabola is None:
             break
@@ -104,7 +108,7 @@ def least_gap(D: Values, points: list[tuple[float, complex]], met: float) -> lis
         value = D(s)
         points.append((s, value))
         if abs(value - parabola(s)) <= FORETOLD * abs(value):
-            return sorted(points)
+            return sorted(points), True
     for _ in range(SECANTS):
         points = sorted(points)
         i = min(max(points.index(min(points, key=_size)), 1), len(points) - 2)
@@ -114,7 +118,13 @@ def least_gap(D: Values, points: list[tuple[float, complex]], met: float) -> lis
         if s in [point[0] for point in points]:
             break
         points.append((s, D(s)))
-    return sorted(points)
+    points, best = sorted(points), min(points, key=_size)
+    if abs(best[1]) <= met:
+        return points, True
+    parabola = fit(sorted(sorted(points, key=lambda point: abs(point[0] - best[0]))[:3]))
+    # Of a minimum that the points have enclosed, where D is no smaller than a parabola through them says.
+    found = parabola is not None and abs(best[1]) <= (1 + ENCLOSED) * abs(parabola(parabola.nearest(low, high)))
+    return points, found
 
 
 def _change_of_sign(left: tuple[float, complex], middle: tuple[float, complex], right: tuple[float, complex]) -> float:

@@ -40,6 +40,7 @@ SUMS = [
 #: What stands elsewhere, and why.
 ALLOWED = {
     ("krylov/shared.py", ".conj().T @"): "coefficients of a restart, m × m",
+    ("perturbation/cluster_model.py", ".conj().T @"): "a basis of a cluster's matrix, m × m",
     ("perturbation/maps.py", "np.einsum"): "of one process's rows, and then summed by the space",
     ("perturbation/rest.py", "*"): "LAPACK on whole matrices, of one process only",
     ("krylov/small.py", "*"): "the home of LAPACK on small matrices",

@@ -207,7 +207,7 @@ STATED = [
         (engines.RESTART, engines.SHARED_DIMENSION, engines.AUGMENTED_DIMENSION, engines.FILTERED_DIMENSION),
     ),
     ("krylov_adj/options.py", r"ten times the sum of their residuals, or (\d+) machine epsilons", of_a_cluster()),
-    ("krylov_adj/autograd/eigen.py", r"problems of order above (\d+), with\s+``sigma``", (options.DENSE_ORDER,)),
+    ("krylov_adj/autograd/eigen.py", r"package, of order above (\d+), with ``sigma``", (options.DENSE_ORDER,)),
     ("krylov_adj/autograd/svd.py", r"above ``max\(tol, (\S+)\)·σ`` \((\S+) in single precision", tolerances()),
     ("krylov_adj/autograd/linear.py", r"max\((\d+) n, (\d+)\) iterations", ITERATIONS),
     ("krylov_adj/krylov/precision.py", r"few digits: (\S+) in double, (\S+) in single", few_digits()),

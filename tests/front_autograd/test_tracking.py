@@ -442,3 +442,52 @@ def test_misuse_is_an_error(change, error, message):
     arguments = {"A_of_p": lambda p: cone([1, p]), "path": [0.0, 1.0], "k": 2, **change}
     with pytest.raises(error, match=message):
         ka.track(**arguments)
+
+
+UNCOUPLED = {
+    "first": (
+        [[0.126, 0, 0], [0, -0.093, 0.264], [0, 0.264, -0.379]],
+        [[0.362, 0, 0], [0, 0.922, 0.086], [0, 0.086, -0.895]],
+    ),
+    "second": (
+        [[-0.432, 0, 0], [0, -0.799, -0.153], [0, -0.153, 1.424]],
+        [[0.924, 0, 0], [0, -0.254, 0.771], [0, 0.771, 2.004]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNCOUPLED)
+@pytest.mark.parametrize("points", [2, 3, 4, 5, 7, 9])
+def test_a_level_that_is_not_coupled_goes_straight_through_one_that_bends(name, points):
+    """It crosses the lower of two levels that avoid each other, twice, both times in one long step perhaps."""
+    A0, A1 = map(np.array, UNCOUPLED[name])
+    found = ka.track(lambda p: A0 + p * A1, np.linspace(-2, 2, points), 2)
+    straight = A0[0, 0] + A1[0, 0] * np.array([-2.0, 2.0])
+    label = int(np.argmin(np.abs(found.w[0] - straight[0])))
+    np.testing.assert_allclose(found.w[[0, -1], label], straight, atol=1e-12)
+    assert not found.unsure
+
+
+@pytest.mark.parametrize(("sizes", "k", "hermitian", "is_complex"), [
+    ((4, 4), 4, True, False), ((1, 2), 2, False, False), ((2, 2), 2, False, True), ((3, 3), 3, True, True),
+])  # fmt: skip
+def test_uncoupled_blocks_in_long_steps(sizes, k, hermitian, is_complex):
+    """Levels of one block avoid each other, and cross those of the other one: each keeps its rank in its own block."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+
+        def draw(n, rng=rng):
+            G = rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if is_complex else 0)
+            return 0.5 * (G + G.conj().T)
+
+        blocks = [[draw(n), draw(n)] for n in sizes]
+        Q = la.qr(draw(sum(sizes)))[0]
+
+        def at(p, blocks=blocks, Q=Q):
+            return Q @ la.block_diag(*[B0 + p * B1 for B0, B1 in blocks]) @ Q.conj().T
+
+        found = ka.track(at, np.linspace(-2, 2, 5), k, hermitian=hermitian, which="SA")
+        ends = [np.concatenate([la.eigvalsh(B0 + p * B1) for B0, B1 in blocks]) for p in (-2, 2)]
+        lowest = np.argsort(ends[0])[:k]
+        order = np.argsort(np.real(found.w[0]))
+        np.testing.assert_allclose(np.real(found.w[-1])[order], ends[1][lowest], atol=1e-9)

@@ -443,6 +443,10 @@ def vanishing_triplets():
     triplets(RANK_TWO, lambda u, s, vh: np.sum(PROFILE * np.abs(u[:, 0]) ** 4))
 
 
+def zero_in_subspace():
+    ka.singular_subspace(RANK_TWO, k=3, v0=V0)
+
+
 def reads_zero():
     triplets(RANK_TWO, lambda u, s, vh: np.sum(s))
 
@@ -630,6 +634,7 @@ TEXTS = {
         r"no singular triplets of A.*\{0 \(σ = NUMBER\): NUMBER, NUMBER.*\(a\).*lower k.*\(b\).*eigsh.*\(c\).*\(d\)",
     ),
     vanishing_triplets: (ka.AdjointNoConvergence, r"\{0 \(σ = NUMBER\)\} are zero.*\(a\).*lower k.*\(b\).*null space"),
+    zero_in_subspace: (ValueError, r"zero to rounding, NUMBER: the subspace.*Lower k to the rank of A"),
     reads_zero: (
         ka.DegeneracyWarning,
         r"zero to working precision, \{0: NUMBER\}.*\(a\).*lower k.*\(b\).*on_gauge='ignore'",

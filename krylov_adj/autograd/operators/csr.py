@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,7 @@ class csr_array(LinearOperator):
     def diagonal(self, k: int = 0) -> Any:
         """The entries of a diagonal, traced where they are."""
         m, n = self.shape
+        k = operator.index(k)
         length = max(min(m + min(k, 0), n - max(k, 0)), 0)
         return self._at(np.arange(length) - min(k, 0), np.arange(length) + max(k, 0))
 
