@@ -39,6 +39,9 @@ METHODS = ("block", "bordered")
 #: Newton steps, unless told.
 STEPS = 40
 
+#: Of the way along which a pair is followed.
+SHORTEST = 2.0**-6
+
 #: Halvings of one step.
 HALVINGS = 12
 
@@ -214,7 +217,9 @@ def find_exceptional_point(
     if method == "bordered":
         found, converged, history = search(pair.operators, q, now.mean, pair.size(q), tol, maxiter)
         if found is not None:
-            q, now = found.q, pair.at(found.q, found.lam, abs(found.D) ** 0.5)
+            start, q0, q, now = now, q, found.q, pair.at(found.q, found.lam, abs(found.D) ** 0.5)
+            if not _same(pair.followed(q0, start, q), now, 10 * Precision.of(np.float64).half * pair.size(q)):
+                raise ExceptionalPointNotFound(no_exceptional_point(history, np.array(q)), history)
         # The subspace has the last word, also where the bordered matrix is singular: next to a semisimple pair.
         history = history or [(abs(now.D), now.defect)]
         if not converged and abs(now.D) <= NORMAL * 2 * now.defect**2:
@@ -296,6 +301,19 @@ class _Pair:
             now = then
         return now
 
+    def followed(self, q: np.ndarray, now: _State, end: np.ndarray) -> _State:
+        """Return what becomes of the pair on a straight line to ``end``, in steps that move it less than it is wide."""
+        s, length = 0.0, 1.0
+        while s < 1:
+            length = min(length, 1 - s)
+            apart = abs(now.D) ** 0.5
+            then = self.at(q + (s + length) * (end - q), now.mean, apart)
+            if abs(then.mean - now.mean) > apart and length > SHORTEST:
+                length *= 0.5
+            else:
+                s, now, length = s + length, then, 2 * length
+        return now
+
     def step(self, q: np.ndarray, now: _State, normal: bool) -> tuple[np.ndarray, complex]:
         """Return the least step to D = 0, or to H̃ = 0 for ``normal``, by first derivatives, and the mean's change."""
         options = replace(self.options, on_gauge="ignore") if normal else self.options
@@ -312,6 +330,11 @@ class _Pair:
         return step, complex((rows[-2] + 1j * rows[-1]) @ step)
 
 
+def _same(a: _State, b: _State, limit: float) -> bool:
+    """Return whether two pairs at one point are the same one."""
+    return abs(a.mean - b.mean) <= limit and abs(abs(a.D) ** 0.5 - abs(b.D) ** 0.5) <= limit
+
+
 def invariants(H: Any) -> tuple[Any, Any]:
     """(λ₁ − λ₂)² and ½(λ₁ + λ₂) of a 2 × 2 matrix."""
     mean = anp.trace(H) / 2
@@ -324,13 +347,17 @@ def _moved(
 ) -> tuple[np.ndarray, _State] | None:
     """Return the first of the halved steps that makes ``|D|`` fall, and the pair there; None where none does.
 
-    ``enough`` is the part of ``|D|`` that may be left, by default hardly less than all of it.
+    ``enough`` is the part of ``|D|`` that may be left, by default hardly less than all of it. A mean that is not where
+    its derivative has foretold it, as far off as the two are apart, is that of another pair.
     """
-    t = 1.0
+    t, apart = 1.0, abs(now.D) ** 0.5
     for _ in range(trials):
+        foretold = now.mean + t * step[1]
         try:
-            then = pair.at(q + t * step[0], now.mean + t * step[1], abs(now.D) ** 0.5)
+            then = pair.at(q + t * step[0], foretold, apart)
         except (AdjointNoConvergence, DefectiveEigenvalueError):
+            then = None
+        if then is not None and abs(then.mean - foretold) > apart:
             then = None
         if then is not None and abs(then.D) <= (1 - 0.1 * t if enough is None else enough) * abs(now.D):
             return q + t * step[0], then

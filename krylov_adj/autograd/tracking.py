@@ -125,7 +125,8 @@ def track(
 
     Where eigenvalues cross, `eigsh` exchanges them: its second one is another one beyond. Here column i stays the same
     eigenpair, through crossings and past others that come and go. What is returned does not depend on how many points
-    the path has, as long as they show its course: steps between them are divided as the vectors need it.
+    the path has, as long as they show its course: steps between them are divided as the vectors need it. (Two that
+    cross twice between two points are back in their order: such crossings need not be among the events.)
 
     Parameters
     ----------

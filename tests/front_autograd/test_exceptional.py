@@ -145,3 +145,23 @@ def test_what_is_no_parameter_is_an_error(p0):
     point = ka.find_exceptional_point(moving_frame()[0], 0.1j, near=1.0)
     with pytest.raises(ValueError, match="direction"):
         point.puiseux(0j)
+
+
+@pytest.mark.parametrize("method", ["block", "bordered"])
+def test_the_meeting_of_another_pair_is_not_taken_for_the_one_that_was_asked_for(method):
+    def mirrored(p):  # ±√(1 + p²), which never meet, and 3
+        return np.array([[1.0, p[0], 0.0], [p[0], -1.0, 0.0], [0.0, 0.0, 3.0]])
+
+    with pytest.raises(ka.ExceptionalPointNotFound, match=r"\(c\) two other eigenvalues meet"):
+        ka.find_exceptional_point(mirrored, [0.3], near=0.0, method=method)
+
+    def lines(p):  # two that meet at 0.3, and both meet the third one further away
+        return np.diag(np.concatenate([np.array([1.0]) * p - 0.4, np.array([1.0]) * -p + 0.2, np.array([3.0])]))
+
+    try:
+        found = ka.find_exceptional_point(lines, [0.0], near=-0.1, method=method)
+    except ka.ExceptionalPointNotFound:
+        assert method == "bordered"
+    else:
+        assert found.p[0] == pytest.approx(0.3)
+        assert found.w == pytest.approx(-0.1)
