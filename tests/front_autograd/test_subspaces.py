@@ -460,3 +460,49 @@ def test_functions_of_h_and_gradients_of_a_cluster():
     found = ka.cluster_gradient(lambda p: space(p, 2), ZERO).directional(d)
     steps = [(onp.linalg.eigvalsh(A + s * (d[0] * D[0] + d[1] * D[1]))[:2] - 1) / s for s in (1e-4, 5e-5)]
     assert onp.allclose(found, 2 * steps[1] - steps[0], atol=1e-7)
+
+
+@pytest.mark.parametrize(("matrix_free", "gap"), [(False, 1e-9), (True, 0.0)])
+@pytest.mark.parametrize(("kind", "is_complex"), [("hermitian", True), ("jordan2", True), ("pairs", False)])
+def test_large_sparse_and_matrix_free(kind, is_complex, matrix_free, gap):
+    """A family beside 600 other eigenvalues, in a frame of plane rotations; not Hermitian ones are coupled to them."""
+    given, n = family(kind, gap, is_complex), 616
+    rng = onp.random.default_rng(2)
+    others = onp.sort(rng.uniform(-3, -1.2, n - 16))
+    place = rng.permutation(n)[:32].reshape(2, 16)  # of the family, and what each of its rows is rotated with
+    rest = onp.setdiff1d(onp.arange(n), place[0])
+    c, s = 0.8, 0.6
+    Q = sp.identity(n, format="lil")
+    for i, j in place.T:
+        Q[i, i], Q[i, j], Q[j, i], Q[j, j] = c, s, -s, c
+    Q = sp.csr_array(Q)
+    coupling = sp.random(16, n - 16, density=0.1, random_state=3) * (0.0 if given.hermitian else 0.3)
+    E = sp.csr_array(sp.coo_matrix((onp.ones(16), (place[0], onp.arange(16))), shape=(n, 16)))
+    R = sp.csr_array(sp.coo_matrix((onp.ones(n - 16), (rest, onp.arange(n - 16))), shape=(n, n - 16)))
+    fixed = sp.csr_array(Q @ (R @ sp.diags(others) @ R.T + E @ coupling @ R.T) @ Q.T)
+    frame = sp.csr_array(Q @ E)  # (n, 16)
+    parts = [frame @ sp.csr_array(part) @ frame.T for part in given.A]
+    reports = []
+
+    def f(p):
+        if matrix_free:
+            F, K = ka.aslinearoperator(frame), ka.aslinearoperator(fixed)
+            A = ka.LinearOperator(
+                (n, n), lambda v: F @ np.dot(given.at(p)[0], F.T @ v) + K @ v, dtype=given.A[0].dtype
+            )  # fmt: skip
+            where = {"which": "LA" if given.hermitian else "LR"}
+        else:
+            moving = [p[q] * ka.aslinearoperator(parts[q + 1]) for q in range(2)]
+            A = ka.aslinearoperator(sp.csr_array(fixed + parts[0])) + moving[0] + moving[1]
+            where = {"sigma": 1.05}
+        options = ka.Adjoint(**EXACT, callback=reports.append)
+        X, H = ka.invariant_subspace(A, 5, v0=onp.ones(n), hermitian=given.hermitian, adjoint=options, **where)
+        return given.loss(np.dot(frame.T.toarray(), X), H)
+
+    exact = given.reference
+    first, second = grad(exact)(ZERO), grad(lambda p: grad(exact)(p) @ V)(ZERO)
+    found, again = grad(f)(ZERO), grad(lambda p: grad(f)(p) @ V)(ZERO)
+    floor = max(onp.max(report.floors) for report in reports if report.stage != "forward")
+    assert onp.max(onp.abs(found - first)) < max(1e-11, 30 * floor) * onp.max(onp.abs(first))
+    assert relative(make_jvp(f)(ZERO)(V)[1], first @ V) < max(1e-11, 30 * floor)
+    assert onp.max(onp.abs(again - second)) < max(1e-10, 30 * floor) * onp.max(onp.abs(second))
