@@ -24,6 +24,7 @@ import autograd.numpy as np
 from autograd.tracer import getval
 from matplotlib.figure import Figure
 from scipy.interpolate import CubicSpline
+from tqdm import tqdm
 
 import krylov_adj as ka
 
@@ -79,10 +80,16 @@ along = np.array([levels(z + 0j) for z in gain])
 # %% Around the point: circles z₀ + r exp(iθ), on which every level is followed
 radii = np.array([0.25, 0.6]) * point.p.real
 angle = 2 * np.pi * np.linspace(0, 1, options.path + 1)
-circles = [
-    ka.track(hamiltonian, point.p + r * np.exp(1j * angle), k=2, hermitian=False, sigma=point.w.real + 0.5, guard=1)
-    for r in radii
-]
+circles = []
+for r in radii:
+    path = point.p + r * np.exp(1j * angle)
+    with tqdm(total=options.path, desc=f"circle of radius {r:.2f}", unit="point") as bar:
+        where = {"sigma": point.w.real + 0.5, "guard": 1}
+        circles.append(
+            ka.track(
+                hamiltonian, path, k=2, hermitian=False, callback=lambda m, solves, bar=bar: bar.update(1), **where
+            )
+        )
 print(f"on the circles: {sum(circle.solves for circle in circles)} eigensolves", end=", ")
 print(f"least weight {min(circle.weight.min() for circle in circles):.2f}, {len(circles[0].unsure)} steps unsure")
 w = [circle.w[:, np.argsort(circle.w[0].imag)] for circle in circles]  # the first one decays, on either circle
