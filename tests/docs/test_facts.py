@@ -86,7 +86,7 @@ def singular_values():
 
 
 def best_and_median(method, start):
-    """Of all seeds, as docs/performance.md has them."""
+    """Return the gaps of all seeds, as docs/performance.md has them."""
     (row,) = (row for row in tables("band_gap.py")[1] if row["TM 3–4 by"].startswith(method) and row["from"] == start)
     return row["best, %"].replace("-", "−"), row["median, %"].replace("-", "−")
 

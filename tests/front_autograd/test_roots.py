@@ -578,3 +578,20 @@ def test_equations_of_other_sizes(scale):
         exact = onp.linalg.solve(Q + onp.diag(3 * u**2), target)[part] / u[part]
         assert grad(value)(1.0, part) == pytest.approx(exact, rel=1e-8)
         assert make_jvp(lambda p, part=part: value(p, part))(1.0)(1.0)[1] == pytest.approx(exact, rel=1e-8)
+
+
+def test_a_complex_jacobian_beside_conjugates_of_the_parameters():
+    """F is holomorphic in u, of a tuple with a real array beside: real and imaginary parts, and J in them."""
+    rng = onp.random.default_rng(6)
+    Q = onp.eye(4) + 0.2 * (rng.standard_normal((4, 4)) + 1j * rng.standard_normal((4, 4)))
+    u = rng.standard_normal(4) + 1j * rng.standard_normal(4)
+
+    def F(v, p):  # |v|² times zero at u, so that its first derivative is Q, and it is not holomorphic next to u
+        return np.dot(Q, v) - p * (Q @ u) + (v - u) * np.conj(v - u)
+
+    def value(p):
+        return np.real(np.sum(onp.arange(1, 5) * 1j * ka.attach_root(lambda v: F(v, p), u, J=Q)))
+
+    exact = onp.real(onp.sum(onp.arange(1, 5) * 1j * u))
+    assert grad(value)(1.0) == pytest.approx(exact, rel=1e-9)
+    assert make_jvp(value)(1.0)(1.0)[1] == pytest.approx(exact, rel=1e-9)

@@ -157,3 +157,12 @@ def test_what_is_refused_and_said():
     assert s[1] - s[2] < 1e-14  # 2.3, 2, 2: k = 2 cuts the double one
     with pytest.raises(ka.AdjointNoConvergence):
         grad(cut)(ZERO)
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e40])
+def test_units_do_not_matter(scale):
+    given = Family(0.0, True)
+    one, other = (ka.singular_subspace(factor * given.A[0], K, v0=onp.ones(7)) for factor in (1.0, scale))
+    onp.testing.assert_allclose(
+        other.left @ other.S @ other.right.conj().T / scale, one.left @ one.S @ one.right.conj().T
+    )

@@ -234,7 +234,7 @@ def test_what_k_cuts():
 
 
 def test_real_where_no_conjugate_pair_is_cut():
-    """Of the eigenvalues 3, 2 ± i, 0 … of a real matrix."""
+    """A real matrix with the eigenvalues 3, 2 ± i, 0 …"""
     rng = np.random.default_rng(1)
     D = np.diag(np.r_[3.0, 2, 2, np.linspace(-2, 0, 7)])
     D[1, 2], D[2, 1] = 1, -1

@@ -648,3 +648,13 @@ def test_sums_do_not_overflow_and_keep_their_precision(dtype):
     B = ka.assemble(onp.full((3, 1, 1), 100, dtype), onp.ones((3, 1), int), (2, 2)).explicit().toarray()
     assert A[1, 0] == B[1, 1] == 300
     assert onp.dtype(dtype).kind not in "fc" or A.dtype == B.dtype == dtype
+
+
+def test_conjugates_and_sums_of_complex_entries():
+    rng = onp.random.default_rng(4)
+    S = sp.random(6, 5, density=0.5, random_state=2, format="csr")
+    S = S + 1j * sp.csr_array((rng.standard_normal(S.nnz), S.indices, S.indptr), S.shape)
+    A = ka.csr_array(S)
+    onp.testing.assert_allclose(A.conj().toarray(), S.toarray().conj())
+    for axis in (0, 1, None):
+        onp.testing.assert_allclose(onp.ravel(A.sum(axis)), onp.ravel(S.toarray().sum(axis)))
