@@ -11,8 +11,9 @@ from scipy.optimize import minimize
 import krylov_adj as ka
 from krylov_adj.forward import eigenpairs as forward
 from krylov_adj.forward import warm_start
-from krylov_adj.forward.warm_start import better_shift, gap_beyond
+from krylov_adj.forward.warm_start import better_shift, gap_beyond, rayleigh_ritz
 from krylov_adj.krylov.ordering import ClosestTo, InvariantSubspace
+from krylov_adj.perturbation.problem import ValueOperator
 
 N = 20
 D2 = (N + 1) ** 2 * sp.diags([-onp.ones(N - 1), 2 * onp.ones(N), -onp.ones(N - 1)], offsets=[-1, 0, 1]).tocsr()
@@ -305,3 +306,20 @@ def test_the_closest_values(moved):
         else:
             upper, lower = wanted.beyond(limit)
             assert onp.array_equal((theta > upper) | (theta < lower), onp.abs(x) < distance)
+
+
+def test_rayleigh_and_ritz_of_a_complex_problem_with_a_complex_mass():
+    """In a space that has the eigenvectors, with one direction besides, they are found."""
+    rng = onp.random.default_rng(8)
+    G, F = (rng.standard_normal((12, 12)) + 1j * rng.standard_normal((12, 12)) for _ in range(2))
+    A, M = G + G.conj().T, F @ F.conj().T / 12 + onp.eye(12)
+    w, X = la.eigh(A, M)
+    operators = [
+        ValueOperator(K.shape, K.dtype, lambda V, K=K: K @ V, lambda V, K=K: K @ V, name)
+        for K, name in ((A, "A"), (M, "M"))
+    ]
+    V = X[:, :4] @ (rng.standard_normal((4, 4)) + 1j * rng.standard_normal((4, 4)))
+    found, Y, spread = rayleigh_ritz(*operators, V, 3, float(w[0]) - 0.1)
+    onp.testing.assert_allclose(found, w[:3], rtol=1e-10)
+    onp.testing.assert_allclose(A @ Y, (M @ Y) * found, atol=1e-9)
+    assert spread < 1e-9
